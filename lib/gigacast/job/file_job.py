@@ -352,7 +352,7 @@ def plan_job(job: FileJob, place: OutputPlace, *, around: int = 0) -> FileRun:
 def _find_sources(job: FileJob, inputs: Store, plan: Plan) -> Iterator[FoundFile]:
     if job.sources.refs:
         return find_files(inputs, plan)
-    # Each partition is measured and cleaned on its own, without the months before it.
+    # Each file is a task, without the months before it as context; for neighbours see `plan_job`.
     alone = replace(job.selection, context_partitions=0, by_month=False)
     return find_partitions(inputs, job.pattern, alone, plan)
 

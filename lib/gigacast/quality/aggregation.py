@@ -25,7 +25,7 @@ from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Arranged, Expectation
 from gigacast.quality.file import Keys, PartitionFile
 from gigacast.quality.neighbours import Joined, joined_with_neighbours, months_around
-from gigacast.series.aggregation.aggregate import covered_bins, cut_bins
+from gigacast.series.aggregation.aggregate import Cut, covered_bins, cut_bins
 from gigacast.series.aggregation.reduce import reduce_numbers
 from gigacast.series.fit import check_fit
 from gigacast.series.rows import ItemRows
@@ -130,7 +130,11 @@ class _Groups:
         Bins whose last row is in the partition.
     covered : bool [B]
         Bins that stay wherever they belong.
-    times : int64 [B]
+    made : int64 [M]
+        Bin of each row that is made. A row of a bin without rows has the next bin with rows.
+    is_empty : bool [M]
+        Rows of bins without rows, which only a count has.
+    times : int64 [M]
         Labels of the bins, in microseconds of UTC or steps.
     """
 
@@ -138,12 +142,9 @@ class _Groups:
     starts: IntArray
     owned: BoolArray
     covered: BoolArray
+    made: IntArray
+    is_empty: BoolArray
     times: IntArray
-
-    @property
-    def keep(self) -> BoolArray:
-        """Which bins stay in this partition, bool [B]."""
-        return self.owned & self.covered
 
 
 def aggregate_partition(
@@ -224,11 +225,35 @@ def _groups_of(
     covered = covered_bins(items, cut, clock, stats)
     if binning.partial == "keep":
         covered = np.ones(len(covered), np.bool_)
-    labels = cut.bins.labels(cut.numbers, spread(cut.shifts, cut.offsets))
-    times = from_wall(labels, clock.zone if freq.in_wall_time else None)
     rows = _order_of(arranged)[keep]
     last = np.append(cut.starts[1:], len(rows))[: len(cut.starts)] - 1
-    return _Groups(rows, cut.starts, joined.are_own(rows)[last], covered, times)
+    owned = joined.are_own(rows)[last]
+    made, before = _made_bins(cut, owned & covered, joined.file, fills=binning.how == "count")
+    shifts = spread(cut.shifts, cut.offsets)[made]
+    labels = cut.bins.labels(cut.numbers[made] - before, shifts)
+    times = from_wall(labels, clock.zone if freq.in_wall_time else None)
+    return _Groups(rows, cut.starts, owned, covered, made, before > 0, times)
+
+
+def _made_bins(
+    cut: Cut, keep: BoolArray, file: PartitionFile, *, fills: bool
+) -> tuple[IntArray, IntArray]:
+    """Return the bin of each row that is made, and how many bins before it the row is, int64 [M].
+
+    With ``fills``, bins without rows between two bins of a series get a row too.
+    """
+    kept = np.flatnonzero(keep)
+    if not fills:
+        return kept, np.zeros(len(kept), np.int64)
+    empty = np.diff(cut.numbers, prepend=0) - 1
+    empty[cut.offsets[:-1][np.diff(cut.offsets) > 0]] = 0  # before the first bin of a series
+    counts = empty[kept] + 1
+    # A row of long ago may have made millions of bins.
+    file.check_size(int(counts.sum()))
+    ends = np.cumsum(counts)
+    return np.repeat(kept, counts), np.repeat(ends, counts) - np.arange(
+        ends[-1] if len(ends) else 0
+    ) - 1
 
 
 def _lost_rows(
@@ -269,7 +294,7 @@ def _binned_table(file: PartitionFile, clock: Clock, groups: _Groups, how: Aggre
 
 
 def _time_column(clock: Clock, groups: _Groups) -> pa.Array:
-    times = to_arrow(groups.times[groups.keep])
+    times = to_arrow(groups.times)
     return times if clock.counts_steps else times.cast(pa.timestamp("us", "UTC"))
 
 
@@ -281,11 +306,14 @@ def _column(file: PartitionFile, name: str, groups: _Groups, how: Aggregate) -> 
     if is_value and how in {"sum", "mean", "min", "max", "count"}:
         if pa.types.is_integer(column.type) and how in {"min", "max"} and len(groups.starts):
             return _whole_extreme(rows, groups, is_least=how == "min")
-        values = reduce_numbers(read_values(rows), groups.starts, how)[groups.keep]
-        # A missing value is null.
-        is_count = how == "count"
-        return to_arrow(values.astype(np.int64) if is_count else values, np.isnan(values))
-    return rows.take(to_arrow(_chosen(rows, groups, last=how != "first" or not is_value)))
+        values = reduce_numbers(read_values(rows), groups.starts, how)[groups.made]
+        if how == "count":
+            return to_arrow(np.where(groups.is_empty, 0, values).astype(np.int64))
+        return to_arrow(values, np.isnan(values))  # a missing value is null
+    chosen = rows.take(to_arrow(_chosen(rows, groups, last=how != "first" or not is_value)))
+    if name in file.ids or not groups.is_empty.any():
+        return chosen
+    return pc.if_else(to_arrow(groups.is_empty), pa.nulls(1, chosen.type)[0], chosen)
 
 
 def _whole_extreme(rows: pa.Array, groups: _Groups, *, is_least: bool) -> pa.Array:
@@ -295,7 +323,7 @@ def _whole_extreme(rows: pa.Array, groups: _Groups, *, is_least: bool) -> pa.Arr
     filled = to_numpy(pc.fill_null(rows, pa.scalar(neutral, rows.type)))
     has_value = np.logical_or.reduceat(to_numpy(rows.is_valid()), groups.starts)
     values = operation.reduceat(filled, groups.starts)
-    return to_arrow(values[groups.keep], ~has_value[groups.keep])
+    return to_arrow(values[groups.made], ~has_value[groups.made])
 
 
 def _chosen(rows: pa.Array, groups: _Groups, *, last: bool) -> IntArray:
@@ -312,4 +340,4 @@ def _chosen(rows: pa.Array, groups: _Groups, *, last: bool) -> IntArray:
     else:
         chosen = np.minimum.reduceat(np.where(has_value, places, len(rows)), starts)
         chosen = np.where(chosen < len(rows), chosen, starts)
-    return chosen[groups.keep]
+    return chosen[groups.made]

@@ -125,7 +125,7 @@ class PartitionFile:
         # A dictionary or a run of equal values is small in the file and large in memory.
         self._size_bytes = max(encoded, self.rows * sum(map(_width, self.schema.types)))
         self.ids, self.timestamp = self._key_columns(reading.columns)
-        self._check_size()
+        self.check_size(self.rows)
 
     def _key_columns(self, columns: ColumnNames) -> tuple[tuple[str, ...], str]:
         # A Hive level is the same in all rows of a file: within it, it tells no series apart.
@@ -141,11 +141,17 @@ class PartitionFile:
         """Return the partition with other rows, made of its own."""
         return PartitionFile(file, self._store, self.task, self.reading)
 
-    def _check_size(self) -> None:
-        needed, limit = self.rows * ROW_BYTES, self.reading.memory_limit_bytes
+    def check_size(self, rows: int) -> None:
+        """Check that a number of rows fits into the memory limit.
+
+        Raises
+        ------
+        SchemaError
+        """
+        needed, limit = rows * ROW_BYTES, self.reading.memory_limit_bytes
         if needed > limit:
             raise SchemaError(
-                f"{self.key}: its {self.rows:,} rows need about {needed >> 20:,} MiB, the memory "
+                f"{self.key}: its {rows:,} rows need about {needed >> 20:,} MiB, the memory "
                 f"limit is {limit >> 20:,} MiB",
                 hint="raise --memory_limit, or import it with --partition_by month",
             )

@@ -127,7 +127,7 @@ def measure_partition(
         else:
             binned = aggregate_partition(store, file, reading, measures.binning)
             file, keys = binned.file, binned.file.keys()
-            order = _measure_bins(binned, keys, measures.binning)
+            order = _measure_bins(binned, keys)
     survey = _Survey(keys, measures)
     with watch.measure("columns"):
         columns = tuple(survey.add(name, file.column(name)) for name in file.measured)
@@ -135,13 +135,10 @@ def measure_partition(
     return PartitionQuality(file.task.partition, order, columns, None, anomalies)
 
 
-def _measure_bins(binned: Binned, keys: Keys, binning: Binning) -> KeyQuality:
+def _measure_bins(binned: Binned, keys: Keys) -> KeyQuality:
     """Return the gaps of bins, and the duplicates, the order and the extent of their rows."""
     lost, rows = binned.lost, binned.keys.arranged
     order = measure_keys(keys.arranged, binned.expect, keys.names)
-    if binning.how == "count":
-        # A bin without rows has a value: no row.
-        order = replace(order, missing_steps=0, expected_steps=order.rows, gaps=0, longest_gap=None)
     ends = (int(rows.times.min()), int(rows.times.max())) if len(rows.times) else None
     first, last = (time_text(time, binned.expect) for time in ends) if ends else (None, None)
     return replace(

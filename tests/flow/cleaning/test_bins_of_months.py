@@ -17,13 +17,13 @@ from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.month import IntRange, MonthFilter
 from gigacast.errors import ConfigError
-from gigacast.job.file_job import FileJob, Reading, Sources
+from gigacast.job.file_job import FileJob, Reading, Sources, sources_of_dataset
 from gigacast.lake.plan.discovery import Selection
 from gigacast.series.source import ColumnNames
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from tests.flow.cleaning.cleanings import LENIENT, rows_of
-from tests.support.bars import ME, parquet_bytes
+from tests.support.bars import ME, parquet_bytes, publish
 
 HOWS = ["sum", "mean", "last", "first", "min", "max", "count"]
 COLUMNS = ColumnNames(item_id="item", timestamp="time")
@@ -189,6 +189,19 @@ def test_receipts_and_lineage_name_every_file_that_was_read_once(lake: Store) ->
     result = clean(lake, rules_of("W"))
     assert result.manifest is not None
     assert len(result.manifest.dependencies) == 4
+
+
+def test_files_of_months_of_a_dataset_are_neighbours_too(lake: Store) -> None:
+    frame = days("a", "2024-01-03", "2024-04-17")
+    publish(lake, "raw/SHOP/2024-05-01", frame, contract=None, partition_by=["month"])
+    ref = DatasetRef.parse("raw/SHOP")
+    files = FileJob(
+        sources_of_dataset(lake.address, ref), lake.address, reading=Reading(columns=COLUMNS)
+    )
+    target = DatasetRef.parse("cleaned/BINS")
+    result = clean_dataset(CleanJob(files, target, rules_of("W"), LENIENT), ME)
+    assert result.computed == 4
+    same(bins_in(lake), by_pandas(frame, "W", "sum").iloc[1:-1])
 
 
 def test_neighbours_in_other_forms_are_read_by_value_or_refused_by_name(lake: Store) -> None:

@@ -28,6 +28,7 @@ class Task:
         Month, such as ``2014-03``.
     inputs : tuple of InputObject
         Objects to read in the order of time: earlier months for context, then the partition's own.
+        Of jobs over files: neighbours whose calendar bins reach into the file, then the file.
     own : int
         Number of inputs, from the last, that are the partition's own.
     horizon : int
