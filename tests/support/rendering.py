@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import io
 import re
 import sys
@@ -48,14 +49,17 @@ def check_table(table: Table, width: int) -> None:
             assert {word for cell in cells for word in cell.split()} <= shown
 
 
+@functools.cache
 def makers() -> dict[tuple[str, str], str]:
     """Return the functions and methods that make documents: by file and name, as readable names."""
     names = {}
     for path in sorted(LIB.rglob("*.py")):
         if path.is_relative_to(LIB / "report"):
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
+        text = path.read_text(encoding="utf-8")
+        if "Document" not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
             is_maker = isinstance(node, ast.FunctionDef) and node.returns is not None
             if is_maker and ast.unparse(node.returns) == "Document":
                 label = f"{path.relative_to(LIB).as_posix()}:{node.name}"

@@ -40,20 +40,26 @@ CLUMSY = (sys.executable, "-m", "tests.support.batch_child")
 def test_an_array_of_eight_children_writes_the_same_forecasts_as_a_local_run(
     server: MotoServer, batch: LocalBatch, service: BatchService
 ) -> None:
-    store, local = bucket_of(server, 20), bucket_of(server, 20)
+    store, local = bucket_of(server, 8), bucket_of(server, 8)
     submission = submit(store, service)
     progress: list[ArrayProgress] = []
-    audit = watch_run(store, submission.run_id, service, on_progress=progress.append)
-    assert (submission.tasks, submission.children) == (40, 8)
-    assert (audit.status, audit.files_processed, audit.files_failed) == ("completed", 40, 0)
-    assert audit.totals["series"] == 120
+    audit = watch_run(
+        store,
+        submission.run_id,
+        service,
+        on_progress=progress.append,
+        sleep=lambda seconds: time.sleep(0.05),
+    )
+    assert (submission.tasks, submission.children) == (16, 8)
+    assert (audit.status, audit.files_processed, audit.files_failed) == ("completed", 16, 0)
+    assert audit.totals["series"] == 48
     assert array_of(audit)["attempts"] == 8
-    assert (progress[-1].done, progress[-1].children) == (40, {"SUCCEEDED": 8})
-    assert_done_once(store, 40)
+    assert (progress[-1].done, progress[-1].children) == (16, {"SUCCEEDED": 8})
+    assert_done_once(store, 16)
     run_forecast(job_in(local))
     assert [*forecasts(store).values()] == [*forecasts(local).values()]
     again = submit(store, service)
-    assert (again.tasks, again.job_ids, again.plan.totals.done) == (0, (), 40)
+    assert (again.tasks, again.job_ids, again.plan.totals.done) == (0, (), 16)
 
 
 def test_the_manifest_is_made_from_lists_of_children_without_reading_receipts(

@@ -154,11 +154,11 @@ def test_a_killed_command_continues_to_the_version_of_an_uninterrupted_one(
 ) -> None:
     csv = tmp_path / "sales.csv"
     panel("2024-01-01", 150).to_csv(csv, index=False)
-    long = ["--steps", "60", "--checkpoint_every", "1", "--checkpoints", str(tmp_path / "c")]
+    long = ["--steps", "20", "--checkpoint_every", "1", "--checkpoints", str(tmp_path / "c")]
     words = ["train", "finetune", "--data", str(csv), "--model", str(tiny_bolt(models))]
     words += [*QUICK_FLAGS, *long, "--name", "mine", "--threads", "1"]
     slow = "import time, torch; s = torch.save\n"
-    slow += "torch.save = lambda *a: (s(*a), time.sleep(0.05))\n"
+    slow += "torch.save = lambda *a: (s(*a), time.sleep(0.2))\n"
     slow += f"import sys; sys.path[:0] = [{str(ROOT / 'lib')!r}]\n"
     slow += "from gigacast.cli.program import main; main(sys.argv[1:])"
     process = subprocess.Popen([sys.executable, "-c", slow, *words], stderr=subprocess.DEVNULL)

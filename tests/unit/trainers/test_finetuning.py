@@ -1,6 +1,7 @@
 """Fine-tuning: learning, resumption to the same weights, limits, and errors."""
 
 import errno
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from gigacast.errors import (
 )
 from gigacast.trainers.finetuning import config as finetuning_config
 from gigacast.trainers.finetuning.bolt import BoltTrainer, rate_factor
-from gigacast.trainers.finetuning.config import FinetuneOptions, Limits, Origin
+from gigacast.trainers.finetuning.config import Finetuned, FinetuneOptions, Limits, Origin
 from gigacast.trainers.finetuning.run import window_source
 from gigacast.trainers.pretraining.checkpoint import LATEST
 from tests.support.tiny_models import session_folder, tiny_bolt, tiny_chronos2, tiny_t5
@@ -37,6 +38,7 @@ from tests.unit.trainers.tuning import (
 )
 
 Make = Callable[[Path], Path]
+Uninterrupted = Callable[[Make, str], tuple[Finetuned, Path]]
 KINDS = [(tiny_bolt, "full"), (tiny_chronos2, "full"), (tiny_chronos2, "lora")]
 kinds = pytest.mark.parametrize(
     ("make", "method"), KINDS, ids=["bolt", "chronos-2", "chronos-2-lora"]
@@ -56,6 +58,19 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Uninterrupted:
+    """Return the result of an uninterrupted run of a kind, and its folder; each is run once."""
+
+    @functools.cache
+    def run(make: Make, method: str) -> tuple[Finetuned, Path]:
+        folder, model = tmp_path_factory.mktemp("uninterrupted"), make(models)
+        config = config_of(model, method=method)
+        return tune(model, corpus_in(folder / "corpus"), folder, config), folder / "model"
+
+    return run
+
+
 @kinds
 def test_strong_seasonality_is_learned(
     tmp_path: Path, models: Path, make: Make, method: str
@@ -73,37 +88,40 @@ def test_strong_seasonality_is_learned(
 
 @kinds
 def test_the_same_seed_and_data_give_the_same_weights(
-    tmp_path: Path, models: Path, make: Make, method: str
+    tmp_path: Path, models: Path, make: Make, method: str, uninterrupted: Uninterrupted
 ) -> None:
+    _, expected = uninterrupted(make, method)
+    torch.manual_seed(7)
+    np.random.seed(3)  # noqa: NPY002 - what others leave behind must not count
+    np.random.rand(5)  # noqa: NPY002
     model = make(models)
-    corpus = corpus_in(tmp_path / "corpus")
-    config = config_of(model, method=method)
-    for place in ("one", "two"):
-        torch.manual_seed(len(place))
-        np.random.seed(3)  # noqa: NPY002 - what others leave behind must not count
-        np.random.rand(len(list(tmp_path.iterdir())))  # noqa: NPY002
-        tune(model, corpus, tmp_path / place, config)
-    assert_same_weights(tmp_path / "one/model", tmp_path / "two/model")
+    tune(model, corpus_in(tmp_path / "corpus"), tmp_path, config_of(model, method=method))
+    assert_same_weights(tmp_path / "model", expected)
 
 
 @kinds
 @pytest.mark.parametrize("after", [5, 8])
 def test_a_killed_run_continues_to_the_weights_of_an_uninterrupted_one(
-    tmp_path: Path, models: Path, make: Make, method: str, after: int
+    tmp_path: Path,
+    models: Path,
+    make: Make,
+    method: str,
+    after: int,
+    uninterrupted: Uninterrupted,
 ) -> None:
     model = make(models)
     corpus = corpus_in(tmp_path / "corpus")
     config = config_of(model, method=method)
-    uninterrupted = tune(model, corpus, tmp_path / "whole", config)
+    whole, expected = uninterrupted(make, method)
     with pytest.raises(Killed):
         tune(model, corpus, tmp_path / "half", config, Witness(kill_after=after))
     assert not (tmp_path / "half/model").exists()
     witness = Witness()
     resumed = tune(model, corpus, tmp_path / "half", config, witness)
     assert 0 < witness.starts[0] < after
-    assert resumed.curve == uninterrupted.curve
-    assert (resumed.step, resumed.best_step) == (uninterrupted.step, uninterrupted.best_step)
-    assert_same_weights(tmp_path / "half/model", tmp_path / "whole/model")
+    assert resumed.curve == whole.curve
+    assert (resumed.step, resumed.best_step) == (whole.step, whole.best_step)
+    assert_same_weights(tmp_path / "half/model", expected)
 
 
 @kinds
