@@ -60,8 +60,9 @@ def makers() -> dict[tuple[str, str], str]:
         if "Document" not in text:
             continue
         for node in ast.walk(ast.parse(text)):
-            is_maker = isinstance(node, ast.FunctionDef) and node.returns is not None
-            if is_maker and ast.unparse(node.returns) == "Document":
+            if not isinstance(node, ast.FunctionDef) or node.returns is None:
+                continue
+            if ast.unparse(node.returns) == "Document":
                 label = f"{path.relative_to(LIB).as_posix()}:{node.name}"
                 names[str(path), node.name] = label
     return names

@@ -101,7 +101,8 @@ class PartitionCleaner(FileWorker):
 
     def _output(self, task: Task, cleaned: "_CleanedFile") -> FileOutput:
         quality = PartitionQuality.from_dict(cleaned.notes["quality"], task.output_key)
-        file = self._file(task, cleaned)
+        path = self._setup.paths[task.partition]
+        file = DatasetFile.of_draft(cleaned.draft, path, task.output_key, cleaned.etag)
         entry: dict[str, object] = {
             "key": task.output_key,
             "etag": cleaned.etag,
@@ -119,20 +120,6 @@ class PartitionCleaner(FileWorker):
             series=quality.keys.series,
             newest_timestamp=quality.keys.newest_timestamp,
             repairs={name: int(n) for name, n in cleaned.notes["changes"].items() if n},
-        )
-
-    def _file(self, task: Task, cleaned: "_CleanedFile") -> DatasetFile:
-        draft = cleaned.draft
-        return DatasetFile(
-            path=self._setup.paths[task.partition],
-            key=task.output_key,
-            etag=cleaned.etag,
-            size_bytes=draft.size_bytes,
-            rows=draft.rows,
-            sha256=draft.sha256,
-            content=draft.content,
-            null_counts=draft.null_counts,
-            bounds=draft.bounds,
         )
 
     def _find(self, task: Task, local: Path) -> "tuple[_CleanedFile | None, str | None]":

@@ -175,13 +175,8 @@ class _Cleaning:
         self._version.check(Lake(planned.outputs))
         settings = {**self._fields, "thresholds": asdict(job.thresholds)}
         run = start_run(planned.planned("clean", settings), events=events, clock=self._clock)
-        run.execute(
-            planned.tasks,
-            self._setup(planned, run.run_id),
-            executor or planned.make_executor(),
-            on_done=planned.add_receipt,
-            on_results=lambda run: self._publish(planned, run),
-        )
+        setup = self._setup(planned, run.run_id)
+        planned.execute(run, setup, executor, lambda run: self._publish(planned, run))
         return self._result(planned, run)
 
     def _place(self) -> OutputPlace:

@@ -20,7 +20,7 @@ from gigacast.errors import CorruptedFileError, DataNotFoundError, ObjectNotFoun
 from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.forecast_job import ForecastJob, Resources
 from gigacast.job.location import open_inputs
-from gigacast.job.run import FinishedTask
+from gigacast.job.run import FinishedTask, Run
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.source import open_sources, resolve_sources
 from gigacast.lake.plan.discovery import Selection
@@ -35,7 +35,7 @@ from gigacast.lake.plan.file_plan import (
 from gigacast.lake.plan.planner import NO_MONTH, Plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.choice import make_executor
-from gigacast.runtime.executor import Executor
+from gigacast.runtime.executor import Executor, Setup
 from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import ColumnNames, TimestampUnit
 from gigacast.storage.opening import open_store
@@ -295,6 +295,20 @@ class FileRun:
             inputs=self.inputs,
             patience=self.job.resources.patience,
         )
+
+    def execute(
+        self,
+        run: Run,
+        setup: Setup[Task, Receipt],
+        executor: Executor | None,
+        on_results: Callable[[Run], None],
+    ) -> None:
+        """Do the tasks as `Run.execute` does, and add the files that are done to `done`.
+
+        Without an executor the job's resources name one.
+        """
+        executor = executor or self.make_executor()
+        run.execute(self.tasks, setup, executor, on_done=self.add_receipt, on_results=on_results)
 
     def make_executor(self) -> Executor:
         """Return the executor that the job's resources name."""

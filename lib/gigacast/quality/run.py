@@ -166,13 +166,8 @@ def measure_quality(
         _write(planned.outputs, _report_name(files, spec), report, files.outputs.url)
         run.audit.totals = {**run.audit.totals, "quality": report.summary()}
 
-    run.execute(
-        planned.tasks,
-        QualitySetup(FilePlaces.of(files, run.run_id), job.measures),
-        executor or planned.make_executor(),
-        on_done=planned.add_receipt,
-        on_results=write_report,
-    )
+    setup = QualitySetup(FilePlaces.of(files, run.run_id), job.measures)
+    planned.execute(run, setup, executor, write_report)
     return QualityResult(
         run_id=run.run_id,
         report=report,

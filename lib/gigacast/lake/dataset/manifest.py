@@ -20,6 +20,7 @@ from gigacast.core.mark import Count, Fits, ReadAs
 from gigacast.core.problem import FormError, Source
 from gigacast.core.record import decode_json, read_record
 from gigacast.errors import ConfigError, CorruptedFileError, DatasetIntegrityError
+from gigacast.storage.parquet.draft import DraftFile
 
 FORMAT = 1
 _HINT = "restore it from a backup, or publish the content as another version"
@@ -115,6 +116,21 @@ class DatasetFile:
     bounds: Annotated[Mapping[str, Bounds], ReadAs(dict[str, list[Any]], _read_bounds)] = field(
         default_factory=dict
     )
+
+    @classmethod
+    def of_draft(cls, draft: DraftFile, path: str, key: str, etag: str) -> "DatasetFile":
+        """Return the file of a version that is written from a local one."""
+        return cls(
+            path=path,
+            key=key,
+            etag=etag,
+            size_bytes=draft.size_bytes,
+            rows=draft.rows,
+            sha256=draft.sha256,
+            content=draft.content,
+            null_counts=draft.null_counts,
+            bounds=draft.bounds,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,21 +217,7 @@ def put_dataset_file(store: Store, ref: DatasetRef, path: str, draft: DraftFile)
         etag = store.move_if_absent(key, draft.path)
     except PreconditionFailedError:
         return _take_existing(store, key, path, draft)
-    return _file(path, key, etag, draft)
-
-
-def _file(path: str, key: str, etag: str, draft: DraftFile) -> DatasetFile:
-    return DatasetFile(
-        path=path,
-        key=key,
-        etag=etag,
-        size_bytes=draft.size_bytes,
-        rows=draft.rows,
-        sha256=draft.sha256,
-        content=draft.content,
-        null_counts=draft.null_counts,
-        bounds=draft.bounds,
-    )
+    return DatasetFile.of_draft(draft, path, key, etag)
 
 
 def _take_existing(store: Store, key: str, path: str, draft: DraftFile) -> DatasetFile:
@@ -252,4 +238,4 @@ def _take_existing(store: Store, key: str, path: str, draft: DraftFile) -> Datas
         size_bytes=len(pinned.content),
         sha256=hashlib.sha256(pinned.content).hexdigest(),
     )
-    return _file(path, key, pinned.etag, same_rows)
+    return DatasetFile.of_draft(same_rows, path, key, pinned.etag)
