@@ -15,7 +15,7 @@ from gigacast.backtesting.evaluation.join import (
     read_forecasts,
     select_actuals,
 )
-from gigacast.backtesting.evaluation.result import Evaluation
+from gigacast.backtesting.evaluation.result import Evaluation, FigureKey
 from gigacast.backtesting.evaluation.run import PartSums
 from gigacast.backtesting.partition import HISTORY, seasons_of
 from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
@@ -244,8 +244,9 @@ def _evaluation(
     part = PartSums.of(forecasts, actual, scales)
     evaluation = Evaluation(steps=part.steps, matched=part.matched, conflicts=conflicts)
     evaluation.levels[_NAME] = part.levels
-    evaluation.figures["version"] = {(_NAME, "all"): figures_of(part.all_steps)[0]}
+    evaluation.figures["version"] = {FigureKey(_NAME, "all"): figures_of(part.all_steps)[0]}
     evaluation.figures["step"] = {
-        (_NAME, str(step)): figures_of(sums)[0] for step, sums in enumerate(part.by_step, start=1)
+        FigureKey(_NAME, str(step)): figures_of(sums)[0]
+        for step, sums in enumerate(part.by_step, start=1)
     }
     return evaluation

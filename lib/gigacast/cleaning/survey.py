@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,13 @@ from gigacast.quality.file import Keys, PartitionFile, expectation_of
 from gigacast.quality.measures import KeyQuality
 from gigacast.repair.outlier_forest import Forest, stack
 from gigacast.series.columns import ANOMALY, FLAG_SUFFIX
+
+
+class WorstColumn(NamedTuple):
+    """The column with the most values that could not be converted, and their number."""
+
+    name: str = ""
+    unreadable: int = 0
 
 
 @dataclass
@@ -46,8 +54,8 @@ class Survey:
         Columns that get a narrower type.
     unreadable : int
         Number of values that could not be converted to the types of the contract.
-    worst : (str, int)
-        Column with the most of these values, and their number.
+    worst : WorstColumn
+        Column with the most of these values.
     repeats : Repeats
         Conflicting duplicates, which are dropped.
     """
@@ -62,7 +70,7 @@ class Survey:
     targets: Mapping[str, pa.DataType] = field(default_factory=dict)
     narrow: dict[str, pa.DataType] = field(default_factory=dict)
     unreadable: int = 0
-    worst: tuple[str, int] = ("", 0)
+    worst: WorstColumn = field(default_factory=WorstColumn)
     repeats: Repeats = field(default_factory=Repeats)
 
     @property
@@ -132,7 +140,8 @@ def _survey_columns(survey: Survey, file: PartitionFile) -> None:
     findings = list(columns.look(survey.schema))
     survey.unreadable = sum(finding.unreadable for finding in findings)
     worst = max(findings, key=lambda finding: finding.unreadable, default=None)
-    survey.worst = (worst.name, worst.unreadable) if worst is not None else ("", 0)
+    if worst is not None:
+        survey.worst = WorstColumn(worst.name, worst.unreadable)
     survey.narrow = {f.name: f.narrow for f in findings if f.narrow is not None}
     scales = {f.name: f.scale for f in findings if f.scale is not None}
     survey.plan = CleanPlan(

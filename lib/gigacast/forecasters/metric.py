@@ -28,6 +28,7 @@ longer than a season; such series are counted as undefined and left out of MASE 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -81,24 +82,30 @@ class Losses:
         return Losses(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
-def intervals_of(levels: Sequence[float]) -> list[tuple[int, int]]:
-    """Return the central intervals: index pairs of levels equally far from the median.
+class Interval(NamedTuple):
+    """The indices of the two levels between which an interval is."""
+
+    low: int
+    high: int
+
+
+def intervals_of(levels: Sequence[float]) -> list[Interval]:
+    """Return the central intervals: those of levels equally far from the median.
 
     The widest interval comes first. The levels 0.1, 0.5 and 0.9 give the single interval (0, 2).
     """
     order = sorted(range(len(levels)), key=lambda index: levels[index])
     return [
-        (low, high)
+        Interval(low, high)
         for low in order
         for high in order
         if levels[low] < MEDIAN and same_level(levels[low], 1 - levels[high])
     ]
 
 
-def interval_name(levels: Sequence[float], interval: tuple[int, int]) -> str:
+def interval_name(levels: Sequence[float], interval: Interval) -> str:
     """Return the name of an interval: its nominal share of actuals, such as ``80%``."""
-    low, high = interval
-    return f"{100 * (levels[high] - levels[low]):.4g}%"
+    return f"{100 * (levels[interval.high] - levels[interval.low]):.4g}%"
 
 
 def measure(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gigacast.backtesting.evaluation.result import Uncompared
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
 from gigacast.backtesting.leaderboard.result import plain
 from gigacast.core.array import DoubleArray
@@ -78,13 +79,13 @@ class Accuracy:
     pairs : tuple of Pair
     correlations : mapping
         Rank correlations by model, measure and loss; NaN if there is none.
-    failures : tuple of (str, str)
-        Keys of forecasts that could not be compared, each with the reason.
+    failures : tuple of Uncompared
+        Forecasts that could not be compared.
     """
 
     pairs: tuple[Pair, ...] = ()
     correlations: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-    failures: tuple[tuple[str, str], ...] = ()
+    failures: tuple[Uncompared, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, ``None`` for NaN."""

@@ -168,7 +168,7 @@ def aggregate_partition(
     """
     keys = file.keys()
     clock = _clock_of(keys, reading, binning.frequency)
-    with joined_with_neighbours(store, file, keys, (binning.frequency, clock)) as joined:
+    with joined_with_neighbours(store, file, keys, binning.frequency, clock) as joined:
         rows_keys = keys if joined.file is file else joined.file.keys()
         keep = _without_duplicates(rows_keys.arranged, binning)
         stats = ReadStats()

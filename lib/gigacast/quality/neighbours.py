@@ -77,7 +77,7 @@ class _Edge(NamedTuple):
 
 @contextmanager
 def joined_with_neighbours(
-    store: Store, file: PartitionFile, keys: Keys, bins: tuple[Frequency, Clock]
+    store: Store, file: PartitionFile, keys: Keys, freq: Frequency, clock: Clock
 ) -> Iterator[Joined]:
     """Yield a partition with the rows of its neighbours; itself if it needs none.
 
@@ -87,8 +87,10 @@ def joined_with_neighbours(
     file : PartitionFile
     keys : Keys
         Keys of its rows.
-    bins : (Frequency, Clock)
-        Frequency of the bins, and the clock that they are cut by.
+    freq : Frequency
+        Frequency of the bins.
+    clock : Clock
+        Clock that the bins are cut by.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def joined_with_neighbours(
     times = keys.arranged.times
     edges: list[_Edge] = []
     if len(times) and len(file.task.inputs) > 1:
-        span = bins_between(int(times.min()), int(times.max()), *bins)
+        span = bins_between(int(times.min()), int(times.max()), freq, clock)
         found = (_edge(store, file, keys, entry, span) for entry in file.task.inputs[:-1])
         edges = [edge for edge in found if edge is not None]
     if not edges:
@@ -121,7 +123,8 @@ def _edge(
     task = replace(file.task, inputs=(entry,))
     with open_partition(store, task, file.reading) as near:
         near_keys = near.keys()
-        _check_keys(file, near, (keys.clock, near_keys.clock))
+        is_same_clock = near_keys.clock.counts_steps == keys.clock.counts_steps
+        _check_keys(file, near, is_same_clock=is_same_clock)
         rows = _needed_rows(near_keys, span)
         if not len(rows):
             return None
@@ -132,10 +135,8 @@ def _edge(
         return _Edge(entry.key, pa.table(columns))
 
 
-def _check_keys(file: PartitionFile, near: PartitionFile, clocks: tuple[Clock, Clock]) -> None:
-    own, other = clocks
-    same_names = (near.ids, near.timestamp) == (file.ids, file.timestamp)
-    if same_names and own.counts_steps == other.counts_steps:
+def _check_keys(file: PartitionFile, near: PartitionFile, *, is_same_clock: bool) -> None:
+    if is_same_clock and (near.ids, near.timestamp) == (file.ids, file.timestamp):
         return
     raise SchemaError(
         f"calendar bins span {file.key} and {near.key}, whose columns of series and times differ: "

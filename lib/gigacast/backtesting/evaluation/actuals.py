@@ -13,7 +13,7 @@ from functools import cache, partial
 import numpy as np
 import pyarrow as pa
 
-from gigacast.backtesting.evaluation.join import Forecasts, Rows, select_actuals
+from gigacast.backtesting.evaluation.join import Forecasts, Rows, TimeBounds, select_actuals
 from gigacast.backtesting.partition import HISTORY, seasons_of
 from gigacast.core.column import to_arrow
 from gigacast.core.partition.name import (
@@ -221,15 +221,15 @@ def _market(name: PartitionName) -> tuple[str | None, str | None]:
     return name.symbol, name.timeframe
 
 
-def _bin_bounds(bounds: tuple[int, int], bins: Bins) -> tuple[int, int]:
+def _bin_bounds(bounds: TimeBounds, bins: Bins) -> TimeBounds:
     """Return the start of the bin of the first time, and the end of that of the last one."""
     # In UTC instead of wall time: a day more is added on either side.
     numbers = bins.numbers(np.array(bounds, np.int64))
     start, end = bins.starts(numbers + np.array([0, 1]))
-    return int(start), int(end)
+    return TimeBounds(int(start), int(end))
 
 
-def _months(bounds: tuple[int, int], own: Month) -> list[Month]:
+def _months(bounds: TimeBounds, own: Month) -> list[Month]:
     """Return the months of a forecast's times, and its own; for step numbers only its own."""
     # A day more on either side: folders may follow another zone than the timestamps.
     try:

@@ -6,6 +6,7 @@ numbers. Arrow's hash joins match them: no loop over rows or series.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,13 @@ from gigacast.series.source import ConflictSample, DuplicatePolicy
 _KEYS = ["item", "target", "time"]
 Rows = tuple[pa.Array, IntArray, IntArray, tuple[FloatArray, ...]]
 """Item ids [N], offsets [N + 1], times [R] and a column of values [R] per target."""
+
+
+class TimeBounds(NamedTuple):
+    """A first and a last time, microseconds of UTC or steps."""
+
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +51,10 @@ class Forecasts:
     levels: tuple[float, ...]
 
     @property
-    def bounds(self) -> tuple[int, int]:
+    def bounds(self) -> TimeBounds:
         """The first and the last time; for an empty file a range that contains no time."""
         times = to_numpy(pc.drop_null(self.keys["time"]))
-        return (int(times.min()), int(times.max())) if len(times) else (1, 0)
+        return TimeBounds(int(times.min()), int(times.max())) if len(times) else TimeBounds(1, 0)
 
     @property
     def items(self) -> pa.Table:
@@ -202,12 +210,12 @@ def _sample_of(conflicts: pa.Table) -> ConflictSample:
 
 
 def _within(
-    rows: Rows, targets: tuple[str, ...], item_ids: pa.Array, bounds: tuple[int, int]
+    rows: Rows, targets: tuple[str, ...], item_ids: pa.Array, bounds: TimeBounds
 ) -> Iterable[pa.Table]:
     items, offsets, times, values = rows
     items = items.cast(item_ids.type)
     owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    inside = (times != NO_TIME) & (times >= bounds[0]) & (times <= bounds[1])
+    inside = (times != NO_TIME) & (times >= bounds.first) & (times <= bounds.last)
     inside &= to_numpy(pc.is_in(items, value_set=item_ids))[owner]
     for target, column in zip(targets, values, strict=True):
         # Without missing values: their steps count as waiting for an actual.

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -28,6 +28,20 @@ _SHOWN_ROWS = 30
 """Rows of a table on a screen; files hold all."""
 
 
+class FigureKey(NamedTuple):
+    """A model, and what its figures are of: a version, a month, a step or a partition."""
+
+    model: str
+    label: str
+
+
+class Uncompared(NamedTuple):
+    """A forecast that could not be evaluated, and the reason."""
+
+    key: str
+    message: str
+
+
 @dataclass
 class Evaluation:
     """Errors of stored forecasts against the actuals that came later.
@@ -44,7 +58,7 @@ class Evaluation:
         Forecast steps in all, with an actual, and without.
     passed_over : list of str
         Keys of forecasts that are not evaluated, as their names are not of the naming pattern.
-    failures : list of (key, message)
+    failures : list of Uncompared
         Forecasts that could not be evaluated.
     location : str
         URL of the stored files without their ending.
@@ -52,15 +66,15 @@ class Evaluation:
         Actuals of the series and time of another one, and other values.
     """
 
-    figures: dict[str, dict[tuple[str, str], Figures]] = field(
+    figures: dict[str, dict[FigureKey, Figures]] = field(
         default_factory=lambda: {by: {} for by in BY}
     )
-    partitions: dict[tuple[str, str], Figures] = field(default_factory=dict)
+    partitions: dict[FigureKey, Figures] = field(default_factory=dict)
     levels: dict[str, tuple[float, ...]] = field(default_factory=dict)
     steps: int = 0
     matched: int = 0
     passed_over: list[str] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
+    failures: list[Uncompared] = field(default_factory=list)
     location: str = ""
     conflicts: int = 0
 

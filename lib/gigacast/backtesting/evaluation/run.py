@@ -21,7 +21,13 @@ from gigacast.backtesting.evaluation.join import (
     read_forecasts,
     whole_series,
 )
-from gigacast.backtesting.evaluation.result import BY, Evaluation, passed_over_text
+from gigacast.backtesting.evaluation.result import (
+    BY,
+    Evaluation,
+    FigureKey,
+    Uncompared,
+    passed_over_text,
+)
 from gigacast.core.array import DoubleArray
 from gigacast.core.digest import digest_value
 from gigacast.core.partition.name import (
@@ -145,8 +151,8 @@ class _Evaluator:
         self._inputs = inputs
         self._actuals = cache(self._actuals_as)
         self._evaluation = Evaluation()
-        self._sums: dict[str, dict[tuple[str, str], Sums]] = {by: {} for by in BY}
-        self._of_partitions: dict[tuple[str, str], Sums] = {}
+        self._sums: dict[str, dict[FigureKey, Sums]] = {by: {} for by in BY}
+        self._of_partitions: dict[FigureKey, Sums] = {}
 
     def result(self) -> Evaluation:
         """Return the figures so far."""
@@ -174,13 +180,13 @@ class _Evaluator:
             try:
                 parts = list(self._parts(row, name, horizon))
             except GigacastError as error:
-                self._evaluation.failures.append((row["key"], error.message))
+                self._evaluation.failures.append(Uncompared(row["key"], error.message))
                 continue
             # Only now, when all parts were read: a file counts completely or not at all.
             for part in parts:
                 self._count(self._names[generation], name.month, part)
                 if self.by_partition:
-                    key = (self._names[generation], row["partition"])
+                    key = FigureKey(self._names[generation], row["partition"])
                     _add_to(self._of_partitions, key, part.all_steps)
 
     def _name_of(self, generation: Generation, row: dict[str, Any]) -> PartitionName | None:
@@ -246,13 +252,13 @@ class _Evaluator:
         self._evaluation.levels[name] = part.levels
         self._evaluation.steps += part.steps
         self._evaluation.matched += part.matched
-        _add_to(self._sums["version"], (name, "all"), part.all_steps)
-        _add_to(self._sums["month"], (name, str(month)), part.all_steps)
+        _add_to(self._sums["version"], FigureKey(name, "all"), part.all_steps)
+        _add_to(self._sums["month"], FigureKey(name, str(month)), part.all_steps)
         for step, sums in enumerate(part.by_step, start=1):
-            _add_to(self._sums["step"], (name, str(step)), sums)
+            _add_to(self._sums["step"], FigureKey(name, str(step)), sums)
 
 
-def _add_to(totals: dict[tuple[str, str], Sums], key: tuple[str, str], sums: Sums) -> None:
+def _add_to(totals: dict[FigureKey, Sums], key: FigureKey, sums: Sums) -> None:
     totals[key] = totals[key] + sums if key in totals else sums
 
 
@@ -288,7 +294,7 @@ class PartSums:
         )
 
 
-def _order(entry: tuple[tuple[str, str], Sums]) -> tuple[str, int, str]:
+def _order(entry: tuple[FigureKey, Sums]) -> tuple[str, int, str]:
     # Steps in the order of numbers: as texts, 10 would come before 2.
     (model, label), _ = entry
     return model, int(label) if label.isdigit() else 0, label

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -77,7 +77,8 @@ class Scaler:
                     f"{name} has no value in the training part",
                     hint="leave it out, or train on more",
                 )
-            centre[name], scale[name] = _fitted(sample, method)
+            fit = _fitted(sample, method)
+            centre[name], scale[name] = fit.centre, fit.scale
         return cls(method, centre, scale, int(training.sum()), until)
 
     def transform(self, columns: Mapping[str, DoubleArray]) -> dict[str, DoubleArray]:
@@ -131,7 +132,12 @@ def _source(place: str) -> Source:
     return Source(place, CorruptedFileError, "not a scaler")
 
 
-def _fitted(sample: DoubleArray, method: Method) -> tuple[float, float]:
+class _Fit(NamedTuple):
+    centre: float
+    scale: float
+
+
+def _fitted(sample: DoubleArray, method: Method) -> _Fit:
     if method == "standard":
         centre, scale = sample.mean(), sample.std()
         # The deviation of a constant may differ from zero by rounding.
@@ -141,4 +147,4 @@ def _fitted(sample: DoubleArray, method: Method) -> tuple[float, float]:
     else:
         low, centre, high = np.percentile(sample, [25, 50, 75])
         scale = high - low
-    return float(centre), float(scale) if scale > 0 else 1.0
+    return _Fit(float(centre), float(scale) if scale > 0 else 1.0)

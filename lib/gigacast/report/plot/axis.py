@@ -1,7 +1,7 @@
 """Ticks and labels of the axes of a plot made of characters."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,7 +10,14 @@ from gigacast.core.array import AnyArray, RealArray
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
-def value_range(values: RealArray) -> tuple[float, float] | None:
+class ValueRange(NamedTuple):
+    """The lowest and the highest value of an axis."""
+
+    low: float
+    high: float
+
+
+def value_range(values: RealArray) -> ValueRange | None:
     """Return the lowest and the highest finite value, moved apart if they are nearly equal.
 
     ``None`` if nothing is finite.
@@ -20,10 +27,10 @@ def value_range(values: RealArray) -> tuple[float, float] | None:
         return None
     low, high = float(finite.min()), float(finite.max())
     if high - low > 1e-9 * max(abs(low), abs(high)):
-        return low, high
+        return ValueRange(low, high)
     # A constant series would have an axis without height.
     room = 0.1 * abs(high) or 1.0
-    return low - room, high + room
+    return ValueRange(low - room, high + room)
 
 
 def nice_ticks(low: float, high: float, n_ticks: int) -> list[float]:

@@ -75,10 +75,11 @@ class ForecastPanel:
             Curve("median", "forecast", after(self.median)),
         ]
         if self.quantiles is not None:
-            for low, high in intervals_of(self.levels):
+            for interval in intervals_of(self.levels):
+                low, high = interval
                 upper, lower = (after(self.quantiles[:, column]) for column in (high, low))
                 share = self.levels[high] - self.levels[low]
-                name = interval_name(self.levels, (low, high))
+                name = interval_name(self.levels, interval)
                 curves.append(Curve(name, "band", upper, lower, share))
         if self.actuals is not None:
             curves.append(Curve("actual", "actual", after(self.actuals)))

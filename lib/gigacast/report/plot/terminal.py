@@ -8,7 +8,7 @@ import numpy as np
 from gigacast.core.array import RealArray
 from gigacast.report.document import Curve, Figure, Scale
 from gigacast.report.layout import text_width
-from gigacast.report.plot.axis import nice_ticks, tick_labels, value_range
+from gigacast.report.plot.axis import ValueRange, nice_ticks, tick_labels, value_range
 from gigacast.report.plot.canvas import Canvas, Ink
 
 _ROWS_PER_TICK = 4
@@ -146,7 +146,7 @@ def _places(figure: Figure) -> RealArray:
     return (np.arange(len(figure.x)) + 0.5) / len(figure.x)
 
 
-def _draw(canvas: Canvas, figure: Figure, palette: Palette, span: tuple[float, float]) -> None:
+def _draw(canvas: Canvas, figure: Figure, palette: Palette, span: ValueRange) -> None:
     low, high = span
 
     def y(values: Sequence[float]) -> RealArray:

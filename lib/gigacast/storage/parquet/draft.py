@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 
@@ -62,13 +62,14 @@ def describe_file(path: Path) -> DraftFile:
         metadata = read_metadata(path)
         schema = metadata.schema.to_arrow_schema()
         with path.open("rb") as file:
-            sha256, content = _digests(file, schema)
+            digests = _digests(file, schema)
         nulls, bounds = _statistics(metadata)
         nulls |= _nested_nulls(path, schema)  # reads these columns again
     except (pa.ArrowException, OSError, DamagedParquetError) as error:
         reason = str(error).partition("\n")[0][:300]
         raise CorruptedFileError(f"{path} is not readable Parquet: {reason}") from error
-    return DraftFile(path, metadata.num_rows, path.stat().st_size, sha256, content, nulls, bounds)
+    size_bytes = path.stat().st_size
+    return DraftFile(path, metadata.num_rows, size_bytes, digests.file, digests.rows, nulls, bounds)
 
 
 def content_of(file: BinaryIO) -> str:
@@ -81,13 +82,20 @@ def content_of(file: BinaryIO) -> str:
     try:
         schema = read_metadata(file).schema.to_arrow_schema()
         file.seek(0)
-        return _digests(file, schema)[1]
+        return _digests(file, schema).rows
     except (pa.ArrowException, OSError, DamagedParquetError) as error:
         raise CorruptedFileError(f"not readable Parquet: {error}") from error
 
 
-def _digests(file: BinaryIO, schema: pa.Schema) -> tuple[str, str]:
-    """Return the SHA-256 of a file, and the digest of its columns and rows.
+class _Digests(NamedTuple):
+    """The SHA-256 of a file, and the digest of its columns and rows."""
+
+    file: str
+    rows: str
+
+
+def _digests(file: BinaryIO, schema: pa.Schema) -> _Digests:
+    """Return the digests of a file.
 
     A Parquet file ends in its footer, the footer's length (4 bytes) and a magic number (4 bytes).
     """
@@ -102,7 +110,7 @@ def _digests(file: BinaryIO, schema: pa.Schema) -> tuple[str, str]:
     columns = ";".join(f"{field.name}:{field.type}" for field in schema)
     content = digest_text(f"{sha256.copy().hexdigest()} {columns}", 64)
     _feed(sha256, file, size - rows_stop)
-    return sha256.hexdigest(), content
+    return _Digests(sha256.hexdigest(), content)
 
 
 def _feed(digest: Any, file: BinaryIO, size_bytes: int) -> None:
