@@ -242,18 +242,16 @@ def _made_bins(
 
     With ``fills``, bins without rows between two bins of a series get a row too.
     """
-    kept = np.flatnonzero(keep)
+    indices = np.flatnonzero(keep)
     if not fills:
-        return kept, np.zeros(len(kept), np.int64)
+        return indices, np.zeros(len(indices), np.int64)
     empty = np.diff(cut.numbers, prepend=0) - 1
     empty[cut.offsets[:-1][np.diff(cut.offsets) > 0]] = 0  # before the first bin of a series
-    counts = empty[kept] + 1
+    counts = empty[indices] + 1
     # A row of long ago may have made millions of bins.
     file.check_size(int(counts.sum()))
-    ends = np.cumsum(counts)
-    return np.repeat(kept, counts), np.repeat(ends, counts) - np.arange(
-        ends[-1] if len(ends) else 0
-    ) - 1
+    ends = np.repeat(np.cumsum(counts), counts)
+    return np.repeat(indices, counts), ends - 1 - np.arange(len(ends))
 
 
 def _lost_rows(

@@ -102,8 +102,8 @@ def joined_with_neighbours(
     edges: list[_Edge] = []
     if len(times) and len(file.task.inputs) > 1:
         span = bins_between(int(times.min()), int(times.max()), freq, clock)
-        found = (_edge(store, file, keys, entry, span) for entry in file.task.inputs[:-1])
-        edges = [edge for edge in found if edge is not None]
+        every = (_edge(store, file, keys, entry, span) for entry in file.task.inputs[:-1])
+        edges = [edge for edge in every if edge is not None]
     if not edges:
         yield Joined(file, range(file.rows))
         return

@@ -91,11 +91,11 @@ def by_pandas(frame: pd.DataFrame, alias: str, how: str, zone: str = "UTC") -> p
     return pd.concat(parts, ignore_index=True)
 
 
-def same(made: pd.DataFrame, expected: pd.DataFrame) -> None:
+def same(actual: pd.DataFrame, expected: pd.DataFrame) -> None:
     expected = expected.sort_values(["item", "time"]).reset_index(drop=True)
-    assert made["item"].tolist() == expected["item"].tolist()
-    assert made["time"].tolist() == expected["time"].tolist()
-    np.testing.assert_allclose(made["sold"].astype(float), expected["sold"].astype(float))
+    assert actual["item"].tolist() == expected["item"].tolist()
+    assert actual["time"].tolist() == expected["time"].tolist()
+    np.testing.assert_allclose(actual["sold"].astype(float), expected["sold"].astype(float))
 
 
 ALIASES = ["W", "W-MON", "W-THU", "B", "MS", "QE-FEB", "QS", "YE-MAR"]
@@ -299,7 +299,7 @@ def test_files_of_months_give_the_bins_of_one_file(
     if frame.empty:
         return
     rules = rules_of(alias, how, partial_bins=partial, duplicates=duplicates)
-    made = []
+    actual = []
     for is_cut in (False, True):
         with tempfile.TemporaryDirectory() as folder:
             store = store_in(folder)
@@ -308,8 +308,8 @@ def test_files_of_months_give_the_bins_of_one_file(
             else:
                 store.put("2024/01/part-0.parquet", parquet_bytes(frame))
             result = clean(store, rules, zone=zone)
-            made.append(None if result.manifest is None else bins_in(store))
-    if made[0] is None or made[1] is None:
-        assert made == [None, None]
+            actual.append(None if result.manifest is None else bins_in(store))
+    if actual[0] is None or actual[1] is None:
+        assert actual == [None, None]
         return
-    pd.testing.assert_frame_equal(made[1], made[0], check_dtype=False)
+    pd.testing.assert_frame_equal(actual[1], actual[0], check_dtype=False)

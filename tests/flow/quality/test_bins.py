@@ -156,9 +156,9 @@ def test_as_many_bins_are_measured_as_are_cleaned(alias: str, lake: Store) -> No
     files = FileJob(Sources(lake.address), lake.address, reading=Reading(frequency=frequency))
     rules = CleanRules(aggregate="sum", frequency=frequency, nulls="keep")
     cleaned = clean_dataset(CleanJob(files, DatasetRef.parse("cleaned/A"), rules), ME)
-    made = {j.partition[:7]: j.quality.keys.rows for j in cleaned.partitions if j.quality}
+    actual = {j.partition[:7]: j.quality.keys.rows for j in cleaned.partitions if j.quality}
     measured = keys_of(measure(lake, alias))
-    assert {month: keys.bins.bins for month, keys in measured.items()} == made
+    assert {month: keys.bins.bins for month, keys in measured.items()} == actual
 
 
 def test_measures_without_bins_are_the_bytes_and_the_spec_of_before(lake: Store) -> None:

@@ -33,9 +33,9 @@ def binned(frame: pd.DataFrame, alias: str, how: str = "sum", **more: Any) -> Bi
 
 
 def bins(frame: pd.DataFrame, alias: str, how: str = "sum", **more: Any) -> pd.Series:
-    made = binned(frame, alias, how, **{"partial": "keep", **more}).file.table()
-    times = pd.DatetimeIndex(made.column("timestamp").to_pandas())
-    values = made.column("target").to_numpy(zero_copy_only=False).astype(float)
+    actual = binned(frame, alias, how, **{"partial": "keep", **more}).file.table()
+    times = pd.DatetimeIndex(actual.column("timestamp").to_pandas())
+    values = actual.column("target").to_numpy(zero_copy_only=False).astype(float)
     return pd.Series(values, times.tz_convert("UTC"))
 
 
@@ -61,9 +61,9 @@ def by_pandas(frame: pd.DataFrame, alias: str, how: str, **options: Any) -> pd.S
     return pd.Series(values.to_numpy(), utc)
 
 
-def same(made: pd.Series, expected: pd.Series) -> None:
-    assert made.index.tolist() == expected.index.tolist()
-    np.testing.assert_allclose(made.to_numpy(), expected.to_numpy(), rtol=1e-12, atol=1e-12)
+def same(actual: pd.Series, expected: pd.Series) -> None:
+    assert actual.index.tolist() == expected.index.tolist()
+    np.testing.assert_allclose(actual.to_numpy(), expected.to_numpy(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -131,8 +131,8 @@ def test_duplicates_are_dropped_before_and_counted_with_rows_out_of_order() -> N
     frame = pd.concat([frame.iloc[1:], again, frame.iloc[:1]], ignore_index=True)
     frame.loc[len(frame)] = [pd.NaT, 5.0]
     for duplicates, total in (("last", 7 + 8), ("first", 7), ("keep", 7 + 9)):
-        made = bins(frame, "W", duplicates=duplicates)
-        assert made.tolist() == [total, 7.0]
+        actual = bins(frame, "W", duplicates=duplicates)
+        assert actual.tolist() == [total, 7.0]
         lost = binned(frame, "W", duplicates=duplicates).lost
         assert (lost.rows, lost.null_keys, lost.unordered) == (16, 1, 2)
         assert lost.duplicates == (0 if duplicates == "keep" else 1)
@@ -141,8 +141,8 @@ def test_duplicates_are_dropped_before_and_counted_with_rows_out_of_order() -> N
 def test_texts_and_marks_get_the_last_value_of_their_bin() -> None:
     frame = rows("2024-01-01", 14, None, "D")
     frame["city"] = [*"abcdef", None, *"ghijklm"]
-    made = binned(frame, "W", "sum").file.table().to_pandas()
-    assert made["city"].tolist() == ["f", "m"]
+    actual = binned(frame, "W", "sum").file.table().to_pandas()
+    assert actual["city"].tolist() == ["f", "m"]
 
 
 def test_a_bin_without_rows_is_left_out_but_counts_none() -> None:
@@ -150,10 +150,10 @@ def test_a_bin_without_rows_is_left_out_but_counts_none() -> None:
     frame = pd.concat([frame.iloc[:8], frame.iloc[21:]])
     frame["timestamp"] = pd.to_datetime(frame["timestamp"])
     assert bins(frame, "W").tolist() == [7.0, 1.0, 1.0]
-    made = binned(frame, "W", "count", partial="keep").file.table().to_pandas()
-    assert made["target"].tolist() == [7, 1, 0, 1]
-    assert made["timestamp"].dt.day.tolist() == [7, 14, 21, 28]
-    assert made["city"].isna().tolist() == [False, False, True, False]
+    actual = binned(frame, "W", "count", partial="keep").file.table().to_pandas()
+    assert actual["target"].tolist() == [7, 1, 0, 1]
+    assert actual["timestamp"].dt.day.tolist() == [7, 14, 21, 28]
+    assert actual["city"].isna().tolist() == [False, False, True, False]
 
 
 def test_a_count_of_rows_long_ago_makes_no_endless_bins() -> None:
@@ -165,9 +165,9 @@ def test_a_count_of_rows_long_ago_makes_no_endless_bins() -> None:
 
 def test_plain_steps_are_aggregated_in_multiples() -> None:
     frame = pd.DataFrame({"timestamp": range(3, 20), "target": 1.0})
-    made = binned(frame, "5", partial="keep").file.table().to_pydict()
-    assert made["timestamp"] == [0, 5, 10, 15]
-    assert made["target"] == [2.0, 5.0, 5.0, 5.0]
+    actual = binned(frame, "5", partial="keep").file.table().to_pydict()
+    assert actual["timestamp"] == [0, 5, 10, 15]
+    assert actual["target"] == [2.0, 5.0, 5.0, 5.0]
 
 
 @pytest.mark.parametrize(
