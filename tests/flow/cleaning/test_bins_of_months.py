@@ -38,11 +38,11 @@ def store_in(folder: Path | str) -> Store:
     return open_store(StoreAddress(f"file://{folder}"))
 
 
-def rules_of(alias: str, how: str = "sum", **more: Any) -> CleanRules:
+def rules_of(alias: str, operation: str = "sum", **more: Any) -> CleanRules:
     """Return rules that change nothing but the bins."""
     plain: dict[str, Any] = {"nulls": "keep", "outliers": "keep", "optimise": False}
     frequency = Frequency.parse(alias)
-    return CleanRules(**plain, aggregate=how, frequency=frequency, **more)  # type: ignore[arg-type]
+    return CleanRules(**plain, aggregate=operation, frequency=frequency, **more)  # type: ignore[arg-type]
 
 
 def clean(store: Store, rules: CleanRules, *, zone: str | None = None, **files: Any) -> CleanResult:
@@ -73,7 +73,7 @@ def days(
     return pd.DataFrame({"item": item, "time": times, "sold": np.arange(len(times)) % 11 + 1.0})
 
 
-def by_pandas(frame: pd.DataFrame, alias: str, how: str, zone: str = "UTC") -> pd.DataFrame:
+def by_pandas(frame: pd.DataFrame, alias: str, operation: str, zone: str = "UTC") -> pd.DataFrame:
     """Aggregate each item's rows in a zone, item by item; bins without rows are left out."""
     parts = []
     for item, own in frame.groupby("item"):
@@ -81,7 +81,7 @@ def by_pandas(frame: pd.DataFrame, alias: str, how: str, zone: str = "UTC") -> p
         utc = times if times.tz is not None else times.tz_localize("UTC")
         series = pd.Series(own["sold"].to_numpy(), utc.tz_convert(zone)).sort_index()
         bins = series.resample(alias)
-        values = bins.sum(min_count=1) if how == "sum" else getattr(bins, how)()
+        values = bins.sum(min_count=1) if operation == "sum" else getattr(bins, operation)()
         values = values[bins.size() > 0]
         parts.append(
             pd.DataFrame(
@@ -101,16 +101,16 @@ def same(actual: pd.DataFrame, expected: pd.DataFrame) -> None:
 ALIASES = ["W", "W-MON", "W-THU", "B", "MS", "QE-FEB", "QS", "YE-MAR"]
 
 
-@pytest.mark.parametrize(("alias", "how"), list(zip(ALIASES, [*HOWS, "sum"], strict=True)))
+@pytest.mark.parametrize(("alias", "operation"), list(zip(ALIASES, [*HOWS, "sum"], strict=True)))
 def test_bins_that_span_files_of_months_are_those_of_pandas_over_all_rows(
-    alias: str, how: str, lake: Store
+    alias: str, operation: str, lake: Store
 ) -> None:
     frame = pd.concat(
         [days("a", "2023-11-08", "2024-05-20"), days("b", "2024-01-30", "2024-04-02")]
     )
     put_months(lake, frame)
-    clean(lake, rules_of(alias, how, partial_bins="keep"))
-    same(bins_in(lake), by_pandas(frame, alias, how))
+    clean(lake, rules_of(alias, operation, partial_bins="keep"))
+    same(bins_in(lake), by_pandas(frame, alias, operation))
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Sao_Paulo", "Asia/Kathmandu"])
@@ -263,22 +263,22 @@ def test_the_least_of_large_integers_keeps_every_digit(lake: Store) -> None:
     sold = numbers.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     frame = pd.DataFrame({"item": "a", "time": times, "sold": sold})
     lake.put("2024/01/part-0.parquet", parquet_bytes(frame))
-    for how, expected in (("min", [1, 8]), ("max", [7, 14])):
-        clean(lake, rules_of("W", how))
+    for operation, expected in (("min", [1, 8]), ("max", [7, 14])):
+        clean(lake, rules_of("W", operation))
         assert [int(value) - 2**53 for value in bins_in(lake)["sold"]] == expected
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     alias=st.sampled_from(["6h", "D", "W-TUE", "2W", "B", "MS", "QS-FEB"]),
-    how=st.sampled_from(HOWS),
+    operation=st.sampled_from(HOWS),
     partial=st.sampled_from(["drop", "keep"]),
     duplicates=st.sampled_from(["first", "last"]),
     zone=st.sampled_from([None, "Europe/Berlin", "Australia/Lord_Howe"]),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_files_of_months_give_the_bins_of_one_file(
-    alias: str, how: str, partial: str, duplicates: str, zone: str | None, seed: int
+    alias: str, operation: str, partial: str, duplicates: str, zone: str | None, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
     every = pd.date_range("2024-01-01", "2024-04-30 23:00", freq="h")
@@ -298,7 +298,7 @@ def test_files_of_months_give_the_bins_of_one_file(
     frame["time"] = frame["time"].dt.tz_localize("UTC")
     if frame.empty:
         return
-    rules = rules_of(alias, how, partial_bins=partial, duplicates=duplicates)
+    rules = rules_of(alias, operation, partial_bins=partial, duplicates=duplicates)
     actual = []
     for is_cut in (False, True):
         with tempfile.TemporaryDirectory() as folder:

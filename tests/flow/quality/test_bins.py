@@ -36,9 +36,9 @@ def put_months(store: Store, frame: pd.DataFrame) -> None:
         store.put(f"{month}/part-0.parquet", parquet_bytes(rows))
 
 
-def measure(store: Store, alias: str = "W", how: str = "sum", **more: Any) -> QualityResult:
+def measure(store: Store, alias: str = "W", operation: str = "sum", **more: Any) -> QualityResult:
     frequency = Frequency.parse(alias)
-    binning = Binning(how, frequency, more.pop("partial", "drop"))  # type: ignore[arg-type]
+    binning = Binning(operation, frequency, more.pop("partial", "drop"))  # type: ignore[arg-type]
     files = FileJob(
         Sources(store.address), store.address, reading=Reading(frequency=frequency, **more)
     )
@@ -94,8 +94,8 @@ def test_rows_outside_the_bins_are_counted_and_named(lake: Store) -> None:
     assert (bins["2024/01"].carried, bins["2024/02"].carried) == (3, 0)
     text = result.report.to_markdown()
     assert "50 rows in 6 calendar bins; 8 rows left out, which cover only parts of 2 bins" in text
-    kept = measure(lake, partial="keep")
-    assert "50 rows in 8 calendar bins\n" in kept.report.to_markdown()
+    with_parts = measure(lake, partial="keep")
+    assert "50 rows in 8 calendar bins\n" in with_parts.report.to_markdown()
 
 
 def test_values_are_those_of_bins(lake: Store) -> None:
@@ -108,7 +108,7 @@ def test_values_are_those_of_bins(lake: Store) -> None:
     (column,) = judged.quality.columns
     # A week of missing values is missing; a week with six values is not.
     assert (column.values, column.missing) == (4, 1)
-    (judged,) = measure(lake, how="count").report.partitions
+    (judged,) = measure(lake, operation="count").report.partitions
     assert judged.quality is not None
     assert [column.missing for column in judged.quality.columns] == [0]
 
@@ -116,8 +116,8 @@ def test_values_are_those_of_bins(lake: Store) -> None:
 def test_a_bin_without_rows_is_a_gap_unless_rows_are_counted(lake: Store) -> None:
     frame = days("2024-01-01", "2024-01-28")
     put_months(lake, frame[~frame["timestamp"].between("2024-01-08", "2024-01-14")])
-    for how, gaps in (("sum", 1), ("count", 0)):
-        (keys,) = keys_of(measure(lake, how=how)).values()
+    for operation, gaps in (("sum", 1), ("count", 0)):
+        (keys,) = keys_of(measure(lake, operation=operation)).values()
         assert (keys.gaps, keys.missing_steps) == (gaps, gaps)
 
 
@@ -192,6 +192,6 @@ def test_the_command_measures_bins_by_flags_or_settings(tmp_path: Path, capsys: 
     assert run([*command, "--aggregate", "mean"]) == 2
     assert "the bins have no frequency" in capsys.readouterr().err
     assert run([*command, *config, "--partial_bins", "keep", "--zone", "Asia/Tokyo"]) == 0
-    kept = json.loads(capsys.readouterr().out)["partitions"][0]["measures"]["keys"]
-    assert kept["bins"]["bins"] == 5
-    assert kept["first"] == "2024-01-02T15:00:00+00:00"
+    with_parts = json.loads(capsys.readouterr().out)["partitions"][0]["measures"]["keys"]
+    assert with_parts["bins"]["bins"] == 5
+    assert with_parts["first"] == "2024-01-02T15:00:00+00:00"

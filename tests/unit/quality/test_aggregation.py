@@ -20,20 +20,20 @@ ZONES = [None, "UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"
 STARTS = ["2023-03-20 05:00", "2023-10-20 13:00"]
 
 
-def binned(frame: pd.DataFrame, alias: str, how: str = "sum", **more: Any) -> Binned:
+def binned(frame: pd.DataFrame, alias: str, operation: str = "sum", **more: Any) -> Binned:
     """Aggregate the rows of one file."""
     store = MemoryStore("bins")
     etag = store.put("2024/01/a.parquet", content := parquet_bytes(frame))
     entry = InputObject("2024/01/a.parquet", etag, len(content), "parquet")
     task = Task("2024/01/a", "2024-01", (entry,), 1, 0, "spec", "out")
     reading = Reading(zone=more.pop("zone", None))
-    binning = Binning(how, Frequency.parse(alias), **more)  # type: ignore[arg-type]
+    binning = Binning(operation, Frequency.parse(alias), **more)  # type: ignore[arg-type]
     with open_partition(store, task, reading) as file:
         return aggregate_partition(store, file, reading, binning)
 
 
-def bins(frame: pd.DataFrame, alias: str, how: str = "sum", **more: Any) -> pd.Series:
-    actual = binned(frame, alias, how, **{"partial": "keep", **more}).file.table()
+def bins(frame: pd.DataFrame, alias: str, operation: str = "sum", **more: Any) -> pd.Series:
+    actual = binned(frame, alias, operation, **{"partial": "keep", **more}).file.table()
     times = pd.DatetimeIndex(actual.column("timestamp").to_pandas())
     values = actual.column("target").to_numpy(zero_copy_only=False).astype(float)
     return pd.Series(values, times.tz_convert("UTC"))
@@ -51,10 +51,10 @@ def rows(start: str, count: int, zone: str | None, step: str = "h") -> pd.DataFr
     return pd.DataFrame({"timestamp": times, "target": values})
 
 
-def by_pandas(frame: pd.DataFrame, alias: str, how: str, **options: Any) -> pd.Series:
+def by_pandas(frame: pd.DataFrame, alias: str, operation: str, **options: Any) -> pd.Series:
     """Return the bins that have rows."""
     groups = frame.set_index("timestamp")["target"].resample(alias, **options)
-    values = groups.sum(min_count=1) if how == "sum" else getattr(groups, how)()
+    values = groups.sum(min_count=1) if operation == "sum" else getattr(groups, operation)()
     values = values[groups.size() > 0].astype(float)
     index = pd.DatetimeIndex(values.index)
     utc = index.tz_localize("UTC") if index.tz is None else index.tz_convert("UTC")
@@ -75,8 +75,8 @@ def test_days_and_longer_bins_are_those_of_pandas_over_nights_of_clock_changes(
 ) -> None:
     for start in STARTS:
         frame = rows(start, 24 * 45, zone)
-        for how in HOWS:
-            same(bins(frame, alias, how), by_pandas(frame, alias, how))
+        for operation in HOWS:
+            same(bins(frame, alias, operation), by_pandas(frame, alias, operation))
 
 
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin", "America/New_York"])
@@ -87,8 +87,8 @@ def test_shorter_bins_are_those_of_pandas_from_midnight_of_standard_time(
     winter = pd.Timestamp("2023-01-01", tz=zone)
     for start in ("2023-03-11", "2023-03-25", "2023-10-28", "2023-11-04 17:15"):
         frame = rows(start, 4 * 24 * 3, zone, "15min")
-        for how in HOWS:
-            same(bins(frame, alias, how), by_pandas(frame, alias, how, origin=winter))
+        for operation in HOWS:
+            same(bins(frame, alias, operation), by_pandas(frame, alias, operation, origin=winter))
 
 
 @pytest.mark.parametrize("alias", ["D", "W-WED", "ME"])
