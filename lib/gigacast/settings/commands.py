@@ -81,6 +81,7 @@ CLASSES: Mapping[str, type[Any]] = {
     "label-flags": feature_store.LabelOptions,
     "features-flag": feature_store.FeaturesOption,
     "online-flags": feature_store.OnlineOptions,
+    "log-flags": feature_store.LogOptions,
     "upload-flags": feature_store.UploadOptions,
     "fetch-flags": feature_store.FetchOptions,
     "stream-flags": feature_store.StreamOptions,

@@ -105,6 +105,18 @@ class OnlineOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogOptions:
+    """The log of answers."""
+
+    log_share: float | None = flag(
+        None,
+        "Share of the answers of joins that are logged, 0 to 1; that of the settings by default.",
+        group="amount",
+        range_=Range(0, 1),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class UploadOptions:
     """Upload of a day."""
 
