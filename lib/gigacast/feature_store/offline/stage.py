@@ -25,10 +25,14 @@ from gigacast.feature_store.offline.product import (
 )
 from gigacast.feature_store.offline.source import Catalog
 from gigacast.feature_store.offline.staging import StagingProduct
+from gigacast.feature_store.trust.comparison import ComparisonProduct, LoggedProduct
 from gigacast.job.forecast_job import Resources
 from gigacast.runtime.choice import InlineExecutor, make_executor
 from gigacast.runtime.executor import Executor
 from gigacast.storage.store import Store, StoreAddress
+
+LOGGED = ("logged", "comparison")
+"""Kinds of backfills of the logged answers of a join."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Backfill:
     only : str, optional
         Stage of a join: ``left``, ``parts`` or ``final``.
     kind : str
-        ``backfill``, or what belongs to the labels of a join; see `products_of`.
+        ``backfill``, or what belongs to the labels or the logged answers of a join; see
+        `products_of`.
     last : str
         Last day of the run.
     label_day : str
@@ -145,6 +150,9 @@ def products_of(backfill: Backfill, catalog: Catalog, ready: Ready) -> list[Prod
         return list(label_products(catalog, definition, backfill.label_day))
     if backfill.kind == "labeled":
         return [LabeledProduct.of(catalog, definition, newest=newest) for newest in (False, True)]
+    if backfill.kind in LOGGED:
+        product = ComparisonProduct if backfill.kind == "comparison" else LoggedProduct
+        return [product.of(catalog, definition)]
     return _join_products(BoundJoin.of(catalog, definition), only, ready)
 
 

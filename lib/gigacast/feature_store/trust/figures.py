@@ -50,9 +50,8 @@ class Pair:
     ----------
     name : str
     left, right : pyarrow.Array
-    low, high : pyarrow.Array, optional
-        Bounds of the left side, for a sketch; of lists, the bounds of each place. Without them both
-        sides must be equal.
+    inside : array of bool, optional
+        Rows whose left value is within the bounds of a sketch. Without it both sides must be equal.
     failed : array of bool, optional
         Rows without an answer, which are counted and not compared.
     """
@@ -60,39 +59,15 @@ class Pair:
     name: str
     left: pa.Array
     right: pa.Array
-    low: pa.Array | None = None
-    high: pa.Array | None = None
+    inside: Bools | None = None
     failed: Bools | None = None
 
     def mismatches(self) -> Bools:
         """Return the rows that have values on both sides, which differ or are out of bounds."""
         both = valid(self.left) & valid(self.right)
-        if self.low is None or self.high is None:
-            result: Bools = both & ~equal(self.left, self.right)
-            return result
-        inside = np.ones(len(both), np.bool_)
-        inside[both] = self._inside(np.flatnonzero(both))
-        return ~inside
-
-    def _inside(self, rows: Ints) -> Bools:
-        chosen = pa.array(rows)
-        left, low, high = (side.take(chosen) for side in (self.left, self.low, self.high))  # type: ignore[union-attr]
-        if not is_list(left.type):
-            value = as_floats(left)
-            single: Bools = (as_floats(low) <= value) & (value <= as_floats(high))
-            return single
-        same = lengths_of(left) == lengths_of(low)
-        inside = np.zeros(len(rows), np.bool_)
-        members = pa.array(np.flatnonzero(same))
-        value, lowest, highest = (
-            as_floats(side.take(members).flatten()) for side in (left, low, high)
-        )
-        places = (lowest <= value) & (value <= highest)
-        ends = np.cumsum(lengths_of(left)[same])
-        sums = np.concatenate([[0], np.cumsum(places)])
-        counts = lengths_of(left)[same]
-        inside[same] = sums[ends] - sums[ends - counts] == counts
-        return inside
+        same = equal(self.left, self.right) if self.inside is None else self.inside
+        result: Bools = both & ~same
+        return result
 
 
 def figures_by_hour(hours: Ints, pairs: Sequence[Pair]) -> pa.Table:
