@@ -149,6 +149,15 @@ FEATURE_COMMANDS = {
         "gigacast.cli.feature_store.online",
         "Print the features of keys of NAME, a join or a group-by; exit code 1 if a part fails.",
     ),
+    "logs": Home(
+        "gigacast.cli.feature_store.trust",
+        "Write the logged answers of the join NAME as its table `_logged`, a column per feature.",
+    ),
+    "consistency": Home(
+        "gigacast.cli.feature_store.trust",
+        "Backfill the logged requests of the join NAME, and compare the answers; exit code 1 if "
+        "any differs.",
+    ),
     "stream": Home(
         "gigacast.cli.feature_store.stream",
         "Apply the topic of the group-by NAME to its served features, until it is stopped.",

@@ -46,6 +46,8 @@ MODES: Mapping[str, Mode] = {
     "streaming": Mode(("stream",), ("stream-url", "idle", "online-store")),
     "streaming-client": Mode(("stream",), ("stream-url", "idle", "online-store")),
     "local-streaming": Mode(("stream", "--local"), ("idle", "online-store")),
+    "consistency-metrics-compute": Mode(("consistency",), (*_DAYS, "parallelism")),
+    "log-flattener": Mode(("logs",), (*_DAYS, "parallelism")),
     "label-join": Mode(("label",), ("ds", "parallelism")),
     "analyze": Mode(("analyze",)),
     "metadata-export": Mode(("lineage",)),

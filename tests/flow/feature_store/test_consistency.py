@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from gigacast.cli.program import run
 from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.feature_store import (
     Aggregation,
@@ -310,3 +311,52 @@ def test_what_cannot_be_compared_is_refused_by_name(shop: Shop) -> None:
         shop.compare()
     with pytest.raises(ConfigError, match="is a group-by"):
         compare_logged(Backfill(purchases(), shop.lake.address), Days())
+
+
+def command(shop: Shop, *words: str) -> int:
+    return run(["feature-store", *words, "--bucket", f"file://{shop.lake.root}"])
+
+
+def test_the_command_ends_with_1_where_something_differs(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.ask(TODAY + HOUR)
+    assert command(shop, "consistency", "shop.training_set", "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["consistent"], content["different"]) == (True, 0)
+    assert {row["total"] for row in content["features"]} == {5}
+
+    shop.lake.put_day("data.purchases", DAYS[7], events(7, (1, 2)))
+    shop.lake.put_day("data.purchases", DAYS[6], events(6, (1, 2)))
+    assert command(shop, "consistency", "shop.training_set", "--ds", DAYS[7]) == 1
+    lines = capsys.readouterr().out
+    assert "shop_purchases_price_sum_2d" in lines
+    assert command(shop, "consistency", "shop.training_set", "--ds", DAYS[6]) == 0
+
+
+def test_logged_answers_are_a_table_of_which_features_are_bootstrapped(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = TODAY + HOUR
+    served = shop.ask(at)
+    assert command(shop, "logs", "shop.training_set", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["computed"] == 1
+    rows = shop.lake.read(shop.join, "logged")
+    name = "shop_purchases_price_last3_2d"
+    by_user = {row["user"]: row[name] for row in rows}
+    assert by_user == {
+        1: served[0][name],
+        2: served[1][name],
+        3: served[2][name],
+        4: None,
+        None: None,
+    }
+
+    # A value that only the log has is taken from it.
+    shop.lake.put_day("data.checkouts", DAYS[7], [{"user": 1, "ts": at}, {"user": 2, "ts": at}])
+    shop.lake.put_day("data.purchases", DAYS[7], events(7, (2,)))
+    shop.lake.put_day("data.purchases", DAYS[6], events(6, (2,)))
+    other = a_join(purchases(), users(), bootstrap_from_log=True, row_ids=["user", "ts"])
+    shop.lake.backfill(other, DAYS[7], DAYS[7])
+    rows = shop.lake.read(other)
+    assert [row[name] for row in rows] == [served[0][name], served[1][name]]

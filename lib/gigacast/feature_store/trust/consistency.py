@@ -118,11 +118,7 @@ def compare_logged(
         If nothing is logged.
     DefinitionError, StorageError
     """
-    join = backfill.definition
-    if not isinstance(join, Join):
-        raise ConfigError(
-            f"{name_of(join)} is a {kind_of(join)}", hint="name a join, whose answers are logged"
-        )
+    join = _join_of(backfill)
     tables = Tables.at(backfill.root, backfill.places)
     product = ComparisonProduct.of(Catalog(tables), join)
     logged = [d for d in product.log.days if days.first <= d <= days.last]
@@ -148,6 +144,38 @@ def compare_logged(
         uncompared(join),
         failures,
     )
+
+
+def flatten_log(
+    backfill: Backfill, days: Days, *, events: RunEvents | None = None, clock: Clock = utc_now
+) -> BackfillResult:
+    """Write the logged answers of a join as its table ``_logged``, a column per feature.
+
+    Parameters
+    ----------
+    backfill : Backfill
+        Of a join.
+    days : Days
+    events : RunEvents, optional
+    clock : callable
+
+    Raises
+    ------
+    ConfigError, DataNotFoundError, DefinitionError, StorageError
+        As `compare_logged`.
+    """
+    _join_of(backfill)
+    job = replace(backfill, kind="logged", only=None)
+    return backfill_days(job, days, events=events, clock=clock)
+
+
+def _join_of(backfill: Backfill) -> Join:
+    join = backfill.definition
+    if not isinstance(join, Join):
+        raise ConfigError(
+            f"{name_of(join)} is a {kind_of(join)}", hint="name a join, whose answers are logged"
+        )
+    return join
 
 
 def _figures_of(store: Store, join: Join, day: str) -> pa.Table:
