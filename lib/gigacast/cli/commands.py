@@ -149,6 +149,11 @@ FEATURE_COMMANDS = {
         "gigacast.cli.feature_store.online",
         "Print the features of keys of NAME, a join or a group-by; exit code 1 if a part fails.",
     ),
+    "status": Home(
+        "gigacast.cli.feature_store.trust",
+        "Show what is served: batches and their age, streams and their lag; exit code 1 if a batch "
+        "is too old.",
+    ),
     "logs": Home(
         "gigacast.cli.feature_store.trust",
         "Write the logged answers of the join NAME as its table `_logged`, a column per feature.",

@@ -84,6 +84,7 @@ CLASSES: Mapping[str, type[Any]] = {
     "log-flags": feature_store.LogOptions,
     "upload-flags": feature_store.UploadOptions,
     "fetch-flags": feature_store.FetchOptions,
+    "status-flags": feature_store.StatusOptions,
     "stream-flags": feature_store.StreamOptions,
     "serve-flags": feature_store.ServeOptions,
 }

@@ -17,12 +17,12 @@ _CELLS = 1 << 20
 
 def is_number(kind: pa.DataType) -> bool:
     """Return whether values of a type have differences."""
-    return pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind)
+    return bool(pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind))
 
 
 def is_list(kind: pa.DataType) -> bool:
     """Return whether values of a type are lists."""
-    return pat.is_list(kind) or pat.is_large_list(kind)
+    return bool(pat.is_list(kind) or pat.is_large_list(kind))
 
 
 def valid(values: pa.Array) -> Bools:
@@ -140,7 +140,9 @@ def as_floats(values: pa.Array) -> Floats:
 def symmetric_errors(left: Floats, right: Floats) -> Floats:
     """Return the difference over the mean size of each pair, 0 for two zeros: terms of sMAPE."""
     size = np.abs(left) + np.abs(right)
-    return np.divide(2 * np.abs(left - right), size, out=np.zeros_like(size), where=size != 0)
+    terms: Floats = np.zeros_like(size)
+    np.divide(2 * np.abs(left - right), size, out=terms, where=size != 0)
+    return terms
 
 
 def edits(left: pa.Array, right: pa.Array) -> tuple[Ints, Ints]:

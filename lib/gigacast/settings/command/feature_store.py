@@ -152,6 +152,15 @@ class FetchOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StatusOptions:
+    """The state of what is served."""
+
+    metrics: bool = flag(
+        False, "Write a line of JSON with embedded CloudWatch metrics for each group-by on stderr."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StreamOptions:
     """Application of a stream."""
 
