@@ -61,8 +61,8 @@ def test_batches_have_an_age_and_streams_a_lag(tables: Tables) -> None:
 
     assert states[PURCHASES]["state"] == "not uploaded"
     mine = states[RETURNS]
-    assert (mine["state"], mine["batch_age_ms"]) == ("served", 10_000)
-    assert (mine["freshness_ms"], mine["lag_ms"]) == (7000, 1000)
+    assert (mine["state"], mine["batch_age_s"]) == ("served", 10.0)
+    assert (mine["freshness_s"], mine["lag_s"]) == (7.0, 1.0)
     assert mine["batch"]["day"] == "2023-12-01"
     assert mine["batch"]["served_until"] == END + 3 * DAY
     assert mine["stream"]["garbage"] == 1
@@ -93,7 +93,7 @@ def test_a_stream_of_garbage_alone_never_stops(tables: Tables) -> None:
     stream(store, lines, now=END)
     mine = state_of(store, tables, END)[RETURNS]
     assert mine["stream"]["garbage"] == len(lines)
-    assert (mine["freshness_ms"], mine["stream"]["newest"]) == (None, None)
+    assert (mine["freshness_s"], mine["stream"]["newest"]) == (None, None)
 
 
 def test_each_group_by_is_a_line_of_metrics(tables: Tables) -> None:

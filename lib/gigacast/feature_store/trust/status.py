@@ -140,9 +140,9 @@ def status_json(states: Sequence[GroupByStatus]) -> list[dict[str, Any]]:
             "group_by": state.name,
             "state": state.state,
             "batch": _batch_json(state),
-            "batch_age_ms": state.batch_age_ms,
-            "freshness_ms": state.freshness_ms,
-            "lag_ms": state.lag_ms,
+            "batch_age_s": _seconds(state.batch_age_ms),
+            "freshness_s": _seconds(state.freshness_ms),
+            "lag_s": _seconds(state.lag_ms),
             "stream": None
             if state.stream is None
             else {
