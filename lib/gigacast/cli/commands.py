@@ -163,6 +163,14 @@ FEATURE_COMMANDS = {
         "Backfill the logged requests of the join NAME, and compare the answers; exit code 1 if "
         "any differs.",
     ),
+    "stats": Home(
+        "gigacast.cli.feature_store.stats",
+        "Describe each day of the table of NAME: nulls, totals, percentiles; and find drift.",
+    ),
+    "compare": Home(
+        "gigacast.cli.feature_store.stats",
+        "Compare the tables FIRST and SECOND by keys; exit code 1 if a row or value differs.",
+    ),
     "stream": Home(
         "gigacast.cli.feature_store.stream",
         "Apply the topic of the group-by NAME to its served features, until it is stopped.",

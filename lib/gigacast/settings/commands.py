@@ -85,6 +85,8 @@ CLASSES: Mapping[str, type[Any]] = {
     "upload-flags": feature_store.UploadOptions,
     "fetch-flags": feature_store.FetchOptions,
     "status-flags": feature_store.StatusOptions,
+    "stats-flags": feature_store.StatsOptions,
+    "compare-flags": feature_store.CompareOptions,
     "stream-flags": feature_store.StreamOptions,
     "serve-flags": feature_store.ServeOptions,
 }

@@ -36,6 +36,8 @@ COMMANDS = {
 SERVED = {
     "consistency": "consistency quickstart.training_set.v2",
     "status": f"status {RETURNS}",
+    "stats": f"stats {RETURNS} --drift 2023-11-30:2023-11-30",
+    "compare": f"compare {RETURNS} {RETURNS} --keys user_id",
 }
 VIEWS = (*COMMANDS, *SERVED, "stream")
 
@@ -59,6 +61,7 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
     put(folder / "lake/data/returns/ds=2023-12-01", rows.assign(refund_amt=10))
     served = "quickstart.training_set.v2"
     for words in (
+        f"backfill {RETURNS} --ds 2023-11-30",
         f"upload {served} --ds 2023-11-30 --overwrite",
         f"fetch {served} -k {{keys}} --at 1701388800000 --log_share 1",
     ):

@@ -161,6 +161,41 @@ class StatusOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StatsOptions:
+    """Statistics and drift."""
+
+    logged: bool = flag(False, "Describe the logged answers of a join, which `logs` wrote.")
+    drift: str | None = flag(
+        None,
+        "Two ranges of days whose drift is wanted, as 2024-01-01..2024-01-07:2024-01-08.",
+        placeholder="DAYS:DAYS",
+    )
+    max_psi: float = flag(
+        0.25, "Population stability index from which a feature has drifted.", range_=Range(0)
+    )
+    max_l_infinity: float = flag(
+        0.2,
+        "Largest difference of the shares of rows up to any value, from which it has drifted.",
+        range_=Range(0, 1),
+    )
+    max_nulls: float = flag(
+        0.1, "Difference of the shares of nulls from which it has drifted.", range_=Range(0, 1)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions:
+    """Comparison of two tables."""
+
+    keys: str = flag(..., "Columns that tell the rows of a day apart, with commas.", group="which")
+    columns: str | None = flag(
+        None,
+        "Columns to compare, as NAME or NAME=OTHER with commas; all by default.",
+        group="which",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StreamOptions:
     """Application of a stream."""
 
