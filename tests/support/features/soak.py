@@ -131,6 +131,10 @@ class Soak:
             self.random.choice(actions)()
         self._pass(to_midnight=True)
         self.ask()
+        return self.finish()
+
+    def finish(self) -> ConsistencyResult:
+        """Return what a comparison finds when today's events have landed, too."""
         self._land(self._day() + 1)
         result = compare_logged(Backfill(self.join, self.lake.address), Days())
         assert [failure for _, failure in result.failures] == []
@@ -256,9 +260,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         answers += sum(result.figures["total"].to_pylist())
         kills += soak.kills
         seed += 1
-    print(
-        f"{answers:,} answers of features equal their backfill; {kills} kills; last seed {seed - 1}"
-    )
+    text = f"{answers:,} answers of features equal their backfill; {kills} kills"
+    sys.stdout.write(f"{text}; last seed {seed - 1}\n")
 
 
 if __name__ == "__main__":
