@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from gigacast.cli.program import run
-from gigacast.errors import DataError
+from gigacast.errors import DataError, StorageError
 from gigacast.feature_store.definition.window_edge import DAY
 from gigacast.feature_store.online.freshness import SAMPLES, Freshness
 from gigacast.feature_store.online.memory import MemoryOnlineStore
 from gigacast.feature_store.stored import all_stored
 from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.memory import MemoryStream
-from gigacast.feature_store.stream.run import run_stream
+from gigacast.feature_store.stream.run import StreamMetrics, run_stream
 from gigacast.feature_store.table import Tables
 from gigacast.feature_store.trust.status import find_status, status_json, status_records
 from tests.support.features.quickstart_store import compile_quickstart, upload_day, write_table
@@ -142,3 +142,42 @@ def test_what_the_command_streams_is_shown(
 def test_a_damaged_state_is_named() -> None:
     with pytest.raises(DataError, match="f/a is damaged"):
         Freshness.decode(b"\x01", "f/a")
+
+
+def test_a_stream_reports_its_lag_and_writes_metrics_by_the_minute(tables: Tables) -> None:
+    store = MemoryOnlineStore()
+    upload_day(tables, RETURNS, "2023-12-01", store)
+    times = iter([0.0, 30.0, 61.0, 70.0, 130.0])
+    lines: list[Any] = []
+    metrics = StreamMetrics(
+        RETURNS, lambda line: lines.append(json.loads(line)), clock=times.__next__
+    )
+    applier = StreamApplier(store, RETURNS, "events.returns", clock=lambda: (END + 4000) / 1000)
+    records = [event(END + n) for n in range(1500)] + [b"garbage"]
+    report = run_stream(applier, LagStream("events.returns", {"0": records}), on_batch=metrics)
+
+    content = report.to_json()
+    assert (content["applied"], content["behind"], content["lag_ms"]) == (1500, 7, 2501)
+    assert [line["RecordsApplied"] for line in lines] == [1000, 500]
+    assert [line["RecordsUnreadable"] for line in lines] == [0, 1]
+    assert lines[0]["StreamLag"] == 3.001
+
+
+class LagStream(MemoryStream):
+    """A stream that tells how much of it was not read."""
+
+    def lag(self) -> int:
+        return 7
+
+
+def test_a_stream_that_is_gone_tells_no_lag(tables: Tables) -> None:
+    store = MemoryOnlineStore()
+    upload_day(tables, RETURNS, "2023-12-01", store)
+    source = LagStream("events.returns", {"0": [event(END)]})
+
+    def fail() -> int:
+        raise StorageError("down")
+
+    source.lag = fail  # type: ignore[method-assign]
+    report = run_stream(StreamApplier(store, RETURNS, source.name), source)
+    assert (report.behind, report.counts.applied) == (None, 1)

@@ -59,6 +59,8 @@ class StreamCounts:
     newest : int
         Time of the newest applied event, epoch milliseconds.
     samples : list of str
+    lag_ms : int, optional
+        Time from the newest event of the last records to their application.
     """
 
     read: int = 0
@@ -70,6 +72,7 @@ class StreamCounts:
     conflicts: int = 0
     newest: int = 0
     samples: list[str] = field(default_factory=list)
+    lag_ms: int | None = None
 
 
 class StreamApplier:
@@ -231,6 +234,7 @@ class StreamApplier:
         former = Freshness(self._stream) if stored is None else Freshness.decode(stored.value, key)
         now = int(self._clock() * 1000)
         state = former.advanced(newest, now, len(self._garbage), self._garbage[-SAMPLES:])
+        self.counts.lag_ms = state.lag_ms
         self._store.put_many([(key, state.encode())])
 
     def _advance(self, records: Sequence[Record]) -> bool:

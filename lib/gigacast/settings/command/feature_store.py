@@ -156,7 +156,7 @@ class StatusOptions:
     """The state of what is served."""
 
     metrics: bool = flag(
-        False, "Write a line of JSON with embedded CloudWatch metrics for each group-by on stderr."
+        False, "Write lines of JSON with embedded CloudWatch metrics of each group-by on stderr."
     )
 
 
