@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -56,7 +57,7 @@ class LoggedProduct:
     log: RequestLogDays
 
     @classmethod
-    def of(cls, catalog: Catalog, join: Join) -> "LoggedProduct":
+    def of(cls, catalog: Catalog, join: Join) -> Self:
         """Return the logged answers of a join.
 
         Raises

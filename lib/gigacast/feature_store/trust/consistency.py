@@ -194,11 +194,11 @@ def _pairs(join: Join, rows: pa.Table) -> list[Pair]:
     for name in join_columns(join):
         if name in skipped:
             continue
-        sides = [_column(rows, f"{name}{end}") for end in (SERVED, BACKFILLED)]
+        left, right = (_column(rows, f"{name}{end}") for end in (SERVED, BACKFILLED))
         within = f"{name}{INSIDE}"
         inside = _column(rows, within) if within in rows.column_names else None
         mask = None if inside is None else inside.to_numpy(zero_copy_only=False)
-        pairs.append(Pair(name, *sides, inside=mask, failed=failed[name]))
+        pairs.append(Pair(name, left, right, mask, failed[name]))
     return pairs
 
 

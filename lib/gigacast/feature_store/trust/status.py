@@ -172,7 +172,7 @@ def _batch_json(state: GroupByStatus) -> dict[str, Any] | None:
 
 def status_records(states: Sequence[GroupByStatus]) -> list[Mapping[str, object]]:
     """Return the state of group-bys as log records that are CloudWatch metrics as well."""
-    records = []
+    records: list[Mapping[str, object]] = []
     for state in states:
         metrics: dict[str, tuple[float, Any]] = {
             "BatchesTooOld": (int(state.state == TOO_OLD), "Count")

@@ -77,10 +77,9 @@ def points_of(ordered: Floats) -> list[float]:
     ordered : array of float64
         All values, sorted.
     """
-    if len(ordered) <= POINTS:
-        return ordered.tolist()
-    places = ((np.arange(POINTS) + 0.5) / POINTS * len(ordered)).astype(np.int64)
-    points: list[float] = ordered[places].tolist()
+    if len(ordered) > POINTS:
+        ordered = ordered[((np.arange(POINTS) + 0.5) / POINTS * len(ordered)).astype(np.int64)]
+    points: list[float] = ordered.tolist()
     return points
 
 
