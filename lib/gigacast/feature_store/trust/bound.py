@@ -20,7 +20,7 @@ from gigacast.feature_store.aggregation.sketch import (
 from gigacast.feature_store.definition.aggregation import Aggregation, Operation
 from gigacast.feature_store.definition.group_by import GroupBy
 from gigacast.feature_store.definition.name import feature_name
-from gigacast.feature_store.trust.equality import Bools, Ints, as_floats, is_list, lengths_of, valid
+from gigacast.feature_store.trust.equality import Bools, Ints, as_floats, lengths_of, valid
 
 SKETCHES = frozenset({"APPROX_UNIQUE_COUNT", "APPROX_PERCENTILE", "APPROX_HISTOGRAM_K"})
 _CPC_ERROR = 0.6931
@@ -113,18 +113,17 @@ def _counts_inside(lg_k: int, served: pa.Array, exact: pa.Array) -> Bools:
 
 
 def _percentiles_inside(served: pa.Array, exact: pa.Array) -> Bools:
+    result = np.zeros(len(served), np.bool_)
+    rows = np.flatnonzero(lengths_of(exact) == 2 * lengths_of(served))
+    served, exact = served.take(pa.array(rows)), exact.take(pa.array(rows))
     lengths = lengths_of(served)
-    same: Bools = lengths_of(exact) == 2 * lengths
-    if not is_list(served.type) or not same.all():
-        return np.zeros(len(served), np.bool_)
     value, bounds = as_floats(served.flatten()), as_floats(exact.flatten())
-    ends = np.cumsum(2 * lengths)
     # The lower bounds of a row's percentiles, then the upper ones.
-    places = np.arange(len(value)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    low = np.repeat(ends - 2 * lengths, lengths) + places
+    starts = np.cumsum(lengths) - lengths
+    low = np.arange(len(value)) + np.repeat(starts, lengths)
     high = low + np.repeat(lengths, lengths)
-    is_inside = (bounds[low] <= value) & (value <= bounds[high])
-    return _every(is_inside, lengths)
+    result[rows] = _every((bounds[low] <= value) & (value <= bounds[high]), lengths)
+    return result
 
 
 def _histograms_inside(k: int, served: pa.Array, exact: pa.Array) -> Bools:
