@@ -25,7 +25,7 @@ from gigacast.feature_store import (
     select,
 )
 from gigacast.feature_store.definition.json import encode
-from gigacast.feature_store.offline.run import Days
+from gigacast.feature_store.offline.result import Days
 from gigacast.feature_store.offline.stage import Backfill
 from gigacast.feature_store.online.fetcher import Fetcher, Request
 from gigacast.feature_store.online.memory import MemoryOnlineStore

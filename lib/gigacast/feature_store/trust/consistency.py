@@ -16,7 +16,8 @@ from gigacast.feature_store.definition.name import (
     name_of,
     table_name,
 )
-from gigacast.feature_store.offline.run import BackfillResult, Days, backfill_days
+from gigacast.feature_store.offline.result import BackfillResult, Days
+from gigacast.feature_store.offline.run import backfill_days
 from gigacast.feature_store.offline.source import Catalog
 from gigacast.feature_store.offline.stage import Backfill
 from gigacast.feature_store.offline.worker import encode

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from gigacast.core.partition.task import Task
-from gigacast.feature_store.offline.run import Days, backfill_days
+from gigacast.feature_store.offline.result import Days
+from gigacast.feature_store.offline.run import backfill_days
 from gigacast.feature_store.offline.stage import Backfill
 from gigacast.feature_store.table import Tables
 from gigacast.feature_store.trust.compare import DIFFERENT, TablesComparison
