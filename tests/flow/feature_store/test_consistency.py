@@ -27,8 +27,9 @@ from gigacast.feature_store import (
 from gigacast.feature_store.definition.json import encode
 from gigacast.feature_store.offline.result import Days
 from gigacast.feature_store.offline.stage import Backfill
-from gigacast.feature_store.online.fetcher import Fetcher, Request
+from gigacast.feature_store.online.fetcher import Fetcher
 from gigacast.feature_store.online.memory import MemoryOnlineStore
+from gigacast.feature_store.online.question import Request
 from gigacast.feature_store.stored import key_of
 from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.memory import MemoryStream

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from gigacast.feature_store.online.fetcher import Response
+from gigacast.feature_store.online.question import Response
 from gigacast.feature_store.online.typed import to_json
 
 SCHEMA = pa.schema(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigacast.errors import DataError
-from gigacast.feature_store.online.fetcher import Request, Response
+from gigacast.feature_store.online.question import Request, Response
 from gigacast.feature_store.trust.logged import batch_ends_of, failures_of, features_of, keys_of
 from gigacast.feature_store.trust.record import record_of, table_of
 

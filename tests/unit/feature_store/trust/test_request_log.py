@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigacast.errors import ConfigError, StorageError
-from gigacast.feature_store.online.fetcher import Request, Response
+from gigacast.feature_store.online.question import Request, Response
 from gigacast.feature_store.trust.record import SCHEMA, hour_of, record_of, table_of
 from gigacast.feature_store.trust.request_log import LogLimits, RequestLog
 from gigacast.storage.memory import MemoryStore
