@@ -200,8 +200,10 @@ def test_an_event_that_only_one_side_has_is_found(tmp_path: Path, planted: str) 
     shop = Shop(tmp_path / "lake", a_join())
     rows = events(7)
     mine = next(row for row in rows if row["user"] == 2 and row["ts"] > TODAY + 2 * HOUR)
-    rest = [row for row in rows if row is not mine]
-    shop.stream({"lost": rest, "twice": [*rows, {**mine, "price": 99.0}], "late": rest}[planted])
+    remaining = [row for row in rows if row is not mine]
+    shop.stream(
+        {"lost": remaining, "twice": [*rows, {**mine, "price": 99.0}], "late": remaining}[planted]
+    )
     shop.ask(TODAY + 4 * HOUR, TODAY + 12 * HOUR)
     if planted == "late":
         shop.stream([mine])
@@ -281,9 +283,9 @@ def test_a_part_that_failed_is_counted_and_not_compared(shop: Shop) -> None:
 
 def test_answers_of_another_definition_are_left_out(shop: Shop) -> None:
     shop.ask(TODAY + HOUR)
-    other = a_join(purchases(), users())
+    changed = a_join(purchases(), users())
 
-    result = shop.compare(join=other)
+    result = shop.compare(join=changed)
 
     assert (result.others, result.days, result.is_consistent) == (5, (), True)
 
@@ -357,7 +359,7 @@ def test_logged_answers_are_a_table_of_which_features_are_bootstrapped(
     shop.lake.put_day("data.checkouts", DAYS[7], [{"user": 1, "ts": at}, {"user": 2, "ts": at}])
     shop.lake.put_day("data.purchases", DAYS[7], events(7, (2,)))
     shop.lake.put_day("data.purchases", DAYS[6], events(6, (2,)))
-    other = a_join(purchases(), users(), bootstrap_from_log=True, row_ids=["user", "ts"])
-    shop.lake.backfill(other, DAYS[7], DAYS[7])
-    rows = shop.lake.read(other)
+    changed = a_join(purchases(), users(), bootstrap_from_log=True, row_ids=["user", "ts"])
+    shop.lake.backfill(changed, DAYS[7], DAYS[7])
+    rows = shop.lake.read(changed)
     assert [row[name] for row in rows] == [served[0][name], served[1][name]]

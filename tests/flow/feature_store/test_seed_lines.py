@@ -106,11 +106,11 @@ def test_the_module_runs_as_a_program(folder: Path) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_each_mode_is_a_command_with_the_flags_of_the_table(mode: str) -> None:
-    known = MODES[mode]
-    words = translate(["--mode", mode, "--conf", "team/file.v1", *_values(known.flags)])
-    assert words[:3] == ["feature-store", known.words[0], "team/file.v1"]
+    entry = MODES[mode]
+    words = translate(["--mode", mode, "--conf", "team/file.v1", *_values(entry.flags)])
+    assert words[:3] == ["feature-store", entry.words[0], "team/file.v1"]
     command = LazyCommand(words[1], FEATURE_COMMANDS[words[1]]).load()
-    options = {name for entry in command.params for name in entry.opts}
+    options = {name for option in command.params for name in option.opts}
     assert {word for word in words if word.startswith("--")} <= options
 
 

@@ -109,8 +109,8 @@ def test_rows_that_keys_do_not_tell_apart_are_refused() -> None:
 
 
 def test_keys_of_other_types_match_by_value() -> None:
-    left = pa.table({"k": [1, 2, 3], "v": [1, 2, 3]})
+    served = pa.table({"k": [1, 2, 3], "v": [1, 2, 3]})
     right = pa.table({"k": ["3", "1", "x"], "v": [3.0, 9.0, 0.0]})
-    rows, missing, figures = compare_rows((left, right), ["k"], "2024-01-01")
+    rows, missing, figures = compare_rows((served, right), ["k"], "2024-01-01")
     assert (rows, missing) == (2, (1, 1))
     assert figures["mismatch"].to_pylist() == [1]

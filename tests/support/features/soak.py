@@ -98,10 +98,12 @@ def definitions() -> tuple[GroupBy, GroupBy, Join]:
             ("soak.daily", None, (Operation.COUNT, Operation.MAX), ("2d",)),
         )
     )
-    left = EventSource(table="data.requests", query=Query(selects=select("user"), time_column="ts"))
+    requests = EventSource(
+        table="data.requests", query=Query(selects=select("user"), time_column="ts")
+    )
     join = Join(
         name="soak.join",
-        left=left,  # type: ignore[arg-type]
+        left=requests,  # type: ignore[arg-type]
         right_parts=[JoinPart(group_by=part) for part in (live, daily)],
     )
     return live, daily, join

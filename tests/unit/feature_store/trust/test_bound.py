@@ -109,9 +109,9 @@ def test_bounds_are_computed_by_a_group_by_of_their_own() -> None:
     group_by = GroupBy(name="a.b", sources=[source], keys=["user"], aggregations=parts)
     assert set(sketched(group_by)) == {"v_approx_percentile_2d", "v_approx_unique_count_by_kind"}
     assert [*columns_of_bounds(group_by)] == ["v_approx_percentile_2d"]
-    other = bounding(group_by)
-    assert other is not None
-    [part] = other.aggregations or ()
+    bounds = bounding(group_by)
+    assert bounds is not None
+    [part] = bounds.aggregations or ()
     assert len(part.operation.percentiles) == 2
     plain = GroupBy(name="a.c", sources=[source], keys=["user"], aggregations=parts[2:])
     assert bounding(plain) is None

@@ -34,23 +34,23 @@ def test_rows_are_equal_as_python_says(values: Any, kind: pa.DataType, data: Any
     pairs = data.draw(st.lists(st.tuples(values, values), max_size=6))
     # Equal rows, too: two random lists are seldom the same.
     pairs += [(value, value) for value, _ in pairs]
-    left, right = ([pair[side] for pair in pairs] for side in (0, 1))
-    same = equal(pa.array(left, kind), pa.array(right, kind))
+    served, right = ([pair[side] for pair in pairs] for side in (0, 1))
+    same = equal(pa.array(served, kind), pa.array(right, kind))
     assert [*same] == [a == b for a, b in pairs]
 
 
 def test_maps_are_equal_in_any_order() -> None:
     kind = pa.map_(pa.string(), pa.int64())
-    left = pa.array([[("a", 1), ("b", 2)], [("a", 1), ("b", 2)]], kind)
+    served = pa.array([[("a", 1), ("b", 2)], [("a", 1), ("b", 2)]], kind)
     right = pa.array([[("b", 2), ("a", 1)], [("b", 1), ("a", 2)]], kind)
-    assert [*equal(left, right)] == [True, False]
+    assert [*equal(served, right)] == [True, False]
 
 
 def test_slices_are_compared_by_their_own_rows() -> None:
     kind = pa.map_(pa.string(), pa.int64())
-    left = pa.array([[("x", 9)], [("a", 1)], None, [("b", 2)]], kind).slice(1)
+    served = pa.array([[("x", 9)], [("a", 1)], None, [("b", 2)]], kind).slice(1)
     right = pa.array([[("a", 1)], None, [("b", 3)]], kind)
-    assert [*equal(left, right)] == [True, True, False]
+    assert [*equal(served, right)] == [True, True, False]
     lists = pa.array([[9], [1, 2], None, []]).slice(1)
     assert [*equal(lists, pa.array([[1, 2], None, [0]]))] == [True, True, False]
 
@@ -60,20 +60,20 @@ def test_numbers_of_other_types_are_equal_by_value() -> None:
     assert [*equal(pa.array([7], pa.int32()), pa.array([7], pa.int64()))] == [True]
 
 
-def longest_common(left: list[Any], right: list[Any]) -> int:
+def longest_common(served: list[Any], right: list[Any]) -> int:
     """Return the length of the longest common subsequence by recursion."""
-    if not left or not right:
+    if not served or not right:
         return 0
-    if left[-1] == right[-1]:
-        return longest_common(left[:-1], right[:-1]) + 1
-    return max(longest_common(left[:-1], right), longest_common(left, right[:-1]))
+    if served[-1] == right[-1]:
+        return longest_common(served[:-1], right[:-1]) + 1
+    return max(longest_common(served[:-1], right), longest_common(served, right[:-1]))
 
 
 @given(st.lists(st.tuples(LISTS, LISTS), max_size=8))
 def test_edits_are_those_of_a_plain_recursion(pairs: list[tuple[Any, Any]]) -> None:
     kind = pa.list_(pa.int64())
-    left, right = (pa.array([pair[side] for pair in pairs], kind) for side in (0, 1))
-    insert, delete = edits(left, right)
+    served, right = (pa.array([pair[side] for pair in pairs], kind) for side in (0, 1))
+    insert, delete = edits(served, right)
     for n, (a, b) in enumerate(pairs):
         common = longest_common(a or [], b or [])
         assert (insert[n], delete[n]) == (len(a or []) - common, len(b or []) - common)
@@ -81,11 +81,11 @@ def test_edits_are_those_of_a_plain_recursion(pairs: list[tuple[Any, Any]]) -> N
 
 def test_edits_are_those_of_chronons_tests() -> None:
     for case in read_vector("edit_distance")["cases"]:
-        left, right = (
+        served, right = (
             [*side] if side is not None else None for side in (case["left"], case["right"])
         )
         kind = pa.list_(pa.string() if "c" in str(case["left"]) else pa.int64())
-        insert, delete = edits(pa.array([left], kind), pa.array([right], kind))
+        insert, delete = edits(pa.array([served], kind), pa.array([right], kind))
         outcome = {"total": insert[0] + delete[0], "insert": insert[0], "delete": delete[0]}
         expected = {name: case[name] for name in outcome if name in case}
         assert {name: outcome[name] for name in expected} == expected, case
@@ -93,8 +93,8 @@ def test_edits_are_those_of_chronons_tests() -> None:
 
 @given(st.lists(st.tuples(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9)), max_size=8))
 def test_symmetric_errors_are_those_of_the_formula(pairs: list[tuple[float, float]]) -> None:
-    left, right = (np.array([pair[side] for pair in pairs], float) for side in (0, 1))
-    for value, (a, b) in zip(symmetric_errors(left, right), pairs, strict=True):
+    served, right = (np.array([pair[side] for pair in pairs], float) for side in (0, 1))
+    for value, (a, b) in zip(symmetric_errors(served, right), pairs, strict=True):
         size = abs(a) + abs(b)
         assert value == (0 if size == 0 else 2 * abs(a - b) / size)
 

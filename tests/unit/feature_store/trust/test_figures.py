@@ -29,10 +29,10 @@ def rows_of(hours: list[int], pairs: list[Pair]) -> dict[tuple[int, str], dict[s
 
 @given(st.lists(st.tuples(st.integers(0, 2), NUMBER, NUMBER, st.booleans()), max_size=20))
 def test_figures_of_numbers_are_those_of_plain_loops(rows: list[tuple[Any, ...]]) -> None:
-    hours, left, right, failed = ([row[n] for row in rows] for n in range(4))
+    hours, served, right, failed = ([row[n] for row in rows] for n in range(4))
     pair = Pair(
         "f",
-        pa.array(left, pa.int64()),
+        pa.array(served, pa.int64()),
         pa.array(right, pa.float64()),
         failed=np.array(failed, np.bool_),
     )
@@ -67,8 +67,8 @@ def test_figures_of_numbers_are_those_of_plain_loops(rows: list[tuple[Any, ...]]
 @given(st.lists(st.tuples(LIST, LIST), min_size=1, max_size=10))
 def test_figures_of_lists_count_edits_and_lengths(pairs: list[tuple[Any, Any]]) -> None:
     kind = pa.list_(pa.int64())
-    left, right = (pa.array([pair[side] for pair in pairs], kind) for side in (0, 1))
-    [row] = rows_of([0] * len(pairs), [Pair("f", left, right)]).values()
+    served, right = (pa.array([pair[side] for pair in pairs], kind) for side in (0, 1))
+    [row] = rows_of([0] * len(pairs), [Pair("f", served, right)]).values()
     both = [(a, b) for a, b in pairs if a is not None and b is not None]
     assert row["mismatch"] == sum(a != b for a, b in both)
     assert row["mismatch_length"] == sum(len(a) != len(b) for a, b in both)
@@ -80,9 +80,9 @@ def test_figures_of_lists_count_edits_and_lengths(pairs: list[tuple[Any, Any]]) 
 
 
 def test_a_sketch_differs_out_of_its_bounds_only() -> None:
-    left, right = pa.array([1, 2, None, 4]), pa.array([2, 2, 3, None])
+    served, right = pa.array([1, 2, None, 4]), pa.array([2, 2, 3, None])
     inside = np.array([True, False, False, False])
-    [row] = rows_of([0] * 4, [Pair("f", left, right, inside)]).values()
+    [row] = rows_of([0] * 4, [Pair("f", served, right, inside)]).values()
     assert (row["mismatch"], row["left_null"], row["right_null"]) == (1, 1, 1)
 
 
@@ -91,7 +91,7 @@ def test_rows_differ_where_chronons_tests_say() -> None:
     case = read_vector("compare")["cases"][0]
     for name, expected in case["mismatches"].items():
         place = case["columns"].index(name)
-        left, right = ([row[place] for row in case[side]] for side in ("left", "right"))
+        served, right = ([row[place] for row in case[side]] for side in ("left", "right"))
         kind = pa.float64() if name == "rating" else pa.int64()
-        pair = Pair(name, pa.array(left, kind), pa.array(right, kind))
+        pair = Pair(name, pa.array(served, kind), pa.array(right, kind))
         assert pair.mismatches().astype(int).tolist() == expected

@@ -90,7 +90,7 @@ def test_long_answers_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "expected"),
+    ("kind", "texts", "expected"),
     [
         (pa.int64(), ["5", 5, "x", None], [5, 5, None, None]),
         (pa.string(), ["5", 5, "x", None], ["5", "5", "x", None]),
@@ -102,9 +102,9 @@ def test_long_answers_are_read() -> None:
     ],
 )
 def test_keys_have_the_types_of_tables(
-    kind: pa.DataType, given: list[Any], expected: list[Any]
+    kind: pa.DataType, texts: list[Any], expected: list[Any]
 ) -> None:
-    records = logged([{}] * len(given), [{"k": value} for value in given])
+    records = logged([{}] * len(texts), [{"k": value} for value in texts])
     assert keys_of(records, {"k": kind})["k"].to_pylist() == expected
 
 

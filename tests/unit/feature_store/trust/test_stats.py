@@ -43,23 +43,25 @@ def share_up_to(values: list[float], edge: float) -> float:
 
 
 @given(NUMBERS, NUMBERS)
-def test_the_largest_distance_is_that_of_all_values(left: list[float], right: list[float]) -> None:
-    expected = max(abs(share_up_to(left, e) - share_up_to(right, e)) for e in (*left, *right))
-    assert math.isclose(largest_distance(summary(left), summary(right)), expected, abs_tol=1e-12)
+def test_the_largest_distance_is_that_of_all_values(
+    served: list[float], right: list[float]
+) -> None:
+    expected = max(abs(share_up_to(served, e) - share_up_to(right, e)) for e in (*served, *right))
+    assert math.isclose(largest_distance(summary(served), summary(right)), expected, abs_tol=1e-12)
 
 
 @given(NUMBERS, NUMBERS)
 def test_the_stability_index_of_few_values_is_that_of_their_shares(
-    left: list[float], right: list[float]
+    served: list[float], right: list[float]
 ) -> None:
     """Up to 64 values each one is a quantile, so each distinct one ends a bin."""
     expected = 0.0
-    counts = Counter(left), Counter(right)
-    for value in {*left, *right}:
+    counts = Counter(served), Counter(right)
+    for value in {*served, *right}:
         p, q = (max(c[value] / c.total(), EPSILON) for c in counts)
         expected += (p - q) * math.log(p / q)
     assert math.isclose(
-        stability_index(summary(left), summary(right)), expected, rel_tol=1e-9, abs_tol=1e-9
+        stability_index(summary(served), summary(right)), expected, rel_tol=1e-9, abs_tol=1e-9
     )
 
 
