@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-batch quickstart test test-spark test-browser forms campaign mutants model check format house bench bench-full bench-features bench-serving bench-gpu deploy destroy clean
+.PHONY: help demo demo-batch quickstart test test-spark test-browser forms campaign mutants model soak check format house bench bench-full bench-features bench-serving bench-gpu deploy destroy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ mutants: $(STAMP) ## Change the code at random places, and count the changes tha
 
 model: $(STAMP) ## Try all orders of the steps of runs, clean-ups and readers that share a bucket (minutes)
 	$(BIN)/python -W error -m tests.model
+
+soak: $(STAMP) ## Serve random events under kills for minutes, and compare every answer with its backfill
+	$(BIN)/python -W error -m tests.support.features.soak
 
 check: $(STAMP) ## Format, lint, strict types, import contracts
 	$(BIN)/ruff format --check .

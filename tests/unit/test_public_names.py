@@ -27,10 +27,9 @@ PUBLIC = {
     "gigacast.feature_store": """
         Accuracy Aggregation BootstrapPart ContextualSource Derivation EntitySource EventSource
         ExternalPart ExternalSource Fetcher GroupBy Join JoinPart JoinSource LabelPart Operation
-        Query Request Response Source StagingQuery TimeUnit Window backfill fetch_group_by
-        fetch_group_by_async fetch_join fetch_join_async label open_features open_fetcher
-        read_features read_table select upload
-        upload_metadata
+        Query Request RequestLog Response Source StagingQuery TimeUnit Window backfill
+        fetch_group_by fetch_group_by_async fetch_join fetch_join_async label open_features
+        open_fetcher open_request_log read_features read_table select upload upload_metadata
     """,
     "gigacast.parquet_loader": """
         ConfigError CorruptedFileError DataNotFoundError DataQualityError IncompleteContextError

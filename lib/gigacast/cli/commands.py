@@ -149,6 +149,28 @@ FEATURE_COMMANDS = {
         "gigacast.cli.feature_store.online",
         "Print the features of keys of NAME, a join or a group-by; exit code 1 if a part fails.",
     ),
+    "status": Home(
+        "gigacast.cli.feature_store.trust",
+        "Show what is served: batches and their age, streams and their lag; exit code 1 if a batch "
+        "is too old.",
+    ),
+    "logs": Home(
+        "gigacast.cli.feature_store.trust",
+        "Write the logged answers of the join NAME as its table `_logged`, a column per feature.",
+    ),
+    "consistency": Home(
+        "gigacast.cli.feature_store.trust",
+        "Backfill the logged requests of the join NAME, and compare the answers; exit code 1 if "
+        "any differs.",
+    ),
+    "stats": Home(
+        "gigacast.cli.feature_store.stats",
+        "Describe each day of the table of NAME: nulls, totals, percentiles; and find drift.",
+    ),
+    "compare": Home(
+        "gigacast.cli.feature_store.stats",
+        "Compare the tables FIRST and SECOND by keys; exit code 1 if a row or value differs.",
+    ),
     "stream": Home(
         "gigacast.cli.feature_store.stream",
         "Apply the topic of the group-by NAME to its served features, until it is stopped.",

@@ -52,9 +52,11 @@ if TYPE_CHECKING:
         fetch_join,
         fetch_join_async,
         open_fetcher,
+        open_request_log,
         upload,
         upload_metadata,
     )
+    from gigacast.feature_store.trust.request_log import RequestLog
 
 __all__ = [
     "Accuracy",
@@ -75,6 +77,7 @@ __all__ = [
     "Operation",
     "Query",
     "Request",
+    "RequestLog",
     "Response",
     "Source",
     "StagingQuery",
@@ -88,6 +91,7 @@ __all__ = [
     "label",
     "open_features",
     "open_fetcher",
+    "open_request_log",
     "read_features",
     "read_table",
     "select",
@@ -114,6 +118,7 @@ _HOMES = {
     "Operation": "gigacast.feature_store.definition.aggregation",
     "Query": "gigacast.feature_store.definition.source",
     "Request": "gigacast.feature_store.online.question",
+    "RequestLog": "gigacast.feature_store.trust.request_log",
     "Response": "gigacast.feature_store.online.question",
     "Source": "gigacast.feature_store.definition.source",
     "StagingQuery": "gigacast.feature_store.definition.staging_query",
@@ -128,6 +133,7 @@ _HOMES = {
     "open_fetcher": "gigacast.feature_store.served",
     "open_features": "gigacast.feature_store.api",
     "read_features": "gigacast.feature_store.api",
+    "open_request_log": "gigacast.feature_store.served",
     "read_table": "gigacast.feature_store.api",
     "select": "gigacast.feature_store.definition.source",
     "upload": "gigacast.feature_store.served",

@@ -1,5 +1,6 @@
 """Compilation: definitions of users' files are checked and stored as JSON, all or none."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -282,3 +283,10 @@ def _placed(repository: Repository, problems: Iterable[Problem]) -> list[Problem
 
 def _label(definition: Definition) -> str:
     return f"{kind_of(definition)} {name_of(definition)}"
+
+
+if __name__ == "__main__":
+    # Imported here because only the command line of Chronon's compile.py needs it.
+    from gigacast.feature_store.run import COMPILE, main
+
+    main(["--mode", COMPILE, *sys.argv[1:]])

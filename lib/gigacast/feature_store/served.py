@@ -9,13 +9,14 @@ from gigacast.errors import DataError
 from gigacast.feature_store.api import root_of, settings_of
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.offline.day import read_day
-from gigacast.feature_store.online.fetcher import Fetcher
+from gigacast.feature_store.online.fetcher import AnswerLog, Fetcher
 from gigacast.feature_store.online.opening import open_online_store
 from gigacast.feature_store.online.question import Request, Response
 from gigacast.feature_store.online.serving import write_join
 from gigacast.feature_store.online.wide import Service
 from gigacast.feature_store.stored import find_stored
 from gigacast.feature_store.table import Tables
+from gigacast.feature_store.trust.request_log import RequestLog
 from gigacast.feature_store.uploads.plan import SERVING_DAYS, UploadJob, parts_to_upload
 from gigacast.feature_store.uploads.run import UploadResult
 from gigacast.feature_store.uploads.run import upload as _upload
@@ -107,6 +108,7 @@ def open_fetcher(
     bucket: str | Path | None = None,
     online_store: str | None = None,
     services: Mapping[str, Service] | None = None,
+    log: AnswerLog | None = None,
 ) -> Fetcher:
     """Return a fetcher over the online store, for many fetches. Threads may share it.
 
@@ -117,9 +119,38 @@ def open_fetcher(
     services : mapping of str to function, optional
         Clients of external sources by name: functions of a list of keys that return a list of
         values, both mappings by field.
+    log : RequestLog, optional
+        Log of the answers of joins, which `open_request_log` returns; it is closed with the
+        fetcher. Without one, the setting ``log_share`` decides what is logged.
     """
-    tables, url = _place(bucket, online_store)
-    return Fetcher(open_online_store(url, tables.root), services=services)
+    settings = settings_of(_text(bucket), None, {})
+    tables = Tables.at(root_of(settings), settings.tables)
+    if log is None and settings.log_share:
+        log = RequestLog(tables.store, settings.log_share)
+    store = open_online_store(online_store or settings.online_store, tables.root)
+    return Fetcher(store, services=services, log=log)
+
+
+def open_request_log(*, bucket: str | Path | None = None, share: float = 1.0) -> RequestLog:
+    """Return a log of the answers of joins, for `open_fetcher`.
+
+    A thread writes it as Parquet by hour: ``feature_store/logs/{join}/ds={day}/hr={hour}/``. What
+    cannot be written is dropped and counted, see `RequestLog.counts`.
+
+    Parameters
+    ----------
+    bucket
+        See `upload`.
+    share : float
+        Share of the answers that are logged, 0 to 1; that of a join's ``sample_percent`` is taken
+        of it.
+
+    Raises
+    ------
+    ConfigError, StorageError
+    """
+    tables, _ = _place(bucket, None)
+    return RequestLog(tables.store, share)
 
 
 @overload

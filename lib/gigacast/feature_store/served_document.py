@@ -94,7 +94,8 @@ def stream_document(report: StreamReport) -> Document:
     """Return what became of the records of a stream."""
     content = report.to_json()
     samples = content.pop("samples")
-    values = [(name, value) for name, value in content.items()]
+    # What is not known is left out, as what a stream without positions has not read.
+    values = [(name, value) for name, value in content.items() if value is not None]
     values += [("garbage", sample) for sample in samples]
     return Document((KeyValues.of([(name, str(value)) for name, value in values]),))
 

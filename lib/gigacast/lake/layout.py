@@ -29,6 +29,7 @@ FEATURE_SURVEYS = "feature_store/surveys/"
 FEATURE_COVARIATES = "feature_store/covariates/"
 FEATURE_UPLOADS = "feature_store/uploads/"
 FEATURE_KEPT = "feature_store/kept/"
+FEATURE_LOGS = "feature_store/logs/"
 MODEL_MANIFEST = "manifest.json"
 MODEL_CLAIM = "PUBLISHING"
 ACTIVE = "ACTIVE"
@@ -324,6 +325,16 @@ def survey_key(digest: str, input_id: str) -> str:
 def upload_key(group_by: str, day: str) -> str:
     """Return the key of the record of an upload: what is served since when."""
     return f"{FEATURE_UPLOADS}{group_by}/{day}.json"
+
+
+def log_prefix(join: str) -> str:
+    """Return the folder of the logged answers of a join."""
+    return f"{FEATURE_LOGS}{join}/"
+
+
+def log_key(join: str, day: str, hour: str, file: str) -> str:
+    """Return the key of a file of logged answers: those of an hour, ``ds=2024-01-31/hr=07/``."""
+    return f"{log_prefix(join)}ds={day}/hr={hour}/{file}.parquet"
 
 
 def source_table_prefix(name: str) -> str:

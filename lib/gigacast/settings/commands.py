@@ -89,8 +89,12 @@ CLASSES: Mapping[str, type[Any]] = {
     "label-flags": feature_store.LabelOptions,
     "features-flag": feature_store.FeaturesOption,
     "online-flags": feature_store.OnlineOptions,
+    "log-flags": feature_store.LogOptions,
     "upload-flags": feature_store.UploadOptions,
     "fetch-flags": feature_store.FetchOptions,
+    "status-flags": feature_store.StatusOptions,
+    "stats-flags": feature_store.StatsOptions,
+    "compare-flags": feature_store.CompareOptions,
     "stream-flags": feature_store.StreamOptions,
     "serve-flags": feature_store.ServeOptions,
 }

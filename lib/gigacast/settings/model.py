@@ -367,6 +367,12 @@ class Settings(BaseSettings):
         "Store of served features: sqlite:FILE, lmdb:FOLDER, dynamodb:TABLE or "
         "redis://HOST:PORT/0; by default a SQLite file in the feature store's folder.",
     )
+    log_share: float = option(
+        0.0,
+        "Share of the answers of joins that are logged for `feature-store consistency`, 0 to 1.",
+        ge=0,
+        le=1,
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -33,7 +33,13 @@ COMMANDS = {
     "upload": f"upload {RETURNS} --ds 2023-11-30 --overwrite",
     "answer": f"fetch {RETURNS} -k {{keys}} --at 1701388800000",
 }
-VIEWS = (*COMMANDS, "stream")
+SERVED = {
+    "consistency": "consistency quickstart.training_set.v2",
+    "status": f"status {RETURNS}",
+    "stats": f"stats {RETURNS} --drift 2023-11-30:2023-11-30",
+    "compare": f"compare {RETURNS} {RETURNS} --keys user_id",
+}
+VIEWS = (*COMMANDS, *SERVED, "stream")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +57,20 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
     assert run(["feature-store", "compile", str(repository), "--bucket", url]) == 0
     texts = {"repository": repository, "keys": '{"user_id":5}'}
     views = {name: view(flags, url, **texts) for name, flags in COMMANDS.items()}
+    # The day after, of which answers are logged and compared.
+    put(folder / "lake/data/returns/ds=2023-12-01", rows.assign(refund_amt=10))
+    served = "quickstart.training_set.v2"
+    for words in (
+        f"backfill {RETURNS} --ds 2023-11-30",
+        f"upload {served} --ds 2023-11-30 --overwrite",
+        f"fetch {served} -k {{keys}} --at 1701388800000 --log_share 1",
+    ):
+        command_output(f"feature-store {words}", url, **texts)
+    # The batch of 2023 is too old, so the state ends with 1.
+    views |= {
+        name: view(flags, url, code=int(name == "status"), **texts)
+        for name, flags in SERVED.items()
+    }
     counts = StreamCounts(read=1_234, applied=1_200, repeated=30, garbage=4)
     report = StreamReport("a.b.v1", "events", counts, 1.25)
     with called_of(makers()) as calls:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from gigacast.cli.program import run
@@ -16,6 +17,7 @@ from gigacast.feature_store import (
     fetch_join,
     fetch_join_async,
     open_fetcher,
+    open_request_log,
     upload,
     upload_metadata,
 )
@@ -211,3 +213,37 @@ def test_an_upload_from_python_that_fails_raises(lake: Path) -> None:
     upload(RETURNS, "2023-12-01", bucket=lake)
     with pytest.raises(DataError, match="serves a later batch"):
         upload(RETURNS, "2023-11-30", bucket=lake)
+
+
+def test_a_share_of_the_answers_of_a_join_is_logged(lake: Path, capsys: Output) -> None:
+    command("upload", JOIN, "--ds", "2023-12-01", lake=lake)
+    keys = '[{"user_id": "5"}, {"user_id": "6"}]'
+    logs = lake / "feature_store/logs"
+
+    assert command("fetch", JOIN, "-k", keys, "--at", str(END), lake=lake) == 0
+    assert not logs.exists()
+    words = ["fetch", JOIN, "-k", keys, "--at", str(END), "--log_share", "1"]
+    assert command(*words, lake=lake) == 0
+
+    [file] = logs.rglob("*.parquet")
+    assert file.parent == logs / JOIN / "ds=2023-12-02" / "hr=00"
+    rows = pq.ParquetFile(file).read().to_pylist()
+    assert [json.loads(row["keys"])["user_id"] for row in rows] == ["5", "6"]
+    assert [json.loads(row["values"])[SUM] for row in rows] == [3, None]
+    assert set(json.loads(rows[0]["batch_ends"]).values()) == {END}
+
+
+def test_a_fetcher_logs_what_the_settings_or_its_caller_say(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(JOIN, "2023-12-01", bucket=lake)
+    request = Request(JOIN, {"user_id": "5"}, END)
+    log = open_request_log(bucket=lake)
+    fetcher = open_fetcher(bucket=lake, log=log)
+    fetcher.fetch_join([request])
+    fetcher.close()
+    monkeypatch.setenv("GIGACAST_LOG_SHARE", "1")
+    fetch_join(request, bucket=lake)
+
+    assert log.counts.written == 1
+    assert len([*(lake / "feature_store/logs").rglob("*.parquet")]) == 2

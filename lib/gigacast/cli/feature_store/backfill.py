@@ -65,7 +65,7 @@ def backfill(name: str, as_json: bool, quiet: bool, **flags: Any) -> int:
         return backfill_on_batch(job, days, array, as_json=as_json, quiet=quiet)
     with RunProgress(quiet=quiet or as_json, verb="compute") as progress:
         result = backfill_days(job, days, is_dry=options.dry_run, events=progress)
-    return _report((result,), as_json=as_json, quiet=quiet)
+    return report_backfills((result,), as_json=as_json, quiet=quiet)
 
 
 @click.command(cls=Command)
@@ -84,10 +84,11 @@ def label(name: str, as_json: bool, quiet: bool, **flags: Any) -> int:
     job = open_backfill(name, read_settings(flags))
     with RunProgress(quiet=quiet or as_json, verb="label") as progress:
         results = label_days(job, day, events=progress)
-    return _report(results, as_json=as_json, quiet=quiet)
+    return report_backfills(results, as_json=as_json, quiet=quiet)
 
 
-def _report(results: tuple[BackfillResult, ...], *, as_json: bool, quiet: bool) -> int:
+def report_backfills(results: tuple[BackfillResult, ...], *, as_json: bool, quiet: bool) -> int:
+    """Show the results of backfills, and return the exit code."""
     for result in results:
         if result.all_failures:
             show(failures_document(result), sys.stderr)

@@ -14,8 +14,9 @@ from gigacast.cli.lazy import LazyGroup
 from gigacast.feature_store.online.opening import open_online_store
 from gigacast.feature_store.online.store import OnlineStore
 from gigacast.feature_store.table import Tables
+from gigacast.feature_store.trust.request_log import RequestLog
 from gigacast.report.terminal import show_json
-from gigacast.settings.command.feature_store import OnlineOptions
+from gigacast.settings.command.feature_store import LogOptions, OnlineOptions
 from gigacast.settings.model import Settings
 
 
@@ -89,6 +90,11 @@ class Online:
             yield store
         finally:
             store.close()
+
+    def log(self, options: LogOptions) -> RequestLog | None:
+        """Return the log of answers; none if no share of them is logged."""
+        share = self.settings.log_share if options.log_share is None else options.log_share
+        return RequestLog(self.tables.store, share) if share else None
 
 
 def open_online(options: OnlineOptions, flags: dict[str, Any]) -> Online:

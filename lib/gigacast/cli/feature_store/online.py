@@ -1,6 +1,7 @@
 """``gigacast feature-store upload``, ``upload-metadata`` and ``fetch``: features online."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import click
@@ -29,7 +30,12 @@ from gigacast.feature_store.uploads.run import upload as upload_batch
 from gigacast.job.forecast_job import Resources
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import say, show
-from gigacast.settings.command.feature_store import FetchOptions, OnlineOptions, UploadOptions
+from gigacast.settings.command.feature_store import (
+    FetchOptions,
+    LogOptions,
+    OnlineOptions,
+    UploadOptions,
+)
 from gigacast.settings.flag import take
 
 name_argument = click.argument("name")
@@ -94,7 +100,7 @@ def upload_metadata(name: str, as_json: bool, **flags: Any) -> None:
 
 @click.command(cls=Command)
 @name_argument
-@flags_of(FetchOptions, OnlineOptions)
+@flags_of(FetchOptions, LogOptions, OnlineOptions)
 @place_options
 def fetch(name: str, as_json: bool, **flags: Any) -> int:
     """Print the features of keys of NAME, a join or a group-by; exit code 1 if a part fails.
@@ -103,16 +109,16 @@ def fetch(name: str, as_json: bool, **flags: Any) -> int:
     Examples:
       gigacast feature-store fetch quickstart.training_set.v2 -k '{"user_id":"5"}' --bucket b
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-    options = take(FetchOptions, flags)
+    options, log_options = take(FetchOptions, flags), take(LogOptions, flags)
     keys = _read_keys(options.keys)
     online = open_online(take(OnlineOptions, flags), flags)
     entries = keys if isinstance(keys, list) else [keys]
     requests = [Request(name, entry, options.at) for entry in entries]
     with online.opened() as store:
         kind = options.kind or find_type(store, name)
-        fetcher = Fetcher(store)
-        ask = fetcher.fetch_join if kind == "join" else fetcher.fetch_group_by
-        responses = ask(requests)
+        with closing(Fetcher(store, log=online.log(log_options))) as fetcher:
+            ask = fetcher.fetch_join if kind == "join" else fetcher.fetch_group_by
+            responses = ask(requests)
     if as_json:
         answers = [response_json(response) for response in responses]
         print_json(answers if isinstance(keys, list) else answers[0])

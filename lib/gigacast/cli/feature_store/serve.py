@@ -1,6 +1,7 @@
 """``gigacast feature-store serve``: features over HTTP."""
 
 import os
+from contextlib import closing
 from typing import Any
 
 import click
@@ -16,7 +17,12 @@ from gigacast.feature_store.serve.server import listen, run_server
 from gigacast.feature_store.stored import list_names
 from gigacast.report.document import Tone
 from gigacast.report.terminal import say
-from gigacast.settings.command.feature_store import TOKEN_VARIABLE, OnlineOptions, ServeOptions
+from gigacast.settings.command.feature_store import (
+    TOKEN_VARIABLE,
+    LogOptions,
+    OnlineOptions,
+    ServeOptions,
+)
 from gigacast.settings.flag import take
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -44,8 +50,10 @@ def serve(as_json: bool, **flags: Any) -> None:
         options.timeout,
         _token(),
     )
-    with online.opened() as store:
-        app = make_app(Fetcher(store), lambda: list_names(online.tables.store), rules)
+    # The setting log_share decides what is logged; the fetcher writes the rest of it at the end.
+    log = online.log(LogOptions())
+    with online.opened() as store, closing(Fetcher(store, log=log)) as fetcher:
+        app = make_app(fetcher, lambda: list_names(online.tables.store), rules)
         listener = listen(options.host, options.port)
         if rules.token is None and options.host not in _LOCAL:
             text = f"{TOKEN_VARIABLE} is not set: all who reach the port can read features"

@@ -17,16 +17,20 @@ from gigacast.feature_store.served_document import stream_document
 from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.memory import LineStream
 from gigacast.feature_store.stream.opening import open_stream
-from gigacast.feature_store.stream.run import run_stream
+from gigacast.feature_store.stream.run import StreamMetrics, run_stream
 from gigacast.job.outage import Patience
 from gigacast.report.terminal import show
-from gigacast.settings.command.feature_store import OnlineOptions, StreamOptions
+from gigacast.settings.command.feature_store import (
+    OnlineOptions,
+    StatusOptions,
+    StreamOptions,
+)
 from gigacast.settings.flag import take
 
 
 @click.command(cls=Command)
 @click.argument("name")
-@flags_of(StreamOptions, OnlineOptions)
+@flags_of(StreamOptions, StatusOptions, OnlineOptions)
 @settings_flags("outage_minutes")
 @place_options
 def stream(name: str, as_json: bool, **flags: Any) -> None:
@@ -40,6 +44,7 @@ def stream(name: str, as_json: bool, **flags: Any) -> None:
       gigacast feature-store stream quickstart.returns.v1 --local --bucket b < events.jsonl
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     options = take(StreamOptions, flags)
+    has_metrics = take(StatusOptions, flags).metrics
     online = open_online(take(OnlineOptions, flags), flags)
     patience = Patience(online.settings.run.outage_minutes * 60)
     stop = threading.Event()
@@ -55,8 +60,17 @@ def stream(name: str, as_json: bool, **flags: Any) -> None:
             )
             try:
                 applier = StreamApplier(store, name, source.name)
+                notes = StreamMetrics(
+                    applier.served.name,
+                    lambda line: click.echo(line, err=True) if has_metrics else None,
+                )
                 report = run_stream(
-                    applier, source, stop=stop, idle_s=options.idle, patience=patience
+                    applier,
+                    source,
+                    stop=stop,
+                    idle_s=options.idle,
+                    patience=patience,
+                    on_batch=notes,
                 )
             finally:
                 source.close()

@@ -34,6 +34,7 @@ _MAX_NAME = 200
 SUFFIXES = {
     "daily_stats": "statistics of each day",
     "logged": "served features",
+    "logged_daily_stats": "statistics of served features of each day",
     "bootstrap": "left side with bootstrapped values",
     "labels": "labels",
     "labeled": "features with all versions of their labels",

@@ -10,7 +10,7 @@ from gigacast.feature_store.definition.staging_query import StagingQuery
 from gigacast.feature_store.offline.left import LeftSide
 from gigacast.feature_store.offline.result import FIRST_DAY, Days
 from gigacast.feature_store.offline.source import Catalog, oldest_day
-from gigacast.feature_store.offline.stage import Backfill
+from gigacast.feature_store.offline.stage import FINISHED, Backfill
 from gigacast.feature_store.table import Tables
 from gigacast.lake.layout import feature_table_prefix
 
@@ -18,7 +18,7 @@ from gigacast.lake.layout import feature_table_prefix
 def parents_of(backfill: Backfill, days: Days) -> Iterator[tuple[Backfill, Days]]:
     """Yield the joins whose output the group-bys read, and the days of it that they see."""
     definition = backfill.definition
-    if isinstance(definition, StagingQuery) or backfill.kind == "labeled":
+    if isinstance(definition, StagingQuery) or backfill.kind in FINISHED:
         return
     group_bys = definition.group_bys if isinstance(definition, Join) else (definition,)
     parents: dict[str, tuple[Any, str]] = {}

@@ -22,7 +22,7 @@ from gigacast.feature_store.offline.parent import lacks_parent, parents_of
 from gigacast.feature_store.offline.product import Product, refuse_missing
 from gigacast.feature_store.offline.result import BackfillResult, Days
 from gigacast.feature_store.offline.source import Catalog
-from gigacast.feature_store.offline.stage import Backfill, executor_of
+from gigacast.feature_store.offline.stage import LOGGED, Backfill, executor_of
 from gigacast.feature_store.offline.worker import (
     JOB,
     BackfillSetup,
@@ -373,12 +373,13 @@ def _check_schemas(backfill: Backfill) -> None:
     DefinitionError
     """
     definition = backfill.definition
-    if isinstance(definition, StagingQuery):
+    if isinstance(definition, StagingQuery) or backfill.kind.endswith("stats"):
         return
     catalog = Catalog(Tables.at(backfill.root, backfill.places))
     group_bys = definition.group_bys if isinstance(definition, Join) else (definition,)
     sources = [source for group_by in group_bys for source in group_by.sources]
-    sources += [definition.left] if isinstance(definition, Join) else []
+    if isinstance(definition, Join) and backfill.kind not in LOGGED:
+        sources.append(definition.left)
     label = f"{kind_of(definition)} {name_of(definition)}"
     schemas: dict[str, pa.Schema] = {}
     for source in sources:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gigacast.errors import ConfigError
 from gigacast.feature_store.aggregation.spill import Limits
@@ -25,10 +26,17 @@ from gigacast.feature_store.offline.product import (
 )
 from gigacast.feature_store.offline.source import Catalog
 from gigacast.feature_store.offline.staging import StagingProduct
+from gigacast.feature_store.trust.comparison import ComparisonProduct, LoggedProduct
+from gigacast.feature_store.trust.stats import StatsProduct
 from gigacast.job.forecast_job import Resources
 from gigacast.runtime.choice import InlineExecutor, make_executor
 from gigacast.runtime.executor import Executor
 from gigacast.storage.store import Store, StoreAddress
+
+LOGGED = ("logged", "comparison")
+"""Kinds of backfills of the logged answers of a join."""
+FINISHED = ("labeled", "stats", "logged_stats")
+"""Kinds of backfills that read what other backfills wrote, and no source of the definition."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,8 @@ class Backfill:
     only : str, optional
         Stage of a join: ``left``, ``parts`` or ``final``.
     kind : str
-        ``backfill``, or what belongs to the labels of a join; see `products_of`.
+        ``backfill``, or what belongs to the labels or the logged answers of a join; see
+        `products_of`.
     last : str
         Last day of the run.
     label_day : str
@@ -137,15 +146,26 @@ def products_of(backfill: Backfill, catalog: Catalog, ready: Ready) -> list[Prod
             f"--only {only}: {name_of(definition)} is a {kind_of(definition)}, which has no stages",
             hint="leave the flag out, or name a join",
         )
+    if backfill.kind != "backfill":
+        return _other_products(backfill, catalog)
     if isinstance(definition, GroupBy):
         return [GroupByProduct(PartView.of(catalog, definition, left_is_events=False))]
     if isinstance(definition, StagingQuery):
         return [StagingProduct.of(catalog, definition, backfill.last)]
+    return _join_products(BoundJoin.of(catalog, definition), only, ready)
+
+
+def _other_products(backfill: Backfill, catalog: Catalog) -> list[Product]:
+    """Return what belongs to the labels, the logged answers or the statistics of a definition."""
+    definition: Any = backfill.definition
     if backfill.kind == "labels":
         return list(label_products(catalog, definition, backfill.label_day))
     if backfill.kind == "labeled":
         return [LabeledProduct.of(catalog, definition, newest=newest) for newest in (False, True)]
-    return _join_products(BoundJoin.of(catalog, definition), only, ready)
+    if backfill.kind in LOGGED:
+        product = ComparisonProduct if backfill.kind == "comparison" else LoggedProduct
+        return [product.of(catalog, definition)]
+    return [StatsProduct.of(catalog, definition, logged=backfill.kind == "logged_stats")]
 
 
 def _join_products(bound: BoundJoin, only: str | None, ready: Ready) -> list[Product]:

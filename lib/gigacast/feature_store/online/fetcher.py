@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from gigacast.errors import DataNotFoundError, GigacastError, StorageError
 from gigacast.feature_store.definition.join import Join
@@ -18,6 +18,23 @@ from gigacast.feature_store.online.wide import JoinLookup, Service, code_of
 T = TypeVar("T")
 REFRESH_S = 1.0
 """Seconds for which a pointer is used without reading it again."""
+
+
+class AnswerLog(Protocol):
+    """What a fetcher tells of the answers of joins."""
+
+    def record(
+        self,
+        name: str,
+        definition: str,
+        response: Response,
+        batch_ends: Mapping[str, int],
+        share: float = 1.0,
+    ) -> None:
+        """Log an answer; see `gigacast.feature_store.trust.request_log.RequestLog.record`."""
+
+    def close(self) -> None:
+        """Write what is in memory."""
 
 
 @dataclass
@@ -41,6 +58,8 @@ class Fetcher:
         kept, so a pointer that is a little old answers as it did.
     clock : function
         Returns the time, epoch seconds.
+    log : AnswerLog, optional
+        Receives the answers of joins, and is closed with the fetcher.
     """
 
     def __init__(
@@ -50,17 +69,23 @@ class Fetcher:
         services: Mapping[str, Service] | None = None,
         refresh_s: float = REFRESH_S,
         clock: Callable[[], float] = time.time,
+        log: AnswerLog | None = None,
     ) -> None:
         self._store = store
         self._services = services or {}
         self._refresh_s = refresh_s
         self._clock = clock
+        self._log = log
         self._group_bys: dict[str, _Recent[GroupByLookup]] = {}
         self._joins: dict[str, _Recent[JoinLookup]] = {}
 
     def close(self) -> None:
-        """Close the store."""
-        self._store.close()
+        """Close the store, and the log."""
+        try:
+            if self._log is not None:
+                self._log.close()
+        finally:
+            self._store.close()
 
     @property
     def is_local(self) -> bool:
@@ -124,7 +149,12 @@ class Fetcher:
                 continue
             at = self._at(request)
             values, errors, codes = join.assemble(request.keys, at, parts, external[n])
-            responses.append(Response(request, at, values, errors, *_ages(parts), codes))
+            response = Response(request, at, values, errors, *_ages(parts), codes)
+            responses.append(response)
+            if self._log is not None:
+                self._log.record(
+                    join.name, join.definition, response, join.batch_ends(parts), join.log_share
+                )
         return responses
 
     def served_join(self, name: str) -> Join:

@@ -50,6 +50,11 @@ def position_key(group_by: str, digest: str, stream: str) -> str:
     return f"o/{group_by}/{digest}/{blake2b(stream.encode(), digest_size=8).hexdigest()}"
 
 
+def freshness_key(group_by: str, digest: str) -> str:
+    """Return the key of what is known of the stream of a group-by."""
+    return f"f/{group_by}/{digest}"
+
+
 def group_by_key(name: str) -> str:
     """Return the key of the pointer to the batch that a group-by serves."""
     return f"m/group_bys/{name}"

@@ -130,6 +130,29 @@ class JoinLookup:
         """Names of the group-bys."""
         return tuple(part.group_by_name for part in self.parts)
 
+    @property
+    def name(self) -> str:
+        """Name of the join."""
+        return name_of(self.join)
+
+    @cached_property
+    def definition(self) -> str:
+        """Digest of what decides the join's features."""
+        return semantic_digest(self.join)
+
+    @property
+    def log_share(self) -> float:
+        """Share of the answers that are logged, of those that a log samples."""
+        return self.join.sample_percent / 100
+
+    def batch_ends(self, answers: Sequence[Answer | GigacastError]) -> dict[str, int]:
+        """Return the ends of the batches that answered, by part."""
+        return {
+            part.name: answer.at - answer.batch_age_ms
+            for part, answer in zip(self.parts, answers, strict=True)
+            if isinstance(answer, Answer)
+        }
+
     def ask(
         self, keys: Sequence[Mapping[str, Any]], services: Mapping[str, Service]
     ) -> dict[str, list[Mapping[str, Any] | str]]:

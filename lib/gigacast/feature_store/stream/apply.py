@@ -15,9 +15,11 @@ from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.aggregation.value import pack, unpack
 from gigacast.feature_store.definition.name import parse_name
 from gigacast.feature_store.online.features import Features
+from gigacast.feature_store.online.freshness import SAMPLES, Freshness
 from gigacast.feature_store.online.key import (
     DAY_MS,
     day_of,
+    freshness_key,
     group_by_key,
     key_digest,
     position_key,
@@ -33,7 +35,6 @@ KEPT_DAYS = 5
 """Days after the end of serving for which a streamed value stays, in stores that delete by time."""
 Rows = Sequence[tuple[Record, StreamRow]]
 _ATTEMPTS = 100
-_SAMPLES = 5
 
 
 @dataclass
@@ -58,6 +59,8 @@ class StreamCounts:
     newest : int
         Time of the newest applied event, epoch milliseconds.
     samples : list of str
+    lag_ms : int, optional
+        Time from the newest event of the last records to their application.
     """
 
     read: int = 0
@@ -69,6 +72,7 @@ class StreamCounts:
     conflicts: int = 0
     newest: int = 0
     samples: list[str] = field(default_factory=list)
+    lag_ms: int | None = None
 
 
 class StreamApplier:
@@ -102,6 +106,7 @@ class StreamApplier:
         self._stream = stream
         self._clock = clock
         self.counts = StreamCounts()
+        self._garbage: list[str] = []
         self._pointer = b""
         self.served: ServedGroupBy
         self.refresh()
@@ -146,6 +151,7 @@ class StreamApplier:
             If the store cannot be written. The records can be applied again.
         """
         changes: dict[tuple[int, str], list[tuple[Record, StreamRow]]] = defaultdict(list)
+        self._garbage.clear()
         for record in records:
             self.counts.read += 1
             change = self._decode(record)
@@ -158,16 +164,19 @@ class StreamApplier:
         stored = self._store.get_many(names) if names else []
         for key, name, value in zip(keys, names, stored, strict=True):
             self._change(key[0], name, changes[key], value)
-        self._advance(records)
+        newest = max((row.known_at for rows in changes.values() for _, row in rows), default=0)
+        if self._advance(records):
+            self._note(newest)
 
     def _decode(self, record: Record) -> tuple[tuple[int, str], StreamRow] | None:
         try:
             decoded = self._decoder.decode(record.value)
         except DataError as error:
             self.counts.garbage += 1
-            if len(self.counts.samples) < _SAMPLES:
-                place = f"{record.partition}:{record.position}"
-                self.counts.samples.append(f"{place}: {error.message[:200]}")
+            sample = f"{record.partition}:{record.position}: {error.message[:200]}"
+            self._garbage.append(sample)
+            if len(self.counts.samples) < SAMPLES:
+                self.counts.samples.append(sample)
             return None
         if decoded is None or None in decoded.keys:
             self.counts.filtered += 1
@@ -218,18 +227,31 @@ class StreamApplier:
         self.counts.applied += len(rows) - repeated
         return True
 
-    def _advance(self, records: Sequence[Record]) -> None:
-        """Note the positions of applied records; those of another writer stay if they are later."""
+    def _note(self, newest: int) -> None:
+        """Note the state of the stream. Of two writers at once the last one's counts."""
+        key = freshness_key(self._name, self.served.batch.digest)
+        stored = self._store.get_many([key])[0]
+        former = Freshness(self._stream) if stored is None else Freshness.decode(stored.value, key)
+        now = int(self._clock() * 1000)
+        state = former.advanced(newest, now, len(self._garbage), self._garbage[-SAMPLES:])
+        self.counts.lag_ms = state.lag_ms
+        self._store.put_many([(key, state.encode())])
+
+    def _advance(self, records: Sequence[Record]) -> bool:
+        """Note the positions of applied records, and return whether any is new.
+
+        Those of another writer stay if they are later.
+        """
         last: dict[str, str] = {record.partition: record.position for record in records}
         while True:
             stored = self._store.get_many([self._position_key])[0]
             applied: Mapping[str, str] = {} if stored is None else unpack(stored.value)
             later = {n: p for n, p in last.items() if is_after(p, applied.get(n))}
             if not later:
-                return
+                return False
             version = stored.version if stored else None
             if self._store.put_if(self._position_key, version, pack({**applied, **later})):
-                return
+                return True
 
     @property
     def _position_key(self) -> str:

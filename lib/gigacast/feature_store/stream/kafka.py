@@ -66,11 +66,20 @@ class KafkaStream:
         return records
 
     def lag(self) -> int:
-        """Return the number of records that are in the topic and were not read."""
+        """Return the number of records that are in the topic and were not read.
+
+        Raises
+        ------
+        TransientStorageError
+            If no broker answers.
+        """
         lag = 0
-        for place in self._consumer.position(self._consumer.assignment()):
-            low, high = self._consumer.get_watermark_offsets(place, _TIMEOUT_S)
-            lag += high - (place.offset if place.offset >= 0 else low)
+        try:
+            for place in self._consumer.position(self._consumer.assignment()):
+                low, high = self._consumer.get_watermark_offsets(place, _TIMEOUT_S)
+                lag += high - (place.offset if place.offset >= 0 else low)
+        except self._kafka.KafkaException as error:
+            raise TransientStorageError(f"{self._label}: {error.args[0].str()}") from error
         return lag
 
     @property

@@ -1,16 +1,19 @@
 """The streaming process: reads a topic and applies it until it is told to stop."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from gigacast.errors import TransientStorageError
+from gigacast.errors import StorageError, TransientStorageError
 from gigacast.feature_store.stream.apply import StreamApplier, StreamCounts
 from gigacast.feature_store.stream.stream import MAX_RECORDS, Stream
 from gigacast.job.outage import Patience
+from gigacast.job.telemetry import Unit, embed_metrics
 from gigacast.storage.retry import RetryPolicy
 
 POLL_S = 0.5
@@ -30,12 +33,15 @@ class StreamReport:
         Topic.
     counts : StreamCounts
     seconds : float
+    behind : int, optional
+        Records of the topic that were not read; none where the stream does not tell.
     """
 
     name: str
     stream: str
     counts: StreamCounts
     seconds: float
+    behind: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain values."""
@@ -43,6 +49,7 @@ class StreamReport:
             "group_by": self.name,
             "stream": self.stream,
             "seconds": round(self.seconds, 3),
+            "behind": self.behind,
             **asdict(self.counts),
         }
 
@@ -92,7 +99,65 @@ def run_stream(
             on_batch(applier.counts)
         elif stream.is_ended or (idle_s is not None and now - last >= idle_s):
             break
-    return StreamReport(applier.served.name, stream.name, applier.counts, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    return StreamReport(
+        applier.served.name, stream.name, applier.counts, seconds, _behind(applier, stream)
+    )
+
+
+def _behind(applier: StreamApplier, stream: Stream) -> int | None:
+    """Return the records that were not read. A topic that is gone by now has none to tell of."""
+    lag: Callable[[], int] | None = getattr(stream, "lag", None)
+    if lag is None or not applier.counts.read:
+        return None
+    try:
+        return lag()
+    except StorageError:
+        return None
+
+
+class StreamMetrics:
+    """Writes what a streaming process does as log lines that are CloudWatch metrics as well.
+
+    Parameters
+    ----------
+    name : str
+        Group-by.
+    write : function
+        Receives the lines.
+    every_s : float
+        Seconds between two lines.
+    clock : function
+        Returns the time, epoch seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        write: Callable[[str], None],
+        every_s: float = 60.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._name, self._write = name, write
+        self._every_s, self._clock = every_s, clock
+        self._last = clock()
+        self._applied = self._garbage = 0
+
+    def __call__(self, counts: StreamCounts) -> None:
+        """Write a line, if it is time."""
+        now = self._clock()
+        if now - self._last < self._every_s:
+            return
+        metrics: dict[str, tuple[float, Unit]] = {
+            "RecordsApplied": (counts.applied - self._applied, "Count"),
+            "RecordsUnreadable": (counts.garbage - self._garbage, "Count"),
+        }
+        if counts.lag_ms is not None:
+            metrics["StreamLag"] = (counts.lag_ms / 1000, "Seconds")
+        fields = {"event": "feature_store_stream", "group_by": self._name}
+        at = datetime.fromtimestamp(now, UTC)
+        self._write(json.dumps(embed_metrics(fields, metrics, at=at, dimensions=("group_by",))))
+        self._last, self._applied, self._garbage = now, counts.applied, counts.garbage
 
 
 def _apply(applier: StreamApplier, records: Any, stop: threading.Event, patience: Patience) -> None:

@@ -105,6 +105,18 @@ class OnlineOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogOptions:
+    """The log of answers."""
+
+    log_share: float | None = flag(
+        None,
+        "Share of the answers of joins that are logged, 0 to 1; that of the settings by default.",
+        group="amount",
+        range_=Range(0, 1),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class UploadOptions:
     """Upload of a day."""
 
@@ -136,6 +148,50 @@ class FetchOptions:
     )
     kind: Literal["join", "group-by"] | None = flag(
         None, "Kind of NAME, if a join and a group-by are called so.", name="type", group="which"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusOptions:
+    """The state of what is served."""
+
+    metrics: bool = flag(
+        False, "Write lines of JSON with embedded CloudWatch metrics of each group-by on stderr."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsOptions:
+    """Statistics and drift."""
+
+    logged: bool = flag(False, "Describe the logged answers of a join, which `logs` wrote.")
+    drift: str | None = flag(
+        None,
+        "Two ranges of days whose drift is wanted, as 2024-01-01..2024-01-07:2024-01-08.",
+        placeholder="DAYS:DAYS",
+    )
+    max_psi: float = flag(
+        0.25, "Population stability index from which a feature has drifted.", range_=Range(0)
+    )
+    max_l_infinity: float = flag(
+        0.2,
+        "Largest difference of the shares of rows up to any value, from which it has drifted.",
+        range_=Range(0, 1),
+    )
+    max_nulls: float = flag(
+        0.1, "Difference of the shares of nulls from which it has drifted.", range_=Range(0, 1)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions:
+    """Comparison of two tables."""
+
+    keys: str = flag(..., "Columns that tell the rows of a day apart, with commas.", group="which")
+    columns: str | None = flag(
+        None,
+        "Columns to compare, as NAME or NAME=OTHER with commas; all by default.",
+        group="which",
     )
 
 

@@ -1,0 +1,1 @@
+"""Proofs that served features are those of a backfill: logs, consistency, statistics, drift."""
