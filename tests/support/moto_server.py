@@ -58,7 +58,9 @@ class MotoServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name, value in self._saved.items():
+        # A server that was entered later, and goes on, keeps its environment.
+        is_last = os.environ.get("AWS_ENDPOINT_URL") == self.endpoint_url
+        for name, value in self._saved.items() if is_last else ():
             if value is None:
                 os.environ.pop(name, None)
             else:

@@ -22,10 +22,13 @@ from gigacast.feature_store.definition.problem import Problem
 from gigacast.feature_store.definition.source import Source, split_table
 from gigacast.feature_store.engine.session import Session
 from gigacast.feature_store.rows import read_schema
-from gigacast.feature_store.table import Tables
+from gigacast.feature_store.table import Table, Tables
+from gigacast.storage.store import ObjectMeta
 
 _MEMORY = 64 << 20
 _ROWS = "source_rows"
+_MOST_FILES = 30
+"""Files that are looked into for the type of a column without a value in the newest one."""
 
 
 def find_type_problems(
@@ -86,8 +89,22 @@ def read_schemas(
             except DataNotFoundError:
                 missing.append(split_table(name)[0])
                 continue
-            schemas[table.name] = read_schema(table, files[max(files)][-1], column)
+            days = [files[day][-1] for day in sorted(files, reverse=True)]
+            schemas[table.name] = _known_schema(table, days, column)
     return schemas, list(dict.fromkeys(missing))
+
+
+def _known_schema(table: Table, files: Sequence[ObjectMeta], column: str) -> pa.Schema:
+    """Return the columns of the newest file; those without a value have an older file's type."""
+    schema = read_schema(table, files[0], column)
+    for file in files[1:_MOST_FILES]:
+        unknown = [field.name for field in schema if pa.types.is_null(field.type)]
+        if not unknown:
+            break
+        older = read_schema(table, file, column)
+        known = {name: older.field(name) for name in unknown if name in older.names}
+        schema = pa.schema([known.get(field.name, field) for field in schema])
+    return schema
 
 
 def _group_by_problems(group_by: GroupBy, schemas: Mapping[str, pa.Schema]) -> Iterator[Problem]:
@@ -97,6 +114,8 @@ def _group_by_problems(group_by: GroupBy, schemas: Mapping[str, pa.Schema]) -> I
         yield from problems
         if problems or columns is None:
             continue
+        if any(pa.types.is_null(kind) for kind in columns.types):
+            continue  # no file that was read has a value, and so a type
         refused = list(_part_problems(group_by, columns))
         yield from refused
         if not refused:

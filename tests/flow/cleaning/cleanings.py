@@ -38,7 +38,9 @@ def raw(store: Store, day: str = "2024-01-15", **options: Any) -> None:
 
 
 def job_of(store: Store, **options: Any) -> CleanJob:
-    files = {name: options.pop(name) for name in ("reading", "limit") if name in options}
+    files = {
+        name: options.pop(name) for name in ("reading", "limit", "resources") if name in options
+    }
     every = options.pop("every", False)
     sources = options.pop("sources", None) or sources_of_dataset(store.address, RAW, every=every)
     arguments = {"rules": CleanRules(), "thresholds": LENIENT, **options}

@@ -17,6 +17,7 @@ from gigacast.cleaning.run import CleanResult, clean_dataset
 from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.job import file_job, file_worker
 from gigacast.job.file_job import Reading, Sources
+from gigacast.job.forecast_job import Resources
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.lineage import trace
 from gigacast.lake.dataset.metadata import parse_metadata
@@ -215,7 +216,7 @@ def test_with_a_failing_store_nothing_is_published(
     from tests.support.faulty_store import transient
 
     raw(lake)
-    job = job_of(lake)
+    job = job_of(lake, resources=Resources(outage_minutes=0))
 
     def faulty(address: StoreAddress) -> Store:
         del address

@@ -180,7 +180,7 @@ def test_python_backfills_and_reads_a_table(lake: Lake) -> None:
     frame = read_table(result.tables[0], bucket=bucket, start_ds=DAYS[3], ds=DAYS[3])
     assert list(frame.columns)[:2] == ["user", "ts"]
     assert frame["ds"].tolist() == [DAYS[3]] * 4
-    with pytest.raises(ConfigError, match="is no definition"):
+    with pytest.raises(ConfigError, match="definition: expected GroupBy"):
         backfill(42, bucket=bucket)  # type: ignore[arg-type]
 
 
