@@ -39,7 +39,7 @@ WALLS = {
     "jsonschema": r"lake/dataset/metadata\.py",
     "moto": r"cli/demo\.py",
     "sklearn": r"repair/outlier_forest\.py",
-    "sqlglot": r"feature_store/(definition/(expression|closure)|lineage)\.py",
+    "sqlglot": r"feature_store/(definition/(dialect|expression|closure)|lineage)\.py",
     "duckdb": r"feature_store/",
     "pyspark": r"feature_store/engine/spark_session\.py",
     "py4j": r"feature_store/engine/spark_session\.py",

@@ -112,11 +112,11 @@ def _look_into(
     if table is None:
         return Introduction(inputs.address.url, problem=f"{entry.key} has no rows", **facts)
     layout = table.layout
-    known = {*layout.columns, *layout.items, *hive_levels(entry.key)}
+    used = {*layout.columns, *layout.items, *hive_levels(entry.key)}
     others = tuple(
         field.name
         for field in table.schema
-        if field.name not in known and is_covariate_type(field.type)
+        if field.name not in used and is_covariate_type(field.type)
     )
     return Introduction(inputs.address.url, layout=layout, others=others, **facts)
 
@@ -131,20 +131,20 @@ def settings_for(introduction: Introduction, chosen: Mapping[str, Any]) -> str:
         Values by the settings' names that the user has named; they win.
     """
     layout = introduction.layout
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     if layout is not None:
         schema = "parquet_loader.schema"
-        found[f"{schema}.datetime_column"] = layout.timestamp
-        found[f"{schema}.target_columns"] = list(layout.targets)
+        values[f"{schema}.datetime_column"] = layout.timestamp
+        values[f"{schema}.target_columns"] = list(layout.targets)
         if layout.items:
-            found[f"{schema}.item_columns"] = list(layout.items)
+            values[f"{schema}.item_columns"] = list(layout.items)
         elif layout.item_id is not None:
-            found[f"{schema}.item_id_column"] = layout.item_id
+            values[f"{schema}.item_id_column"] = layout.item_id
     head = [
         _HEAD,
         *_remarks(introduction),
     ]
-    return settings_text({**found, **chosen}, head)
+    return settings_text({**values, **chosen}, head)
 
 
 def _remarks(introduction: Introduction) -> list[str]:

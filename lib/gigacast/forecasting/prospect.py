@@ -80,8 +80,8 @@ def measure_prospect(forecaster: Forecaster, method: Method, series: int, points
     ------
     ConfigError, ModelError
     """
-    most = max(_LEAST_SAMPLED, min(_MOST_SAMPLED, _SAMPLE_ROWS // points))
-    count = min(series, most)
+    limit = max(_LEAST_SAMPLED, min(_MOST_SAMPLED, _SAMPLE_ROWS // points))
+    count = min(series, limit)
     content = table_bytes(_made(count, points), "zstd")
     source = SeriesSource(partial(io.BytesIO, content), "parquet", "sample")
     if "torch" in sys.modules:  # a model without weights has not imported it

@@ -33,8 +33,8 @@ def with_quantiles(values: Mapping[str, Any]) -> dict[str, Any]:
             "--level and --quantiles both name the quantiles of the forecasts",
             hint="leave one of them out",
         )
-    others = {name: value for name, value in forecast.items() if name != "level"}
-    return {**values, "forecast": {**others, "quantiles": quantiles_of(level)}}
+    remaining = {name: value for name, value in forecast.items() if name != "level"}
+    return {**values, "forecast": {**remaining, "quantiles": quantiles_of(level)}}
 
 
 def quantiles_of(level: Any) -> list[float]:

@@ -62,6 +62,7 @@ def flatten_groups(value: object) -> object:
 
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0), AfterValidator(check_size)]
 Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
+Numbers = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list)]
 Grouped = Annotated[tuple[str, ...], NoDecode, BeforeValidator(flatten_groups)]
 
 

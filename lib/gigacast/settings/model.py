@@ -9,11 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -24,7 +23,7 @@ from gigacast.series.source import Aggregate, DuplicatePolicy, PartialBins
 from gigacast.settings.batch import BatchSettings
 from gigacast.settings.field import Section, option
 from gigacast.settings.level import ValueSource, VariableSource
-from gigacast.settings.loader import ParquetLoaderSettings, Strings, split_list
+from gigacast.settings.loader import Numbers, ParquetLoaderSettings, Strings
 from gigacast.settings.option import ENV_PREFIX
 from gigacast.storage.store import Verify
 
@@ -34,7 +33,6 @@ MAX_HORIZON = 100_000
 _METHOD, _MODEL, _RESOURCES = Method(), ModelChoice(), Resources()
 """Values of jobs, whose defaults are those of the settings they are made of."""
 
-Numbers = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list)]
 Levels = Annotated[Numbers, Field(min_length=1)]
 
 
@@ -385,8 +383,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources, first the strongest: arguments, environment, file.
 
-        pydantic has no argument for the file's content, so it comes among the arguments under the
-        reserved name `FROM_FILE`.
+        The file's content comes among the arguments, under the reserved name `FROM_FILE`.
         """
         assert isinstance(init_settings, InitSettingsSource)  # noqa: S101 - pydantic's own contract
         arguments = dict(init_settings.init_kwargs)

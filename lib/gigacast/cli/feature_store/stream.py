@@ -19,7 +19,7 @@ from gigacast.feature_store.stream.memory import LineStream
 from gigacast.feature_store.stream.opening import open_stream
 from gigacast.feature_store.stream.run import StreamMetrics, run_stream
 from gigacast.job.outage import Patience
-from gigacast.report.terminal import show
+from gigacast.report.terminal import say, show
 from gigacast.settings.command.feature_store import (
     OnlineOptions,
     StatusOptions,
@@ -62,7 +62,7 @@ def stream(name: str, as_json: bool, **flags: Any) -> None:
                 applier = StreamApplier(store, name, source.name)
                 notes = StreamMetrics(
                     applier.served.name,
-                    lambda line: click.echo(line, err=True) if has_metrics else None,
+                    lambda line: say(line, err=True) if has_metrics else None,
                 )
                 report = run_stream(
                     applier,

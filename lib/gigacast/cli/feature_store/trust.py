@@ -24,7 +24,7 @@ from gigacast.feature_store.trust.status import (
     status_records,
 )
 from gigacast.report.run_progress import RunProgress
-from gigacast.report.terminal import show
+from gigacast.report.terminal import say, show
 from gigacast.settings.command.feature_store import DayOptions, OnlineOptions, StatusOptions
 from gigacast.settings.flag import take
 
@@ -91,7 +91,7 @@ def status(name: str | None, as_json: bool, **flags: Any) -> int:
     with online.opened() as store:
         states = find_status(store, chosen, int(time.time() * 1000))
     for record in status_records(states) if options.metrics else ():
-        click.echo(json.dumps(record), err=True)
+        say(json.dumps(record), err=True)
     if as_json:
         print_json(status_json(states))
     else:

@@ -93,14 +93,14 @@ def inside(operation: Operation, served: pa.Array, exact: pa.Array) -> Bools:
     """
     rows = np.flatnonzero(valid(served) & valid(exact))
     chosen = pa.array(rows)
-    mine, other = served.take(chosen), exact.take(chosen)
+    mine, upper = served.take(chosen), exact.take(chosen)
     result = np.zeros(len(served), np.bool_)
     if operation.name == "APPROX_UNIQUE_COUNT":
-        result[rows] = _counts_inside(operation.k or CPC_LG_K, mine, other)
+        result[rows] = _counts_inside(operation.k or CPC_LG_K, mine, upper)
     elif operation.name == "APPROX_PERCENTILE":
-        result[rows] = _percentiles_inside(mine, other)
+        result[rows] = _percentiles_inside(mine, upper)
     else:
-        result[rows] = _histograms_inside(operation.k or 8, mine, other)
+        result[rows] = _histograms_inside(operation.k or 8, mine, upper)
     return result
 
 

@@ -31,7 +31,7 @@ def valid(values: pa.Array) -> Bools:
     return mask
 
 
-def equal(left: pa.Array, right: pa.Array) -> Bools:
+def equal(first: pa.Array, second: pa.Array) -> Bools:
     """Return the rows whose values are equal; null equals null.
 
     Numbers are equal exactly, of whatever type. Maps are equal with the same entries in any order.
@@ -41,56 +41,57 @@ def equal(left: pa.Array, right: pa.Array) -> Bools:
     left, right : pyarrow.Array
         Columns of equal length.
     """
-    if is_number(left.type) and is_number(right.type):
-        both = _common(left, right)
-    elif left.type != right.type and not (is_list(left.type) or pat.is_map(left.type)):
-        both = left, right.cast(left.type)
+    if is_number(first.type) and is_number(second.type):
+        both = _common(first, second)
+    elif first.type != second.type and not (is_list(first.type) or pat.is_map(first.type)):
+        both = first, second.cast(first.type)
     else:
-        both = left, right
-    if is_list(left.type) and is_list(right.type):
-        return _equal_lists(left, right)
-    if pat.is_map(left.type) and pat.is_map(right.type):
-        return _equal_maps(left, right)
-    if pat.is_nested(left.type) or pat.is_nested(right.type):
-        return np.array([a == b for a, b in zip(left.to_pylist(), right.to_pylist(), strict=True)])
+        both = first, second
+    if is_list(first.type) and is_list(second.type):
+        return _equal_lists(first, second)
+    if pat.is_map(first.type) and pat.is_map(second.type):
+        return _equal_maps(first, second)
+    if pat.is_nested(first.type) or pat.is_nested(second.type):
+        pairs = zip(first.to_pylist(), second.to_pylist(), strict=True)
+        return np.array([a == b for a, b in pairs])
     return _with_nulls(pc.equal(*both), *both)
 
 
-def _common(left: pa.Array, right: pa.Array) -> tuple[pa.Array, pa.Array]:
+def _common(first: pa.Array, second: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Return numbers in one type, without a change of any."""
-    if left.type == right.type:
-        return left, right
-    if pat.is_integer(left.type) and pat.is_integer(right.type):
-        return left.cast(pa.int64(), safe=False), right.cast(pa.int64(), safe=False)
+    if first.type == second.type:
+        return first, second
+    if pat.is_integer(first.type) and pat.is_integer(second.type):
+        return first.cast(pa.int64(), safe=False), second.cast(pa.int64(), safe=False)
     # Arrow refuses integers beyond 2**53 as floats; they are compared as floats all the same.
-    return left.cast(pa.float64(), safe=False), right.cast(pa.float64(), safe=False)
+    return first.cast(pa.float64(), safe=False), second.cast(pa.float64(), safe=False)
 
 
-def _with_nulls(same: pa.Array, left: pa.Array, right: pa.Array) -> Bools:
-    known: Bools = pc.fill_null(same, False).to_numpy(zero_copy_only=False)
-    both_null: Bools = ~valid(left) & ~valid(right)
-    result: Bools = known | both_null
+def _with_nulls(same: pa.Array, first: pa.Array, second: pa.Array) -> Bools:
+    filled: Bools = pc.fill_null(same, False).to_numpy(zero_copy_only=False)
+    both_null: Bools = ~valid(first) & ~valid(second)
+    result: Bools = filled | both_null
     return result
 
 
-def _equal_lists(left: pa.Array, right: pa.Array) -> Bools:
-    both = valid(left) & valid(right)
-    same = ~valid(left) & ~valid(right)
-    lengths = _lengths(left)
-    chosen = np.flatnonzero(both & (lengths == _lengths(right)))
+def _equal_lists(first: pa.Array, second: pa.Array) -> Bools:
+    both = valid(first) & valid(second)
+    same = ~valid(first) & ~valid(second)
+    lengths = _lengths(first)
+    chosen = np.flatnonzero(both & (lengths == _lengths(second)))
     rows = pa.array(chosen)
-    items = equal(left.take(rows).flatten(), right.take(rows).flatten())
+    items = equal(first.take(rows).flatten(), second.take(rows).flatten())
     same[chosen] = _all_of(items, lengths[chosen])
     return same
 
 
-def _equal_maps(left: pa.Array, right: pa.Array) -> Bools:
-    both = valid(left) & valid(right)
-    same = ~valid(left) & ~valid(right)
-    lengths = _lengths(left)
-    chosen = np.flatnonzero(both & (lengths == _lengths(right)))
+def _equal_maps(first: pa.Array, second: pa.Array) -> Bools:
+    both = valid(first) & valid(second)
+    same = ~valid(first) & ~valid(second)
+    lengths = _lengths(first)
+    chosen = np.flatnonzero(both & (lengths == _lengths(second)))
     entries = []
-    for side in (left, right):
+    for side in (first, second):
         mine = side.take(pa.array(chosen))
         rows = pa.array(np.repeat(np.arange(len(chosen)), lengths[chosen]))
         table = pa.table({"row": rows, "key": _entries(mine, "keys")})
@@ -137,40 +138,40 @@ def as_floats(values: pa.Array) -> Floats:
     return numbers
 
 
-def symmetric_errors(left: Floats, right: Floats) -> Floats:
+def symmetric_errors(first: Floats, second: Floats) -> Floats:
     """Return the difference over the mean size of each pair, 0 for two zeros: terms of sMAPE."""
-    size = np.abs(left) + np.abs(right)
+    size = np.abs(first) + np.abs(second)
     terms: Floats = np.zeros_like(size)
-    np.divide(2 * np.abs(left - right), size, out=terms, where=size != 0)
+    np.divide(2 * np.abs(first - second), size, out=terms, where=size != 0)
     return terms
 
 
-def edits(left: pa.Array, right: pa.Array) -> tuple[Ints, Ints]:
+def edits(first: pa.Array, second: pa.Array) -> tuple[Ints, Ints]:
     """Return the insertions and deletions that make each right list the left one.
 
     There is no replacement: what is not in the longest common subsequence is inserted or deleted.
     Null counts as an empty list.
     """
-    n, m = _lengths(left), _lengths(right)
+    n, m = _lengths(first), _lengths(second)
     common = np.zeros(len(n), np.int64)
-    same = equal(left, right)
+    same = equal(first, second)
     common[same] = n[same]
-    rest = np.flatnonzero(~same & (n > 0) & (m > 0))
-    codes = _codes(left, right)
+    remaining = np.flatnonzero(~same & (n > 0) & (m > 0))
+    codes = _codes(first, second)
     # Rows of similar length together, so that padding is small.
-    rest = rest[np.argsort(m[rest], kind="stable")]
+    remaining = remaining[np.argsort(m[remaining], kind="stable")]
     start = 0
-    while start < len(rest):
-        width = int(m[rest[start:]].max()) + 1
-        rows = rest[start : start + max(1, _CELLS // width)]
+    while start < len(remaining):
+        width = int(m[remaining[start:]].max()) + 1
+        rows = remaining[start : start + max(1, _CELLS // width)]
         common[rows] = _common_lengths(codes, n, m, rows)
         start += len(rows)
     return n - common, m - common
 
 
-def _codes(left: pa.Array, right: pa.Array) -> tuple[Ints, Ints]:
+def _codes(first: pa.Array, second: pa.Array) -> tuple[Ints, Ints]:
     """Return a number for each item of both sides, equal for equal items."""
-    items = [side.flatten() for side in (left, right)]
+    items = [side.flatten() for side in (first, second)]
     kind = items[0].type
     if pat.is_nested(kind):
         texts: list[Any] = [pa.array(list(map(repr, side.to_pylist()))) for side in items]
@@ -184,12 +185,12 @@ def _codes(left: pa.Array, right: pa.Array) -> tuple[Ints, Ints]:
 
 def _common_lengths(codes: tuple[Ints, Ints], n: Ints, m: Ints, rows: Ints) -> Ints:
     """Return the lengths of the longest common subsequences of some rows' lists."""
-    left = _padded(codes[0], n, rows, -1)
-    right = _padded(codes[1], m, rows, -2)
-    best = np.zeros((len(rows), right.shape[1] + 1), np.int64)
-    for place in range(left.shape[1]):
+    first = _padded(codes[0], n, rows, -1)
+    second = _padded(codes[1], m, rows, -2)
+    best = np.zeros((len(rows), second.shape[1] + 1), np.int64)
+    for place in range(first.shape[1]):
         # With an item more of the left list: it follows a shorter match, or is left out.
-        match = np.where(right == left[:, place : place + 1], best[:, :-1] + 1, 0)
+        match = np.where(second == first[:, place : place + 1], best[:, :-1] + 1, 0)
         best[:, 1:] = np.maximum.accumulate(np.maximum(best[:, 1:], match), axis=1)
     result: Ints = best[:, -1]
     return result

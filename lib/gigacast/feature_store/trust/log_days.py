@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.digest import digest_value
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json, read_value
 from gigacast.errors import CorruptedFileError, DataNotFoundError, ObjectNotFoundError
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.json import semantic_digest
@@ -86,13 +88,10 @@ class RequestLogDays:
         """Return what a day holds. Files are read once, as their survey is kept in the store."""
         key = survey_key(f"logs-{self.definition}", self.digest(day))
         try:
-            return LoggedDay(day, *json.loads(self.store.get(key)))
-        except ObjectNotFoundError:
+            return _read_survey(day, self.store.get(key), key)
+        except (ObjectNotFoundError, CorruptedFileError):
+            # A damaged survey tells nothing: it is made again.
             surveyed = self._survey(day)
-        except (ValueError, TypeError) as error:
-            raise CorruptedFileError(
-                f"{key} is no survey of a log", hint="delete it: the next run makes it again"
-            ) from error
         content = [surveyed.first, surveyed.last, surveyed.rows, surveyed.others]
         self.store.put(key, json.dumps(content).encode())
         return surveyed
@@ -130,3 +129,11 @@ class LoggedDay:
     last: int | None
     rows: int
     others: int
+
+
+def _read_survey(day: str, content: bytes, key: str) -> LoggedDay:
+    source = Source(key, CorruptedFileError)
+    values = read_value(list[int | None], decode_json(content, source), source)
+    if len(values) != 4 or None in values[2:]:
+        raise source.refuse("no survey of a log")
+    return LoggedDay(day, *values)

@@ -1,6 +1,5 @@
 """Logged answers of a join as columns: keys in the types of tables, features in given types."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pa_json
 import pyarrow.types as pat
 
+from gigacast.core.record import parse_json
 from gigacast.errors import DataError
 from gigacast.feature_store.engine.match import match_type
 from gigacast.feature_store.trust.equality import Bools, is_list
@@ -77,7 +77,7 @@ def failures_of(errors: pa.ChunkedArray, parts: Sequence[str]) -> tuple[dict[str
     coded = errors.combine_chunks().dictionary_encode()
     if isinstance(coded, pa.ChunkedArray):
         coded = pa.concat_arrays(coded.chunks) if coded.chunks else pa.array([]).dictionary_encode()
-    failed = [json.loads(text) for text in coded.dictionary.to_pylist()]
+    failed = [parse_json(text) for text in coded.dictionary.to_pylist()]
     codes = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
     def rows(names: Sequence[Mapping[str, str]], part: str) -> Bools:

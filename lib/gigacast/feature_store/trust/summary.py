@@ -83,21 +83,21 @@ def points_of(ordered: Floats) -> list[float]:
     return points
 
 
-def stability_index(left: Summary, right: Summary) -> float:
+def stability_index(first: Summary, second: Summary) -> float:
     """Return the population stability index (PSI) of two columns.
 
     The bins are between the quantiles of both sides. Below 0.1 is usually called no change, above
     0.25 a large one.
     """
-    edges = np.unique(np.concatenate([left.quantiles(EDGES), right.quantiles(EDGES)]))
+    edges = np.unique(np.concatenate([first.quantiles(EDGES), second.quantiles(EDGES)]))
     shares = []
-    for side in (left, right):
+    for side in (first, second):
         up_to = np.concatenate([[0.0], side.shares_up_to(edges), [1.0]])
         shares.append(np.maximum(np.diff(up_to), EPSILON))
     return float(((shares[0] - shares[1]) * np.log(shares[0] / shares[1])).sum())
 
 
-def largest_distance(left: Summary, right: Summary) -> float:
+def largest_distance(first: Summary, second: Summary) -> float:
     """Return the largest difference of the shares up to any value: the L-infinity distance."""
-    edges = np.union1d(left.values, right.values)
-    return float(np.abs(left.shares_up_to(edges) - right.shares_up_to(edges)).max())
+    edges = np.union1d(first.values, second.values)
+    return float(np.abs(first.shares_up_to(edges) - second.shares_up_to(edges)).max())
