@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 
@@ -50,6 +51,7 @@ WALLS = {
 }
 
 
+@cache  # for each library all modules are looked through
 def imports_of(path: Path) -> set[str]:
     imported: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -131,6 +131,7 @@ def open_fetcher(
     return Fetcher(store, services=services, log=log)
 
 
+@checked
 def open_request_log(*, bucket: str | Path | None = None, share: float = 1.0) -> RequestLog:
     """Return a log of the answers of joins, for `open_fetcher`.
 

@@ -6,8 +6,10 @@ The environment of the hub's library applies: ``HF_HOME``, ``HF_ENDPOINT`` (mirr
 
 import errno
 import re
+from contextlib import suppress
 from pathlib import Path
 
+from gigacast.core.local_file import write_whole
 from gigacast.errors import ModelIntegrityError, ModelNotFoundError, StorageError
 
 # Pickles are not even downloaded. The README declares the license.
@@ -24,6 +26,8 @@ PUBLISHED_MODELS = {
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _LICENSE = re.compile(r"\A---\n(?:.*\n)*?license:\s*(?P<license>\S+)\s*\n(?:.*\n)*?---")
+_DEFAULT_REVISION = "main"
+"""Revision of the hub's library where none is named."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -92,7 +96,23 @@ def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
         ) from error
     # The hub's cache names the folder of a snapshot by its commit.
     _check_commit(folder.name, label)
+    _remember(folder, revision or _DEFAULT_REVISION)
     return folder, folder.name
+
+
+def _remember(folder: Path, revision: str) -> None:
+    """Note the commit of a branch or tag in the hub's cache, so that it is found offline.
+
+    The library does so itself only if it is asked for the branch, and not for its commit.
+    """
+    if _COMMIT.fullmatch(revision):
+        return
+    refs = folder.parents[1] / "refs"
+    path = refs / revision
+    # Without the note only a run without the hub fails, and says so.
+    if path.resolve().is_relative_to(refs.resolve()):
+        with suppress(OSError):
+            write_whole(path, folder.name.encode())
 
 
 def _pinned(repo: str, revision: str | None) -> str | None:
