@@ -61,7 +61,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
     script, *words = shlex.split(line)
     monkeypatch.setattr(sys, "argv", [script, *words])
-    monkeypatch.delitem(sys.modules, f"gigacast.feature_store.{script[:-3]}", raising=False)
+    # A module that is run must not be imported before; another test may have imported them.
+    for name in (f"gigacast.feature_store.{script[:-3]}", "gigacast.__main__"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(SystemExit) as end:
         runpy.run_module(f"gigacast.feature_store.{script[:-3]}", run_name="__main__")
     code: Any = end.value.code
