@@ -105,7 +105,7 @@ def _figures(pair: Pair, codes: Ints, count: int) -> Mapping[str, list[Any]]:
         "mismatch": pair.mismatches() & answered,
         "mismatch_length": np.zeros(len(codes), np.bool_),
     }
-    spreads: dict[str, tuple[Floats, Bools]] = {}
+    spreads: Mapping[str, tuple[Floats, Bools]] = {}
     smape: list[float | None] = [None] * count
     if is_number(pair.left.type) and is_number(pair.right.type):
         values = as_floats(pair.left), as_floats(pair.right)
@@ -116,15 +116,8 @@ def _figures(pair: Pair, codes: Ints, count: int) -> Mapping[str, list[Any]]:
         }
         smape = _means(symmetric_errors(*values), both, codes, count)
     elif is_list(pair.left.type) and is_list(pair.right.type):
-        insert, delete = edits(pair.left, pair.right)
-        lengths = lengths_of(pair.left), lengths_of(pair.right)
-        masks["mismatch_length"] = both & (lengths[0] != lengths[1])
-        spreads = {
-            "edit_insert": (insert.astype(np.float64), answered),
-            "edit_delete": (delete.astype(np.float64), answered),
-            "left_length": (lengths[0].astype(np.float64), left),
-            "right_length": (lengths[1].astype(np.float64), right),
-        }
+        masks["mismatch_length"] = both & (lengths_of(pair.left) != lengths_of(pair.right))
+        spreads = _list_spreads(pair, answered, left, right)
     return {
         **{
             name: np.bincount(codes[mask], minlength=count).tolist() for name, mask in masks.items()
@@ -136,6 +129,19 @@ def _figures(pair: Pair, codes: Ints, count: int) -> Mapping[str, list[Any]]:
             else [None] * count
             for name in SPREADS
         },
+    }
+
+
+def _list_spreads(
+    pair: Pair, answered: Bools, left: Bools, right: Bools
+) -> Mapping[str, tuple[Floats, Bools]]:
+    """Return edits and lengths of lists, and the rows in which each of them counts."""
+    insert, delete = edits(pair.left, pair.right)
+    return {
+        "edit_insert": (insert.astype(np.float64), answered),
+        "edit_delete": (delete.astype(np.float64), answered),
+        "left_length": (lengths_of(pair.left).astype(np.float64), left),
+        "right_length": (lengths_of(pair.right).astype(np.float64), right),
     }
 
 
