@@ -24,7 +24,7 @@ from gigacast.lake.model.resolve import ResolvedModel, find_version
 from gigacast.lake.model.restore import RestoreReport, read_archive
 from gigacast.lake.model.verify import Verification, verify_versions
 from gigacast.lake.publication import Author
-from gigacast.models.diff import Comparison, compare_versions
+from gigacast.models.diff import Comparison, VersionPair, compare_versions
 from gigacast.models.gate import Gate, Verdict, judge_version
 from gigacast.models.publish import (
     ModelDescription,
@@ -376,8 +376,9 @@ class ModelManager:
         """
         arguments = nest_arguments({**self._location, **options})
         job = job_of(load_settings(arguments, file=self._file))
+        pair = VersionPair(first, second)
         return compare_versions(
-            job, name, (first, second), partitions=partitions, series=series, seed=sample_seed
+            job, name, pair, partitions=partitions, series=series, seed=sample_seed
         )
 
 

@@ -8,6 +8,7 @@ compared with the actuals. Nothing is written.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import starmap
+from typing import NamedTuple
 
 import numpy as np
 
@@ -118,10 +119,17 @@ class Comparison:
     better: str | None
 
 
+class VersionPair(NamedTuple):
+    """Two versions of a model to compare."""
+
+    first: str
+    second: str
+
+
 def compare_versions(
     job: ForecastJob,
     model: str,
-    versions: tuple[str, str],
+    versions: VersionPair,
     *,
     partitions: int = 5,
     series: int = 100,
@@ -134,8 +142,7 @@ def compare_versions(
     job : ForecastJob
         Selected partitions and method; its model is not used.
     model : str
-    versions : tuple of str
-        First and second version.
+    versions : VersionPair
     partitions, series : int
         Number of sampled partitions, and of series in each.
     seed : int
