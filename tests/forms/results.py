@@ -83,9 +83,9 @@ def by_series(frame: Any) -> Result:
 def _parts_of_rows(frame: Any) -> Iterator[tuple[Any, ...]]:
     """Yield ids, time, target, median, quantiles and fallback of each forecast."""
     for row in rows_of(frame):
-        # After the ids: time, target, median, nine quantiles, fallback.
-        *ids, time, target, point = row[:-10]
-        yield (*ids, time, target, point, row[-10:-1], row[-1])
+        # After the ids: time, target, median, nine quantiles, fallback, cutoff.
+        *ids, time, target, point = row[:-11]
+        yield (*ids, time, target, point, row[-11:-2], row[-2])
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Predictions: the columns and rows of forecasts in a file.
 
 The *long* layout has a row per series and step, as Chronos' ``predict_df`` gives them. The *wide*
-layout has a row per series with list columns, for large volumes. Both end with ``fallback``: the
-reason why the model did not make a forecast, null where it did.
+layout has a row per series with list columns, for large volumes. Both end with ``fallback``, the
+reason why the model did not make a forecast (null where it did), and ``cutoff``, the last time of
+the series that the forecast was made from. Files of earlier releases have no ``cutoff``.
 """
 
 import re
@@ -21,6 +22,8 @@ from gigacast.errors import SchemaError
 from gigacast.job.forecast_job import Layout
 
 DEFAULT_ROW_GROUP_ROWS = 131_072
+CUTOFF = "cutoff"
+"""Column of the last time of a series before its forecast, as Nixtla's libraries name it."""
 _LEVEL = re.compile(r"(?P<model>.+)-(?P<kind>q|lo|hi)-(?P<number>\d+(?:\.\d+)?)")
 """Columns of quantiles of Nixtla's libraries."""
 
@@ -50,8 +53,8 @@ def prediction_schema(
         Columns of items in place of ``item_id``, as the settings name them; none by default.
     """
     number = pa.float32()
-    time = series.timestamp_type if series is not None else pa.timestamp("us")
-    time = time_type or time
+    moment = series.timestamp_type if series is not None else pa.timestamp("us")
+    moment = time = time_type or moment
     if layout == "wide":
         number, time = pa.list_(number), pa.list_(time)
     items = item_fields(series, item_names)
@@ -62,6 +65,8 @@ def prediction_schema(
         pa.field("predictions", number),
         *(pa.field(level_name(level), number) for level in levels),
         pa.field("fallback", pa.dictionary(pa.int8(), pa.string())),
+        # At the end, where it moves no column of files that have been written without it.
+        pa.field(CUTOFF, moment),
     ]
     named = ItemKey(item_names, ()).metadata if item_names else {}
     return pa.schema(fields, metadata={k: v for k, v in {**metadata, **named}.items() if v})
@@ -111,17 +116,18 @@ def prediction_batch(forecast: ForecastBatch, schema: pa.Schema, layout: Layout)
     # Missing numbers are NaN in arrays and null in files.
     values = [to_arrow(column, np.isnan(column)) for column in numbers]
     names = forecast.series.target_names.dictionary_encode()
-    flags = _flags(forecast)
+    flags, cutoffs = _flags(forecast), forecast.series.last_arrow(schema.field(CUTOFF).type)
     items = forecast.series.item_columns()
     if layout == "wide":
         count = len(forecast.series) + 1
         offsets = to_arrow(np.arange(count, dtype=np.int32) * np.int32(forecast.horizon))
         lists = [pa.ListArray.from_arrays(offsets, column) for column in (moments, *values)]
-        columns = [*items, lists[0], names, *lists[1:], flags]
+        columns = [*items, lists[0], names, *lists[1:], flags, cutoffs]
     else:
         rows = to_arrow(np.repeat(np.arange(len(forecast.series)), forecast.horizon))
         ids = [column.take(rows) for column in items]
-        columns = [*ids, moments, names.take(rows), *values, flags.take(rows)]
+        ends = [flags.take(rows), cutoffs.take(rows)]
+        columns = [*ids, moments, names.take(rows), *values, *ends]
     cast = [column.cast(field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(cast, schema=schema)
 

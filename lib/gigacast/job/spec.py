@@ -22,7 +22,7 @@ from gigacast.series.source import Aggregate
 AGGREGATION = "gigacast.aggregate"
 """Key of the metadata of forecasts whose rows were aggregated."""
 FORMAT_REVISION = 1
-"""Part of the spec. Raise it when the same settings start to give other rows or columns."""
+"""Part of the spec. Raise it when the same settings start to give other numbers."""
 
 
 def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spec:

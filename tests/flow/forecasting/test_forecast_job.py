@@ -70,6 +70,7 @@ def test_every_partition_gets_its_forecast(bucket: Store) -> None:
         "predictions",
         *(f"0.{n}" for n in range(1, 10)),
         "fallback",
+        "cutoff",
     ]
 
 

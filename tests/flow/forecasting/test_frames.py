@@ -147,7 +147,8 @@ def test_forecasts_may_have_the_names_of_nixtla(data: Any) -> None:
     own = forecast(data, quantiles=[0.1, 0.975])
     model = "seasonal-naive"
     names = ["unique_id", "ds", "target_name", model, f"{model}-q-10", f"{model}-q-97.5"]
-    assert list(got.columns if data is FRAME else got.column_names) == [*names, "fallback"]
+    columns = list(got.columns if data is FRAME else got.column_names)
+    assert columns == [*names, "fallback", "cutoff"]
     assert list(got[f"{model}-q-97.5"]) == list(own["0.975"])
     with pytest.raises(ConfigError, match="names: 'other' is not known"):
         forecast(data, names="other")

@@ -124,9 +124,9 @@ class SeriesBatch:
         """Return the values of `item_fields` [N], one array per column."""
         return [self.item_ids] if self.item_key is None else self.item_key.decode(self.item_ids)
 
-    def last_arrow(self) -> pa.Array:
-        """Return the last timestamps as ``timestamp_type`` [N], with null for `NO_TIME`."""
-        return self._to_arrow(self._to_utc(self.last_timestamps), self.timestamp_type)
+    def last_arrow(self, kind: pa.DataType | None = None) -> pa.Array:
+        """Return the last timestamps [N], by default in their type, with null for `NO_TIME`."""
+        return self._to_arrow(self._to_utc(self.last_timestamps), kind or self.timestamp_type)
 
     def newest(self) -> datetime | None:
         """Return the time of the latest step of all series, in UTC.

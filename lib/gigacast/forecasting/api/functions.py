@@ -111,7 +111,7 @@ def forecast(
     >>> days = pd.date_range("2024-01-01", periods=60, freq="D")
     >>> sales = pd.DataFrame({"item_id": "a", "timestamp": days, "target": range(60)})
     >>> gigacast.forecast(sales, horizon=7, model="seasonal-naive").shape
-    (7, 14)
+    (7, 15)
     """
     _check_names(names)
     if isinstance(data, str | Path):
@@ -228,7 +228,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     -------
     pandas.DataFrame
         ``item_id``, ``timestamp``, ``target_name``, ``predictions``, a column per quantile level,
-        ``fallback``.
+        ``fallback``, ``cutoff``.
 
     Raises
     ------
