@@ -16,7 +16,7 @@ from gigacast.forecasting.manifest import ManifestDraft
 from gigacast.forecasting.partition import ForecastSetup
 from gigacast.forecasting.prepare import Prepared
 from gigacast.forecasting.run import make_executor_for
-from gigacast.job.forecast_job import ForecastJob, Method
+from gigacast.job.forecast_job import KEEP_ORIGINS, ForecastJob, Method
 from gigacast.job.outage import DEFAULT_MINUTES, Patience
 from gigacast.job.spec import make_spec
 from gigacast.lake.model.resolve import ResolvedModel, resolve_model
@@ -84,6 +84,8 @@ def _drop_unused(values: dict[str, Any], job: ForecastJob) -> None:
         del method["columns"]["items"]
     if job.method.aggregate is None and method["frequency"] is not None:
         del method["frequency"]["anchor"]
+    if job.keep_origins == KEEP_ORIGINS:
+        del values["keep_origins"]
     if job.resources.outage_minutes == DEFAULT_MINUTES:
         del values["resources"]["outage_minutes"]
     for address in (values["inputs"], values["outputs"], values["bucket"]):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -19,6 +20,8 @@ from gigacast.forecasting.prediction import (
 from gigacast.forecasting.worker import ModelSetup, PartitionWorker, Tally, Watched, read_options
 from gigacast.job.location import dataset_name
 from gigacast.job.worker import Stopwatch
+from gigacast.lake.plan.origin import publish_kept, trim_origins
+from gigacast.lake.plan.receipt import Receipt
 from gigacast.series.source import ReadOptions
 from gigacast.storage.parquet.writer import ParquetSink
 
@@ -30,6 +33,15 @@ class ForecastSetup(ModelSetup):
     def __call__(self) -> "PartitionForecaster":
         """Load the model, once per process, and return the worker."""
         return PartitionForecaster(self, self.load())
+
+
+class KeepingSink(ParquetSink):
+    """A sink that keeps the forecast which it replaces; see `lake.plan.origin`."""
+
+    is_first = False
+
+    def _put(self, path: Path) -> str:
+        return publish_kept(self._store, self._key, path, is_first=self.is_first)
 
 
 class PartitionForecaster(PartitionWorker[ForecastBatch]):
@@ -70,7 +82,19 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
 
     def _open_sink(self, task: Task, schema: pa.Schema) -> ParquetSink:
         rows = row_group_rows(task.horizon, self._setup.job.method.layout)
-        return ParquetSink(self._outputs, task.output_key, schema, row_group_rows=rows)
+        kind = KeepingSink if self._setup.job.keep_origins > 1 else ParquetSink
+        sink = kind(self._outputs, task.output_key, schema, row_group_rows=rows)
+        if isinstance(sink, KeepingSink):
+            # A receipt in the plan, valid or not, tells of a forecast that was there.
+            sink.is_first = not task.stale_receipts
+        return sink
+
+    def _finish(self, task: Task, receipt: Receipt, etag: str) -> None:
+        super()._finish(task, receipt, etag)
+        # Last of all: a crash before it leaves an origin too many, which the next forecast of the
+        # partition or `prune` deletes.
+        if self._setup.job.keep_origins > 1 and task.stale_receipts:
+            trim_origins(self._outputs, task.output_key, etag, self._setup.job.keep_origins)
 
     def _rows(self, result: ForecastBatch, schema: pa.Schema) -> pa.RecordBatch:
         method = self._setup.job.method

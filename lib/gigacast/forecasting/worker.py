@@ -168,10 +168,14 @@ class PartitionWorker(ABC, Generic[T]):
             reader = read_series(sources_of(task, self._inputs), options)
             written = self._write(task, self._overlapped(task, reader, watch, tally), watch)
         receipt = self._receipt(task, reader, written, tally, watch.rounded())
+        self._finish(task, receipt, written.etag)
+        return receipt
+
+    def _finish(self, task: Task, receipt: Receipt, etag: str) -> None:
+        """Write the receipt of an output that is written."""
         # The receipt comes last: a crash before it costs this task once more, and never leaves a
         # receipt for an output that is not there.
-        write_receipt(self._outputs, task, receipt, written.etag)
-        return receipt
+        write_receipt(self._outputs, task, receipt, etag)
 
     def _overlapped(
         self, task: Task, reader: SeriesReader, watch: Stopwatch, tally: Tally

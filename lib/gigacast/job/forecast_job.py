@@ -25,6 +25,8 @@ from gigacast.storage.store import StoreAddress
 
 Layout = Literal["long", "wide"]
 GIB = 1024**3
+KEEP_ORIGINS = 30
+"""Forecasts of a partition that are kept by default, the latest included."""
 
 
 @dataclass(frozen=True)
@@ -245,6 +247,9 @@ class ForecastJob:
         Whether partitions that are done are forecast again.
     limit : int, optional
         Maximum number of partitions to forecast.
+    keep_origins : int
+        Forecasts of a partition that are kept, the latest included. It is no part of the spec: it
+        changes no number.
     prices : PriceTable, optional
         Prices of machine time; a run has no costs by default.
     """
@@ -260,4 +265,5 @@ class ForecastJob:
     synthetic: Synthetic | None = None
     overwrite: bool = False
     limit: int | None = None
+    keep_origins: int = KEEP_ORIGINS
     prices: PriceTable | None = None

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from gigacast.core.digest import digest_text
 
 FORECASTS = "forecasts/"
+ORIGINS = "origins/"
 BACKTESTS = "backtests/"
 LEADERBOARDS = "backtests/_leaderboards/"
 EVALUATIONS = "evaluations/"
@@ -52,6 +53,7 @@ DATASET_NOTES = frozenset(
 RESERVED = frozenset(
     {
         FORECASTS,
+        ORIGINS,
         BACKTESTS,
         EVALUATIONS,
         QUALITY,
@@ -69,6 +71,9 @@ RESERVED = frozenset(
 _RECEIPT = re.compile(
     r"timings/(?P<output>.+)\.(?P<input>[0-9a-f]{16})\.(?P<etag>[0-9a-f]{16})\.json"
 )
+_ORIGIN = re.compile(
+    r"origins/(?P<rest>[^/]+/[^/]+/[^/]+/.+)/(?P<cutoff>[^/]+)\.(?P<etag>[0-9a-f]{16})\.parquet"
+)
 _PREDICTION = re.compile(
     r"forecasts/(?P<model>[^/]+)/(?P<version>[^/]+)/(?P<spec>[^/]+)/(?P<rest>.+)"
 )
@@ -79,6 +84,18 @@ class ReceiptKey(NamedTuple):
 
     output_key: str
     input_id: str
+    output_id: str
+
+
+class OriginKey(NamedTuple):
+    """The parts of the key of a kept forecast.
+
+    ``cutoff`` is the newest cutoff of its rows as `core.time` spells it, ``output_id`` the digest
+    of the ETag that the forecast had at ``output_key`` before it was replaced.
+    """
+
+    output_key: str
+    cutoff: str
     output_id: str
 
 
@@ -118,6 +135,33 @@ def parse_prediction_key(key: str) -> PredictionKey | None:
     if match is None or match["rest"].startswith("_"):
         return None
     return PredictionKey(**match.groupdict())
+
+
+def origins_prefix(output_key_or_prefix: str) -> str:
+    """Return the folder of the earlier forecasts of a partition, or of all below a prefix.
+
+    It is a root of its own: a plan, which lists outputs, never lists history.
+    """
+    below = output_key_or_prefix.removeprefix(FORECASTS)
+    return f"{ORIGINS}{below}" if below.endswith("/") else f"{ORIGINS}{below}/"
+
+
+def origin_key(output_key: str, cutoff: str, output_etag: str) -> str:
+    """Return the key of the copy of a forecast that is about to be replaced."""
+    return f"{origins_prefix(output_key)}{cutoff}.{output_id(output_etag)}.parquet"
+
+
+def parse_origin_key(key: str) -> OriginKey | None:
+    """Return the parts of the key of a kept forecast; ``None`` for other keys."""
+    match = _ORIGIN.fullmatch(key)
+    if match is None or match["rest"].split("/")[3].startswith("_"):
+        return None
+    return OriginKey(f"{FORECASTS}{match['rest']}", match["cutoff"], match["etag"])
+
+
+def kept_manifests_prefix(model: str, version: str, spec: str) -> str:
+    """Return the folder of the manifests of a spec as earlier runs left them."""
+    return f"{origins_prefix(spec_prefix(model, version, spec))}_manifests/"
 
 
 def manifest_key(model: str, version: str, spec: str) -> str:

@@ -153,6 +153,7 @@ def job_of(settings: Settings) -> ForecastJob:
         synthetic=synthetic,
         overwrite=run.overwrite,
         limit=run.limit,
+        keep_origins=settings.forecast.keep_origins,
         prices=_prices_if_sound(),
     )
 

@@ -18,13 +18,14 @@ from pydantic_settings import (
 )
 
 from gigacast.forecasters.options import Fallback, MissingFuture
-from gigacast.job.forecast_job import Layout, Method, ModelChoice, Resources
+from gigacast.job.forecast_job import KEEP_ORIGINS, Layout, Method, ModelChoice, Resources
 from gigacast.series.source import Aggregate, DuplicatePolicy, PartialBins
 from gigacast.settings.batch import BatchSettings
 from gigacast.settings.field import Section, option
 from gigacast.settings.level import ValueSource, VariableSource
 from gigacast.settings.loader import Numbers, ParquetLoaderSettings, Strings
 from gigacast.settings.option import ENV_PREFIX
+from gigacast.settings.quality import QualitySettings
 from gigacast.storage.store import Verify
 
 MAX_HORIZON = 100_000
@@ -191,6 +192,13 @@ class ForecastSettings(Section):
         ge=0,
         le=1,
     )
+    keep_origins: int = option(
+        KEEP_ORIGINS,
+        "Number of the last forecasts of a partition that are kept, the latest included.",
+        details="Each is made from another state of its input. 1 keeps the latest only.",
+        ge=1,
+        le=10_000,
+    )
 
     @field_validator("quantiles")
     @classmethod
@@ -323,17 +331,6 @@ class RunSettings(Section):
         if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
             raise ValueError("not one of auto, cpu, cuda, cuda:N")
         return device
-
-
-class QualitySettings(Section):
-    """Expectations of data, spelled as in `core.quality` and `core.trading_calendar`."""
-
-    warn: Strings = option((), "Limits above which a measure warns, as missing=0.01.")
-    fail: Strings = option((), "Limits above which a measure fails, as missing=0.2.")
-    calendar: str = option(
-        "24/7", "When rows are expected: 24/7, weekdays, or 'mon-fri 09:30-16:00 Asia/Tokyo'."
-    )
-    holidays: Strings = option((), "Days without rows, as 2024-12-25.")
 
 
 class Settings(BaseSettings):

@@ -334,9 +334,13 @@ class ParquetSink:
         writer: ParquetWriter = self._writer
         writer.close()
         size_bytes = writer.path.stat().st_size
-        # One request with the complete file: readers see the former object until it has succeeded.
-        etag = self._store.put_unless_equal(self._key, writer.path)
+        etag = self._put(writer.path)
         self.published = PublishedParquet(self._key, etag, writer.rows, size_bytes)
+
+    def _put(self, path: Path) -> str:
+        """Write the finished local file to the store and return its ETag."""
+        # One request with the complete file: readers see the former object until it has succeeded.
+        return self._store.put_unless_equal(self._key, path)
 
 
 @contextmanager
