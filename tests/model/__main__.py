@@ -7,7 +7,7 @@ import sys
 import time
 
 from tests.model.explorer import explore
-from tests.model.scenarios import DEEP, LAW, QUICK
+from tests.model.scenarios import DEEP, QUICK, law_of
 
 MOST_STATES = 2_000_000
 
@@ -19,7 +19,7 @@ def main(texts: list[str]) -> int:
         if texts and not any(text in name for text in texts):
             continue
         start = time.monotonic()
-        search = explore(scenario, LAW.check, most_states=MOST_STATES)
+        search = explore(scenario, law_of(scenario).check, most_states=MOST_STATES)
         whole &= search.is_whole
         size = f"{search.states} states, {search.worlds} buckets, {search.places} places of code"
         end = "" if search.is_whole else " (cut short)"

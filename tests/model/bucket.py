@@ -9,11 +9,12 @@ from gigacast.lake.layout import (
     manifest_key,
     outdated_key,
     output_id,
+    parse_origin_key,
     receipt_key,
 )
 from gigacast.lake.plan.manifest import read_manifest
 from gigacast.storage.memory import MemoryStore
-from tests.model.replay import World, note_of, store_of
+from tests.model.replay import NOTE, World, note_of, store_of
 from tests.model.runs import forecast_of, prune, read, run, unthreaded
 from tests.unit.lake.plans import SPEC, done_of, plan_of
 
@@ -31,10 +32,15 @@ class Law:
     keys : iterable of str
         Keys of all inputs, present or not.
     contents : iterable of bytes
+    keeps_origins : bool
+        Whether each forecast that was ever written must be there: no clean-up takes part.
     """
 
-    def __init__(self, keys: Iterable[str], contents: Iterable[bytes]) -> None:
+    def __init__(
+        self, keys: Iterable[str], contents: Iterable[bytes], *, keeps_origins: bool = False
+    ) -> None:
         self._keys = tuple(keys)
+        self._keeps_origins = keeps_origins
         self._contents = tuple(contents)
         pairs = [(key, content) for key in self._keys for content in self._contents]
         self._true_receipts = {self._receipt(*pair): self._note(*pair) for pair in pairs}
@@ -53,6 +59,8 @@ class Law:
     def check(self, world: World) -> None:
         """Check a world, then that an undisturbed run makes it right."""
         self._check_objects(world)
+        if self._keeps_origins:
+            self._check_origins(world)
         with unthreaded():
             self._check_done(world)
             self._check_reading(world)
@@ -68,6 +76,20 @@ class Law:
                 assert note in world, f"a receipt of a forecast that nobody wrote: {key}"
             elif key.startswith(FOLDER) and key not in (MANIFEST, OUTDATED):
                 assert content in whole, f"an output that no run computed: {key}"
+            elif (origin := parse_origin_key(key)) is not None:
+                etag = store_of({key: content}).head(key).etag
+                assert output_id(etag) == origin.output_id, f"an origin with other bytes: {key}"
+                assert note_of(origin.output_key, etag) in world, f"nobody wrote it: {key}"
+
+    def _check_origins(self, world: World) -> None:
+        """Each forecast that was ever written is the current one or a kept one."""
+        ids = {(o.output_key, o.output_id) for key in world if (o := parse_origin_key(key))}
+        for key in (FOLDER + key for key in self._keys):
+            if key in world:
+                ids.add((key, output_id(store_of(world).head(key).etag)))
+        for note in (key for key in world if key.startswith(NOTE)):
+            key, _, etag = note.removeprefix(NOTE).rpartition(" ")
+            assert (key, output_id(etag)) in ids, f"an origin is lost: {note}"
 
     def _check_done(self, world: World) -> None:
         for entry in done_of(store_of(world)):

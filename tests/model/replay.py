@@ -174,7 +174,8 @@ def perform(world: World, request: Request) -> tuple[object, World]:
     if request.kind not in WRITES:
         return answer, world
     notes = {key: b"" for key in world if key.startswith(NOTE)}
-    if request.key.startswith(FORECASTS) and request.kind == "put":
+    is_forecast = request.key.startswith(FORECASTS) and "/_manifest." not in request.key
+    if is_forecast and request.kind != "delete":
         notes[note_of(request.key, str(answer))] = b""
     return answer, world_of(store) | notes
 

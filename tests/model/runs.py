@@ -22,6 +22,7 @@ from gigacast.job.run import Run, Silent
 from gigacast.job.worker import Stopwatch
 from gigacast.lake.plan import listing
 from gigacast.lake.plan.audit import Audit, AuditLog
+from gigacast.lake.plan.origin import publish_kept, trim_origins
 from gigacast.lake.plan.planner import PlanRequest, make_plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.choice import InlineExecutor
@@ -32,6 +33,8 @@ from gigacast.storage.store import Store
 from tests.unit.lake.plans import REQUEST, SPEC
 
 GENERATION = Generation(SPEC.model, SPEC.version, SPEC.id(7), 0)
+KEEP = 3
+"""Forecasts of a partition that are kept: all different ones, as long as there are three."""
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -80,8 +83,14 @@ class ForecastWorker(PartitionWorker[bytes]):
 
     def _write(self, task: Task, results: Iterable[bytes], watch: Stopwatch) -> PublishedParquet:
         content = forecast_of(b"".join(results))
-        etag = self._outputs.put(task.output_key, content)
+        is_first = not task.stale_receipts
+        etag = publish_kept(self._outputs, task.output_key, content, is_first=is_first)
         return PublishedParquet(task.output_key, etag, 1, len(content))
+
+    def _finish(self, task: Task, receipt: Receipt, etag: str) -> None:
+        super()._finish(task, receipt, etag)
+        if task.stale_receipts:
+            trim_origins(self._outputs, task.output_key, etag, KEEP)
 
     def _receipt(
         self, task: Task, reader: SeriesReader, written: PublishedParquet, *_: object
@@ -139,7 +148,11 @@ def run(store: Store, request: PlanRequest = REQUEST, worker: Any = ForecastWork
 def prune(store: Store, request: PlanRequest = REQUEST) -> int:
     """Delete orphans and stale receipts; return their number."""
     prepared = SimpleNamespace(
-        inputs=store, outputs=store, spec=request.spec, request=lambda: request
+        inputs=store,
+        outputs=store,
+        spec=request.spec,
+        request=lambda: request,
+        job=SimpleNamespace(keep_origins=KEEP),
     )
     with unthreaded(), patch.object(prune_module, "prepare", lambda job: job):
         litter = prune_module.find_litter(prepared)  # type: ignore[arg-type]

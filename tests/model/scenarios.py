@@ -15,6 +15,8 @@ from tests.unit.lake.plans import PART, REQUEST
 
 FIRST, SECOND = PART, "2024/02/part-00000.parquet"
 LAW = Law([FIRST, SECOND], [b"one", b"two"])
+KEEPING = Law([FIRST, SECOND], [b"one", b"two", b"three"], keeps_origins=True)
+"""The law of buckets in which forecasts alone are written, and none is cleared away."""
 
 
 def _months(month: int) -> Selection:
@@ -31,6 +33,7 @@ PROGRAMS: Mapping[str, Program] = {
     "read": read,
 }
 ONE, TWO, GONE = (FIRST, b"one"), (FIRST, b"two"), (FIRST, None)
+THREE = (FIRST, b"three")
 
 
 def left_by(*contents: bytes, more: World | None = None) -> World:
@@ -74,6 +77,7 @@ _NEW: World = {FIRST: b"one"}
 _TWO_PARTITIONS: World = {FIRST: b"one", SECOND: b"one"}
 _CHANGED = left_by(b"one", b"two")
 _SECOND: World = {SECOND: b"one"}
+OVER = "two runs over a forecast, an input that changes"
 
 QUICK: Mapping[str, Scenario] = {
     "a run, faults and stale listings": _scenario(
@@ -94,6 +98,7 @@ QUICK: Mapping[str, Scenario] = {
 """Seconds in all: the slice of the suite."""
 
 DEEP: Mapping[str, Scenario] = {
+    OVER: _scenario("run", "run", world=_CHANGED, changes=(THREE,)),
     "two runs, an input that changes back": _scenario(
         "run", "run", world=_NEW, changes=(TWO, ONE, TWO)
     ),
@@ -126,3 +131,8 @@ DEEP: Mapping[str, Scenario] = {
     ),
 }
 """Minutes in all: ``make model``."""
+
+
+def law_of(scenario: Scenario) -> Law:
+    """Return the law of the buckets of a scenario."""
+    return KEEPING if {*scenario.running} <= {"run", "redo", "january", "february"} else LAW

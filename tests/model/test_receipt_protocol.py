@@ -12,7 +12,7 @@ from gigacast.core.partition.task import Task
 from gigacast.forecasting import prune as prune_module
 from gigacast.forecasting import worker as worker_module
 from gigacast.job.worker import Stopwatch
-from gigacast.lake.plan import planner
+from gigacast.lake.plan import origin, planner
 from gigacast.lake.plan.receipt import write_receipt
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.parquet.writer import PublishedParquet
@@ -20,15 +20,37 @@ from gigacast.storage.store import Store
 from tests.model.explorer import Scenario, ViolationError, explore
 from tests.model.replay import Pause, ReplayStore, Request, perform, store_of
 from tests.model.runs import ForecastWorker, forecast_of, run
-from tests.model.scenarios import DEEP, FIRST, LAW, PROGRAMS, QUICK
+from tests.model.scenarios import DEEP, FIRST, LAW, OVER, PROGRAMS, QUICK, law_of
 from tests.unit.lake.plans import PART
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_no_order_of_steps_leaves_a_wrong_done(name: str) -> None:
-    search = explore(QUICK[name], LAW.check)
+    search = explore(QUICK[name], law_of(QUICK[name]).check)
     assert search.is_whole
     assert search.worlds >= 7
+
+
+@pytest.mark.parametrize(
+    ("function", "faulty", "name"),
+    [
+        ("_put_over", lambda store, current, content: store.put(current.key, content), OVER),
+        (
+            "_put_first",
+            lambda store, key, content: store.put(key, content),
+            "two runs, an input that changes",
+        ),
+        ("_keep", lambda *_: None, "a run, faults and stale listings"),
+    ],
+    ids=["replaced without a condition", "made without a condition", "replaced without a copy"],
+)
+def test_an_origin_that_can_be_lost_is_found(function: str, faulty: Any, name: str) -> None:
+    scenario = {**QUICK, **DEEP}[name]
+    with (
+        patch.object(origin, function, faulty),
+        pytest.raises(ViolationError, match="an origin is lost"),
+    ):
+        explore(scenario, law_of(scenario).check)
 
 
 # -- a faulty product is found ---------------------------------------------------------------------

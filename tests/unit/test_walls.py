@@ -204,7 +204,7 @@ SIGNATURES = {
     "plan": f"(bucket, *, config=None, {KEYWORDS})",
     "read_forecasts": "(bucket, *, prefix='', model=None, version=None, spec=None, years=None, "
     "months=None, partitions=None, items=None, columns=None, names='own', endpoint_url=None, "
-    "region=None)",
+    "region=None, origin='latest')",
     "ChronosLoader": "(parquet_config_path=None, *, model=None, bucket=None, prefix=None, "
     "device='auto', precision='auto')",
     "ChronosLoader.predict": "(self, context, prediction_length=None, quantile_levels=(0.1, 0.2, "

@@ -215,7 +215,7 @@ class ForecastWork:
         make_plan(
             prepared.inputs, prepared.outputs, prepared.request_to_read(), on_done=draft.add_done
         )
-        draft.commit()
+        draft.commit(closing.run_id, self.setup.job.keep_origins)
 
 
 def fill_cores(prepared: Prepared, tasks: int) -> Prepared:

@@ -120,6 +120,8 @@ def prune(as_json: bool, **flags: Any) -> None:
         content = {
             "orphans": litter.orphans,
             "receipts": litter.receipts,
+            # Left out without any, as before there were origins.
+            **({"origins": litter.origins} if litter.origins else {}),
             "old_specs": litter.old_specs,
             "deleted": deleted,
         }

@@ -240,7 +240,8 @@ def verification_document(report: "VerifyReport") -> Document:
 def litter_document(litter: "Litter", old_specs: bool) -> Document:
     """Return the number and the first keys of what can be deleted."""
     blocks: list[Block] = []
-    for title, keys in (("orphaned", litter.orphans), ("stale receipts", litter.receipts)):
+    kinds = [("orphaned", litter.orphans), ("stale receipts", litter.receipts)]
+    for title, keys in (*kinds, *([("earlier origins", litter.origins)] * bool(litter.origins))):
         blocks += [Paragraph(f"{title}: {len(keys)}"), Items.of(keys, depth=1, limit=_FIRST)]
     stays = "" if old_specs or not litter.old_specs else " (kept; add --old_specs)"
     folders = (f"{folder}: {counted(n, 'object')}" for folder, n in litter.old_specs.items())

@@ -20,6 +20,7 @@ from gigacast.lake.plan.manifest import (
     SCHEMA,
     ManifestEntry,
     entry_of,
+    keep_manifest,
     mend_manifest,
     read_manifest,
     to_table,
@@ -56,8 +57,10 @@ class ManifestDraft:
         """Add rows of a manifest from children of an array: their receipts need not be read."""
         self._tables.append(table)
 
-    def commit(self) -> None:
-        """Update the manifest of every spec with an entry.
+    def commit(self, run_id: str = "", keep: int = 1) -> None:
+        """Update the manifest of every spec with an entry, and keep a copy of those that change.
+
+        The copy is named by the run. With ``keep`` at 1, or without a run, there are no copies.
 
         Raises
         ------
@@ -66,10 +69,10 @@ class ManifestDraft:
         for spec_id in sorted({*self._done, *self._new}):
             key = manifest_key(self._spec.model, self._spec.version, spec_id)
             try:
-                old, _ = read_manifest(self._outputs, key)
+                old, etag = read_manifest(self._outputs, key)
             except CorruptedFileError:
                 mend_manifest(self._outputs, key)
-                old, _ = read_manifest(self._outputs, key)
+                old, etag = read_manifest(self._outputs, key)
             before = self._entries(self._done[spec_id], pa.concat_tables([*self._tables, old]))
             new = to_table(self._new[spec_id])
             # `update_manifest` reads the manifest again and merges: another run may have written it
@@ -83,6 +86,9 @@ class ManifestDraft:
                     self._outputs.put(note, b"")
                 raise
             self._clear(key, note)
+            # A rerun that did nothing leaves the manifest as it was, and no copy.
+            if run_id and keep > 1 and self._outputs.head(key).etag != etag:
+                keep_manifest(self._outputs, key, run_id, keep)
 
     def _clear(self, key: str, note: str) -> None:
         """Remove the note of an earlier run whose manifest could not be written."""

@@ -1,19 +1,26 @@
 """Orphaned outputs, stale receipts and old specs of a bucket, and their removal."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from gigacast.errors import CorruptedFileError
 from gigacast.forecasting.prepare import Prepared, prepare
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.layout import (
     manifest_key,
+    origins_prefix,
+    parse_origin_key,
     parse_prediction_key,
     receipt_prefix,
+    spec_prefix,
     version_prefix,
 )
 from gigacast.lake.plan.manifest import drop_entries
+from gigacast.lake.plan.origin import sort_origins, surplus_of
 from gigacast.lake.plan.planner import make_plan
+from gigacast.storage.store import ObjectMeta
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,9 @@ class Litter:
         Number of objects by folder, for folders of other specs of the same model version.
     specs : frozenset of str
         Ids of the specs that stay.
+    origins : list of str
+        Kept forecasts of orphans and of partitions that are gone, and those that are more than
+        ``keep_origins``.
     """
 
     prepared: Prepared
@@ -38,11 +48,12 @@ class Litter:
     receipts: list[str]
     old_specs: dict[str, int] = field(default_factory=dict)
     specs: frozenset[str] = frozenset()
+    origins: list[str] = field(default_factory=list)
 
     @property
     def count(self) -> int:
         """Number of objects that `remove` deletes without old specs."""
-        return len(self.orphans) + len(self.receipts)
+        return len(self.orphans) + len(self.receipts) + len(self.origins)
 
 
 def find_litter(job: ForecastJob) -> Litter:
@@ -53,7 +64,15 @@ def find_litter(job: ForecastJob) -> Litter:
     ConfigError, StorageError, ModelError
     """
     prepared = prepare(job)
-    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request())
+    # Of each partition that stays: the ETag of its forecast, "" where that is still to be made.
+    current: dict[str, str] = {}
+    plan = make_plan(
+        prepared.inputs,
+        prepared.outputs,
+        prepared.request(),
+        on_done=lambda entry: current.setdefault(entry.output.key, entry.output.etag) and None,
+    )
+    current |= {task.output_key: "" for task in plan.tasks}
     # The specs of this job stay, also one whose inputs are all gone: its outputs are orphans, which
     # are listed one by one.
     live = plan.specs | {
@@ -65,7 +84,30 @@ def find_litter(job: ForecastJob) -> Litter:
         sorted(plan.stale_receipts),
         _old_specs(prepared, live),
         frozenset(live),
+        sorted(_surplus_origins(prepared, live, current, {*plan.orphans})),
     )
+
+
+def _surplus_origins(
+    prepared: Prepared, specs: set[str], current: dict[str, str], orphans: set[str]
+) -> Iterator[str]:
+    """Yield the keys of kept forecasts that nothing uses: those of orphans, or too many."""
+    spec, keep = prepared.spec, prepared.job.keep_origins
+    for spec_id in sorted(specs):
+        prefix = spec_prefix(spec.model, spec.version, spec_id)
+        pages = prepared.outputs.list(origins_prefix(prefix))
+        entries = (entry for page in pages for entry in page)
+        for output_key, group in groupby(entries, key=_output_key_of):
+            # Others are outside of the selection, or of another horizon: the plan says nothing.
+            if output_key in orphans:
+                yield from (origin.meta.key for origin in sort_origins(group))
+            elif output_key in current:
+                yield from surplus_of(sort_origins(group), current[output_key] or None, keep)
+
+
+def _output_key_of(entry: ObjectMeta) -> str:
+    named = parse_origin_key(entry.key)
+    return named.output_key if named is not None else ""
 
 
 def remove(litter: Litter, *, old_specs: bool = False) -> int:
@@ -93,11 +135,12 @@ def remove(litter: Litter, *, old_specs: bool = False) -> int:
         with suppress(CorruptedFileError):  # the next run makes it anew from the receipts
             drop_entries(outputs, manifest_key(spec.model, spec.version, spec_id), litter.orphans)
     # Receipts first: a crash in between must not leave a receipt without its output.
-    keys = litter.receipts + litter.orphans
+    # Origins before the orphans that they belong to, by which a later prune would find them.
+    keys = litter.receipts + litter.origins + litter.orphans
     outputs.delete(keys)
     deleted = len(keys)
     for folder in litter.old_specs if old_specs else ():
-        for prefix in (receipt_prefix(folder), folder):
+        for prefix in (receipt_prefix(folder), folder, origins_prefix(folder)):
             for page in outputs.list(prefix):
                 outputs.delete(entry.key for entry in page)
                 deleted += len(page)

@@ -1,6 +1,7 @@
 """Reading of forecasts: a consistent generation, through its manifest."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,11 +19,20 @@ from gigacast.errors import (
     PreconditionFailedError,
     SchemaError,
 )
-from gigacast.lake.layout import FORECASTS, manifest_key, outdated_key
+from gigacast.lake.layout import (
+    FORECASTS,
+    manifest_key,
+    origins_prefix,
+    outdated_key,
+    output_id,
+)
 from gigacast.lake.plan.manifest import read_manifest
+from gigacast.lake.plan.origin import CUTOFF, cutoff_text, last_made, list_origins, sort_origins
 from gigacast.storage.parquet.read import read_table
 from gigacast.storage.store import Store
 
+LATEST, ALL = "latest", "all"
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 READERS = 8
 """Files read in parallel."""
 
@@ -88,7 +98,7 @@ def choose_generation(
     )
 
 
-def read_generation(
+def read_generation(  # noqa: PLR0913 - keywords, each a part of what is read
     outputs: Store,
     generation: Generation,
     *,
@@ -96,6 +106,7 @@ def read_generation(
     partitions: Sequence[str] | None = None,
     items: Sequence[object] | None = None,
     columns: Sequence[str] | None = None,
+    origin: str = LATEST,
 ) -> pa.Table:
     """Return the predictions of a generation.
 
@@ -111,11 +122,15 @@ def read_generation(
         Item ids; all by default. With several columns of items, a tuple of values for each.
     columns : sequence of str, optional
         Names of columns; all by default.
+    origin : str
+        Forecasts of a partition to read; see `OriginReader`.
 
     Raises
     ------
+    ConfigError
+        When the origin is none.
     DataNotFoundError
-        When no partition matches.
+        When no partition matches, or none has this origin.
     SchemaError
         When the partitions are of types that do not fit one table.
     InputChangedError
@@ -126,24 +141,128 @@ def read_generation(
     rows = [r for r in manifest.to_pylist() if _is_selected(r["partition"], months, partitions)]
     if not rows:
         raise DataNotFoundError(f"{generation.key}: holds none of the requested partitions")
-
-    def read(row: dict[str, str]) -> pa.Table:
-        # By the ETag of the manifest: a forecast of a later run must not slip into this generation.
-        table = read_table(
-            outputs, row["key"], columns=_with_items(columns, items), if_match=row["etag"]
-        )
-        return _of_items(table, items, columns)
-
+    reader = OriginReader(outputs, origin, items=items, columns=columns)
     try:
         with ThreadPoolExecutor(READERS) as pool:
-            tables = list(pool.map(read, rows))
+            tables = [table for table in pool.map(reader.read, rows) if table is not None]
     except (PreconditionFailedError, ObjectNotFoundError) as error:
         raise InputChangedError(
             f"{generation.key}: a forecast was replaced after this manifest: {error.message}",
             hint="a run is under way or was killed; let one finish, then read again",
         ) from error
+    if not tables:
+        raise DataNotFoundError(
+            f"{generation.key}: none of the requested partitions has a forecast of {origin}",
+            hint='origin="all" reads all that are kept; the column cutoff has their times',
+        )
     # The metadata of a file names its own partition only.
     return _joined([table.replace_schema_metadata() for table in tables], generation)
+
+
+class OriginReader:
+    """Reads the rows of one partition after the other, of one or several of its forecasts.
+
+    Parameters
+    ----------
+    outputs : Store
+    origin : str
+        ``latest``: the forecast in the manifest. ``all``: this one and all that are kept. A day, as
+        ``2024-01-31``, or a number of a step: the last forecast whose newest cutoff is of that day
+        or step.
+    items, columns : sequence, optional
+        See `read_generation`.
+
+    Raises
+    ------
+    ConfigError
+        If the origin is none.
+    """
+
+    def __init__(
+        self,
+        outputs: Store,
+        origin: str,
+        *,
+        items: Sequence[object] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> None:
+        self._outputs = outputs
+        self._items = items
+        self._columns = columns
+        self._origin = _checked(origin)
+
+    def read(self, row: Mapping[str, str]) -> pa.Table | None:
+        """Return the rows of a partition by its row of the manifest; ``None`` without any.
+
+        Raises
+        ------
+        PreconditionFailedError, ObjectNotFoundError
+            If a forecast was replaced or deleted meanwhile.
+        """
+        # By the ETag of the manifest: a forecast of a later run must not slip into this generation.
+        if self._origin == LATEST:
+            return self._table(row["key"], row["etag"], self._columns)
+        if self._origin == ALL:
+            return self._all(row)
+        return self._of_day(row)
+
+    def _of_day(self, row: Mapping[str, str]) -> pa.Table | None:
+        current = read_table(self._outputs, row["key"], _cutoff_columns, if_match=row["etag"])
+        if CUTOFF in current.column_names:
+            newest = cutoff_text(pc.max(current[CUTOFF]))
+            if newest.startswith(self._origin):
+                return self._table(row["key"], row["etag"], self._columns)
+        # Few keys: the beginning of their names is the day.
+        prefix = origins_prefix(row["key"]) + self._origin
+        listed = [entry for page in self._outputs.list(prefix) for entry in page]
+        kept = sort_origins(listed)
+        return self._table(kept[0].meta.key, kept[0].meta.etag, self._columns) if kept else None
+
+    def _all(self, row: Mapping[str, str]) -> pa.Table:
+        """Return the rows of all forecasts, the earlier first, without those made again."""
+        kept = list_origins(self._outputs, row["key"])[::-1]
+        files = [(origin.meta.key, origin.meta.etag) for origin in kept]
+        # A copy of the current forecast is there for a moment before it is replaced.
+        current = output_id(row["etag"])
+        files = [f for f, o in zip(files, kept, strict=True) if o.output_id != current]
+        tables = [self._table(*file, None) for file in (*files, (row["key"], row["etag"]))]
+        table = _concatenated(_with_cutoffs([t.replace_schema_metadata() for t in tables]))
+        names = [*item_names(tables[-1].schema), "target_name", CUTOFF]
+        # In the wide layout a series is a row.
+        names += [] if pa.types.is_list(table.schema.field("timestamp").type) else ["timestamp"]
+        rows = last_made(table, names)
+        return rows if self._columns is None else rows.select(list(self._columns))
+
+    def _table(self, key: str, etag: str, columns: Sequence[str] | None) -> pa.Table:
+        chosen = _with_items(columns, self._items)
+        table = read_table(self._outputs, key, columns=chosen, if_match=etag)
+        return _of_items(table, self._items, columns)
+
+
+def _checked(origin: str) -> str:
+    """Return an origin as it stands in keys; a word as it is."""
+    if origin in {LATEST, ALL} or _DAY.fullmatch(origin):
+        return origin
+    if origin.isdecimal():
+        return f"{int(origin):020d}"
+    raise ConfigError(
+        f"origin: {origin!r} is none", hint=f"use {LATEST}, {ALL}, or a day as 2024-01-31"
+    )
+
+
+def _cutoff_columns(schema: pa.Schema) -> list[str]:
+    # Forecasts of earlier releases have no cutoffs.
+    return [CUTOFF] if CUTOFF in schema.names else []
+
+
+def _with_cutoffs(tables: list[pa.Table]) -> list[pa.Table]:
+    """Return tables with a column of cutoffs, null in those of earlier releases."""
+    kinds = [t.schema.field(CUTOFF).type for t in tables if CUTOFF in t.column_names]
+    kind = kinds[-1] if kinds else pa.timestamp("us")
+    return [
+        t if CUTOFF in t.column_names else t.append_column(CUTOFF, pa.nulls(len(t), kind))
+        for t in tables
+    ]
 
 
 def check_current(outputs: Store, generation: Generation) -> None:
@@ -163,17 +282,23 @@ def check_current(outputs: Store, generation: Generation) -> None:
 
 
 def _joined(tables: list[pa.Table], generation: Generation) -> pa.Table:
-    """Return the rows of all tables. Times of several zones become UTC, the same instants."""
-    mixed = [n for n in _times(tables[0]) if len({t.field(n).type for t in tables}) > 1]
-    tables = [_in_utc(table, mixed) for table in tables] if mixed else tables
+    """Return the rows of all tables."""
     try:
-        # Ids have the types of their inputs, which may differ.
-        return pa.concat_tables(tables, promote_options="permissive")
+        return _concatenated(tables)
     except pa.ArrowException as error:
         raise SchemaError(
             f"{generation.key}: its partitions cannot be read as one table: {error}",
             hint="read them one by one, by partitions=[...] or months=...",
         ) from error
+
+
+def _concatenated(tables: list[pa.Table]) -> pa.Table:
+    """Return the rows of all tables. Times of several zones become UTC, the same instants."""
+    shared = [n for n in _times(tables[0]) if all(n in t.column_names for t in tables)]
+    mixed = [n for n in shared if len({t.field(n).type for t in tables}) > 1]
+    tables = [_in_utc(table, mixed) for table in tables] if mixed else tables
+    # Ids have the types of their inputs, which may differ.
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 def _times(table: pa.Table) -> list[str]:

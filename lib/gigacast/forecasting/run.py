@@ -121,7 +121,7 @@ def run_forecast(
             executor or make_executor_for(prepared, len(planned.tasks)),
             on_done=lambda _, receipt: draft.add_receipt(receipt),
             # Readers see the forecasts of this run only when all of them are there.
-            on_results=lambda _: draft.commit(),
+            on_results=lambda _: draft.commit(run.run_id, job.keep_origins),
         )
     status = "planned" if dry_run else run.status
     look = look_into(prepared, planned.plan) if dry_run else _look_back(prepared, planned, run)

@@ -159,9 +159,10 @@ def parse_origin_key(key: str) -> OriginKey | None:
     return OriginKey(f"{FORECASTS}{match['rest']}", match["cutoff"], match["etag"])
 
 
-def kept_manifests_prefix(model: str, version: str, spec: str) -> str:
-    """Return the folder of the manifests of a spec as earlier runs left them."""
-    return f"{origins_prefix(spec_prefix(model, version, spec))}_manifests/"
+def kept_manifest_key(manifest: str, run_id: str) -> str:
+    """Return the key of a manifest as a run left it; without a run, their folder."""
+    folder = f"{origins_prefix(manifest.removesuffix('_manifest.parquet'))}_manifests/"
+    return f"{folder}{run_id}.parquet" if run_id else folder
 
 
 def manifest_key(model: str, version: str, spec: str) -> str:

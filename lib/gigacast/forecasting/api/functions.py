@@ -5,6 +5,7 @@ They load settings, as the commands do; everything below takes plain values.
 
 import warnings
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
@@ -207,6 +208,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     names: Literal["own", "nixtla"] = "own",
     endpoint_url: str | None = None,
     region: str | None = None,
+    origin: str | date = "latest",
 ) -> "pd.DataFrame":
     """Read the forecasts of the last finished run as one consistent set.
 
@@ -223,6 +225,10 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     partitions, items, columns : sequence, optional
         Names of partitions, items and columns to read; all by default. With several columns of
         items, an item is a tuple of their values.
+    origin : str or date
+        ``latest``: the last forecast of each partition. A day, as ``2024-01-31``: the last one
+        whose newest ``cutoff`` is of that day. ``all``: every forecast that is kept; of several of
+        one series and cutoff the last one made.
 
     Returns
     -------
@@ -258,12 +264,20 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
         partitions=_listed("partitions", partitions),
         items=_listed("items", items, texts=False),
         columns=_listed("columns", columns),
+        origin=_origin_text(origin),
     )
     if names == "nixtla":
         table = with_nixtla_names(table, generation.model)
     frame = to_frame(table)
     frame.attrs.update(model=generation.model, version=generation.version, spec=generation.spec)
     return frame
+
+
+def _origin_text(origin: Any) -> str:
+    """Return the text of an origin; a moment stands for its day, a number for a step."""
+    if isinstance(origin, date):
+        return origin.isoformat()[:10]
+    return as_text("origin", str(origin) if isinstance(origin, int) else origin) or ""
 
 
 def _listed(name: str, values: Any, *, texts: bool = True) -> list[Any] | None:

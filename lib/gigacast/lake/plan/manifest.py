@@ -19,7 +19,7 @@ from gigacast.core.column import text_column, to_arrow
 from gigacast.core.footer import VerifiedParquet
 from gigacast.core.mark import moment_of
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
-from gigacast.lake.layout import output_id, parse_receipt_key, receipt_prefix
+from gigacast.lake.layout import kept_manifest_key, output_id, parse_receipt_key, receipt_prefix
 from gigacast.lake.plan.receipt import Receipt, read_receipt
 from gigacast.storage.parquet.writer import table_bytes
 from gigacast.storage.store import Store
@@ -201,6 +201,26 @@ def update_manifest(store: Store, key: str, new: pa.Table) -> int:
         When other processes wrote first `ATTEMPTS` times.
     """
     return len(_replace(store, key, lambda old: merge(old, new)))
+
+
+def keep_manifest(store: Store, key: str, run_id: str, keep: int) -> None:
+    """Copy a manifest as a run leaves it, and delete the oldest of more copies than are kept.
+
+    Parameters
+    ----------
+    store : Store
+    key : str
+        Key of the manifest.
+    run_id : str
+    keep : int
+        Number of copies, this one included.
+    """
+    table, _ = read_manifest(store, key)
+    store.put_unless_equal(kept_manifest_key(key, run_id), encode_table(table, checksums=True))
+    copies = [entry for page in store.list(kept_manifest_key(key, "")) for entry in page]
+    copies.sort(key=lambda entry: (entry.modified_ns, entry.key), reverse=True)
+    if copies[keep:]:
+        store.delete([entry.key for entry in copies[keep:]])
 
 
 def drop_entries(store: Store, key: str, doomed: Iterable[str]) -> None:
