@@ -219,7 +219,8 @@ SIGNATURES = {
     "backtest": "(data=None, *, bucket=None, models=(), windows=1, step=None, segment='partition', "
     "sample_partitions=None, sample_series=None, season=None, config=None, events=None, "
     f"{KEYWORDS})",
-    "evaluate": f"(data=None, *, actuals=None, bucket=None, config=None, {KEYWORDS})",
+    "evaluate": "(data=None, *, actuals=None, bucket=None, config=None, segment=None, worst=0, "
+    f"{KEYWORDS})",
     "finetune": f"(data, *, config=None, events=None, {TRAIN_KEYWORDS})",
     "ModelManager": "(config=None, *, bucket=None, prefix=None, endpoint_url=None, region=None)",
     "ModelManager.list_models": "(self)",

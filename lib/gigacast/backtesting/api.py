@@ -20,9 +20,9 @@ from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
 from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.series.frame import give_back, table_of
-from gigacast.settings.argument import as_path, check_argument
+from gigacast.settings.argument import as_path, as_text, check_argument
 from gigacast.settings.assembly import job_of, registry_of
-from gigacast.settings.command.backtest import BacktestOptions
+from gigacast.settings.command.backtest import BacktestOptions, EvaluateOptions
 from gigacast.settings.flag import rows_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
@@ -147,6 +147,8 @@ def evaluate(
     *,
     bucket: str | None = None,
     config: str | Path | None = None,
+    segment: str | None = None,
+    worst: int = 0,
     **options: Unpack[Options],
 ) -> Evaluation: ...
 
@@ -161,13 +163,15 @@ def evaluate(
 ) -> F: ...
 
 
-@with_options()
+@with_options(own=rows_of(EvaluateOptions))
 def evaluate(
     data: Any = None,
     *,
     actuals: Any = None,
     bucket: str | None = None,
     config: str | Path | None = None,
+    segment: str | None = EvaluateOptions.segment,
+    worst: int = EvaluateOptions.worst,
     **options: Unpack[Options],
 ) -> Any:
     """Compare forecasts, in a bucket or a data frame, with the actuals that have come since.
@@ -191,8 +195,8 @@ def evaluate(
     Returns
     -------
     Evaluation or frame
-        Figures by model version, month and step; they are written to the bucket as well. For a
-        frame its figures, over all steps and by step, as a frame of the same library.
+        Figures by model version, month, step and origin; they are written to the bucket as well.
+        For a frame its figures, over all steps and by step, as a frame of the same library.
 
     Raises
     ------
@@ -207,7 +211,10 @@ def evaluate(
     if actuals is not None:
         raise ConfigError("actuals are for data frames", hint="leave them out for a bucket")
     job = _job(place, config, options)
-    result = evaluate_forecasts(EvaluationJob(job, model, version))
+    check_argument("worst", worst, int)
+    result = evaluate_forecasts(
+        EvaluationJob(job, model, version, worst=worst, segment=as_text("segment", segment))
+    )
     if result.passed_over:
         warnings.warn(passed_over_text(result.passed_over), UserWarning, stacklevel=2)
     warn_of_conflicts(result.conflicts, job.method.duplicates)

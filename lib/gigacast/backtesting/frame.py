@@ -11,19 +11,17 @@ import pyarrow as pa
 from gigacast.backtesting.evaluation.join import (
     Forecasts,
     match,
-    match_scales,
     read_forecasts,
     select_actuals,
 )
 from gigacast.backtesting.evaluation.result import Evaluation, FigureKey
 from gigacast.backtesting.evaluation.run import PartSums
-from gigacast.backtesting.partition import HISTORY, seasons_of
+from gigacast.backtesting.evaluation.scale import MOST_HISTORY, scales_before
 from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
 from gigacast.core.array import DoubleArray, FloatArray
-from gigacast.core.column import to_arrow
 from gigacast.core.series.item_key import ITEM_COLUMNS, key_columns
 from gigacast.errors import ConfigError, SchemaError
-from gigacast.forecasters.metric import figures_of, seasonal_error
+from gigacast.forecasters.metric import figures_of
 from gigacast.forecasting.prediction import long_table, with_own_names
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
@@ -167,7 +165,7 @@ def evaluate_table(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> 
     try:
         selected = select_actuals(parts, table, job.method.duplicates)
         # This reads all series, and refuses actuals in which too many rows conflict.
-        scales = match_scales(table, _scales(source, reading))
+        scales = scales_before(read_series(source, reading), table)
         return _evaluation(table, match(table, selected.table), scales, selected.conflicts)
     except pa.ArrowException as error:
         raise SchemaError(
@@ -222,20 +220,10 @@ def _read_options(job: ForecastJob, items: tuple[str, ...]) -> ReadOptions:
     return replace(
         reading,
         columns=replace(reading.columns, items=items, item_id=item_id),
-        context_length=HISTORY,
+        context_length=MOST_HISTORY,
         item_id="series",
         memory_limit_bytes=job.resources.memory_limit_bytes,
     )
-
-
-def _scales(sources: list[SeriesSource], reading: ReadOptions) -> pa.Table | None:
-    """Return the seasonal error of each series; ``None`` without series."""
-    tables = []
-    for batch in read_series(sources, reading):
-        scale = seasonal_error(batch.values, batch.offsets, seasons_of(batch))
-        columns = {"item": batch.item_ids, "target": batch.target_names}
-        tables.append(pa.table({**columns, "scale": to_arrow(scale)}))
-    return pa.concat_tables(tables) if tables else None
 
 
 def _evaluation(

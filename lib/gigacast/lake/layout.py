@@ -185,6 +185,12 @@ def evaluation_key(name: str, ending: str) -> str:
     return f"{EVALUATIONS}{name}.{ending}"
 
 
+def scores_prefix(output_key_or_prefix: str) -> str:
+    """Return the folder of the scores of a forecast, or of all forecasts below a prefix."""
+    below = output_key_or_prefix.removeprefix(FORECASTS)
+    return f"{EVALUATIONS}{below}" if below.endswith("/") else f"{EVALUATIONS}{below}/"
+
+
 def quality_prefix(source: str, spec: str) -> str:
     """Return the folder of the measures of a source's partitions, taken by one spec."""
     return f"{QUALITY}{source}/{spec}/"

@@ -56,6 +56,7 @@ CLASSES: Mapping[str, type[Any]] = {
     "prune-flags": forecast.PruneOptions,
     "logs-flags": forecast.LogsOptions,
     "backtest-flags": backtest.BacktestFlags,
+    "evaluate-flags": backtest.EvaluateOptions,
     "gate-flags": backtest.GateOptions,
     "download-flags": models.DownloadOptions,
     "publish-model-flags": models.PublishModelOptions,

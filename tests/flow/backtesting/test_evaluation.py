@@ -96,7 +96,7 @@ def test_parts_of_a_file_add_up_to_the_file(folder: Store, monkeypatch: pytest.M
     assert (at_once.steps, at_once.matched) == (2 * 42, 2 * 28)
     long, wide = at_once.figures["version"].values()
     assert long == wide
-    monkeypatch.setattr("gigacast.backtesting.evaluation.run._STEP_BYTES", 1 << 26)
+    monkeypatch.setattr("gigacast.backtesting.evaluation.partition.STEP_BYTES", 1 << 26)
     parts = gigacast.evaluate(folder.address.url)
     assert (parts.steps, parts.matched) == (at_once.steps, at_once.matched)
     for by, figures in at_once.figures.items():
@@ -163,7 +163,7 @@ def test_the_evaluation_is_stored_as_markdown_and_json(folder: Store) -> None:
     assert "| model | 0.1 | 0.5 | 0.9 | 80% |" in markdown
     assert json.loads(folder.get(f"{name}.json"))["matched"] == 6
     table = pq.read_table(io.BytesIO(folder.get(f"{name}.parquet")))
-    assert table["by"].to_pylist() == ["version", "month", *["step"] * 6]
+    assert table["by"].to_pylist() == ["version", "month", *["step"] * 6, "origin"]
     assert gigacast.evaluate(folder.address.url, months="1:6").location != result.location
 
 

@@ -4,13 +4,11 @@ import math
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gigacast.backtesting.evaluation.join import (
     match,
-    match_scales,
     read_forecasts,
     select_actuals,
     whole_series,
@@ -92,17 +90,3 @@ def test_parts_hold_complete_series_and_add_up_to_the_file(count, horizon, batch
     assert all(part.num_rows <= max(1, limit // horizon) * rows_each for part in parts)
     rows = [row for part in parts for row in part.to_pylist()]
     assert rows == table.to_pylist()
-
-
-@pytest.mark.parametrize("scale_of_item", [None, [("b", 2.0), ("z", 9.0)]])
-def test_scales_are_looked_up_by_item_and_nan_where_unknown(scale_of_item):
-    forecasts = read_forecasts(predictions("ab"), 2)
-    scales = scale_of_item and pa.table(
-        {
-            "item": [item for item, _ in scale_of_item],
-            "target": ["target"] * len(scale_of_item),
-            "scale": [scale for _, scale in scale_of_item],
-        }
-    )
-    expected = [np.nan, 2.0 if scale_of_item else np.nan]
-    np.testing.assert_array_equal(match_scales(forecasts, scales), expected)

@@ -27,7 +27,7 @@ from gigacast.storage.parquet.writer import table_bytes
 from tests.support.faulty_store import FaultyStore
 from tests.unit.lake.plans import PART, REQUEST, SPEC, do, plan_of
 
-EPOCH = datetime.min.replace(year=1970)
+EPOCH = datetime.fromisoformat("1970-01-01")
 KEY = f"forecasts/{SPEC.model}/{SPEC.version}/{SPEC.id(7)}/{PART}"
 
 

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from gigacast.backtesting.evaluation.join import Forecasts, Rows, TimeBounds, select_actuals
-from gigacast.backtesting.partition import HISTORY, seasons_of
-from gigacast.core.column import to_arrow
+from gigacast.backtesting.evaluation.scale import MOST_HISTORY, scales_before
+from gigacast.backtesting.partition import HISTORY
+from gigacast.core.array import DoubleArray
 from gigacast.core.partition.name import (
     PartitionName,
     is_whole_month,
@@ -23,10 +24,10 @@ from gigacast.core.partition.name import (
     month_prefixes,
     year_of_folder,
 )
+from gigacast.core.partition.task import InputObject
 from gigacast.core.time.bins import Bins
 from gigacast.core.time.month import Month
 from gigacast.errors import SchemaError
-from gigacast.forecasters.metric import seasonal_error
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.plan.discovery import Discoverer, Partition
 from gigacast.lake.plan.months import find_years
@@ -77,10 +78,7 @@ class Actuals:
         DataError, StorageError
         """
         method = self._job.method
-        bounds = forecasts.bounds
-        if method.aggregation is not None and method.frequency is not None:
-            bounds = _bin_bounds(bounds, Bins(method.frequency))
-        partitions = self._partitions(_months(bounds, month), lineage)
+        partitions = self._partitions(_months(self._bounds(forecasts), month), lineage)
         rows = (part for group in self._groups(partitions) for part in self._rows(group, items))
         selected = select_actuals(rows, forecasts, method.duplicates)
         limit = conflict_limit(method.duplicates, method.duplicate_share)
@@ -108,11 +106,15 @@ class Actuals:
                 return apart, ids
         return (), ids
 
-    def scales(self, month: Month, lineage: str, items: tuple[str, ...] = ()) -> pa.Table | None:
-        """Return the seasonal error of each series of a partition as it is now.
+    def scales(
+        self, forecasts: Forecasts, month: Month, lineage: str, items: tuple[str, ...] = ()
+    ) -> DoubleArray:
+        """Return the scale of each forecast: the seasonal error before its first step.
 
         Parameters
         ----------
+        forecasts : Forecasts
+            N forecasts.
         month : Month
         lineage : str
             Name of the partition without its month, see `PartitionName.lineage`.
@@ -121,23 +123,57 @@ class Actuals:
 
         Returns
         -------
-        pa.Table or None
-            Table for `join.match_scales`; ``None`` if the partition no longer exists.
+        float64 [N]
+            NaN for series that the partition no longer has.
 
         Raises
         ------
         DataError, StorageError
         """
+        batches = (
+            batch
+            for partition in self._own(month, lineage)
+            for batch in read_series(
+                self._sources([partition]), self._options(partition, items, MOST_HISTORY)
+            )
+        )
+        return scales_before(batches, forecasts)
+
+    def _own(self, month: Month, lineage: str) -> list[Partition]:
         own = [p for p in self._in_month(month) if p.name.lineage == lineage]
         if not own and is_whole_month(lineage):
             own = self._parts_of([*self._in_month(month)], lineage)
-        tables = []
-        for partition in own:
-            for batch in read_series(self._sources([partition]), self._options(partition, items)):
-                scale = seasonal_error(batch.values, batch.offsets, seasons_of(batch))
-                columns = {"item": batch.item_ids, "target": batch.target_names}
-                tables.append(pa.table({**columns, "scale": to_arrow(scale)}))
-        return pa.concat_tables(tables) if tables else None
+        return own
+
+    def reach(self, forecasts: Forecasts, month: Month) -> tuple[Month, Month]:
+        """Return the first and the last month in which actuals of forecasts are looked for."""
+        months = _months(self._bounds(forecasts), month)
+        return months[0], months[-1]
+
+    def objects(self, reach: tuple[Month, Month], month: Month, lineage: str) -> list[InputObject]:
+        """Return the objects that hold the actuals of a partition, and its own, in key order.
+
+        Parameters
+        ----------
+        reach : tuple of Month
+            See `reach`.
+        month : Month
+        lineage : str
+        """
+        span = [reach[0]]
+        while span[-1] < reach[1]:
+            span.append(span[-1].shift(1))
+        return _objects([*self._partitions(span, lineage), *self._own(month, lineage)])
+
+    def own_objects(self, month: Month, lineage: str) -> list[InputObject]:
+        """Return the objects of a partition as they are now, in key order."""
+        return _objects(self._own(month, lineage))
+
+    def _bounds(self, forecasts: Forecasts) -> TimeBounds:
+        method, bounds = self._job.method, forecasts.bounds
+        if method.aggregation is not None and method.frequency is not None:
+            return _bin_bounds(bounds, Bins(method.frequency))
+        return bounds
 
     def _groups(self, partitions: list[Partition]) -> list[list[Partition]]:
         """Divide partitions into those that are read together."""
@@ -202,18 +238,28 @@ class Actuals:
             for o in partition.inputs[partition.context :]
         ]
 
-    def _options(self, partition: Partition, items: tuple[str, ...]) -> ReadOptions:
+    def _options(
+        self, partition: Partition, items: tuple[str, ...], steps: int = HISTORY
+    ) -> ReadOptions:
         name: PartitionName = partition.name
-        reading = self._job.method.reading
+        reading, limit = self._job.method.reading, self._job.resources.memory_limit_bytes
         # The forecasts say how their items are named, whatever the settings of now are.
         item_id = None if items else reading.columns.item_id
         return replace(
             reading,
             columns=replace(reading.columns, items=items, item_id=item_id),
-            context_length=HISTORY,
+            context_length=steps,
+            # Four bytes for each step, and a few copies.
+            batch_series=max(1, min(4096, limit // 16 // steps)),
             item_id=name.symbol or name.series_name,
-            memory_limit_bytes=self._job.resources.memory_limit_bytes,
+            memory_limit_bytes=limit,
         )
+
+
+def _objects(partitions: list[Partition]) -> list[InputObject]:
+    # Without the context partitions: those months are searched on their own.
+    entries = {o.key: o for p in partitions for o in p.inputs[p.context :]}
+    return [entries[key] for key in sorted(entries)]
 
 
 def _market(name: PartitionName) -> tuple[str | None, str | None]:

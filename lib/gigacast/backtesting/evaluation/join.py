@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gigacast.core.array import DoubleArray, FloatArray, IntArray
+from gigacast.core.array import FloatArray, IntArray
 from gigacast.core.column import text_column, to_arrow, to_numpy
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.series.item_key import items_of
@@ -55,6 +55,13 @@ class Forecasts:
         """The first and the last time; for an empty file a range that contains no time."""
         times = to_numpy(pc.drop_null(self.keys["time"]))
         return TimeBounds(int(times.min()), int(times.max())) if len(times) else TimeBounds(1, 0)
+
+    @property
+    def first_times(self) -> IntArray:
+        """The time of the first step of each series, int64 [N]; `NO_TIME` where unknown."""
+        horizon = self.median.shape[1]
+        times = to_numpy(pc.fill_null(self.keys["time"], NO_TIME))
+        return times[:: max(1, horizon)]
 
     @property
     def items(self) -> pa.Table:
@@ -241,26 +248,3 @@ def match(forecasts: Forecasts, actuals: pa.Table) -> FloatArray:
     actual = np.full(forecasts.median.size, np.nan, np.float32)
     actual[to_numpy(joined["row"])] = to_numpy(joined["actual"])
     return actual.reshape(forecasts.median.shape)
-
-
-def match_scales(forecasts: Forecasts, scales: pa.Table | None) -> DoubleArray:
-    """Return the scale of each series, float64 [N]; NaN for series without one.
-
-    Parameters
-    ----------
-    forecasts : Forecasts
-    scales : pa.Table, optional
-        ``item``, ``target`` and ``scale``.
-    """
-    if scales is None:
-        return np.full(len(forecasts.median), np.nan)
-    series = forecasts.items
-    # The input may have been rewritten since the forecast, with ids of another type.
-    number = to_arrow(np.arange(series.num_rows))
-    typed = scales.set_column(0, "item", scales["item"].cast(series.schema.field("item").type))
-    joined = series.append_column("row", number).join(
-        typed, keys=["item", "target"], join_type="inner"
-    )
-    scale = np.full(series.num_rows, np.nan)
-    scale[to_numpy(joined["row"])] = to_numpy(joined["scale"])
-    return scale

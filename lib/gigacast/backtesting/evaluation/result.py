@@ -15,6 +15,8 @@ from gigacast.report.markdown import render_markdown
 from gigacast.storage.parquet.writer import table_bytes
 
 BY = ("version", "month", "step")
+ORIGIN = "origin"
+"""Figures by the newest cutoff of forecasts; left out where no forecast has one."""
 _SHOWN = ("wql", "mase", "sql", "rmse", "smape", "bias")
 _COLUMNS = (
     Column("WQL", Kind.NUMBER),
@@ -26,6 +28,10 @@ _COLUMNS = (
 )
 _SHOWN_ROWS = 30
 """Rows of a table on a screen; files hold all."""
+
+
+SEGMENT = "segment"
+"""Figures by a property of series, which leaves out steps without an actual."""
 
 
 class FigureKey(NamedTuple):
@@ -42,6 +48,16 @@ class Uncompared(NamedTuple):
     message: str
 
 
+class WorstSeries(NamedTuple):
+    """A series with large errors: its place, and its figures over all origins."""
+
+    model: str
+    partition: str
+    item: str
+    target: str
+    figures: Figures
+
+
 @dataclass
 class Evaluation:
     """Errors of stored forecasts against the actuals that came later.
@@ -49,7 +65,8 @@ class Evaluation:
     Parameters
     ----------
     figures : dict
-        Figures by (model, label), by ``version``, ``month`` and ``step``.
+        Figures by (model, label), by ``version``, ``month`` and ``step``; by ``origin`` where
+        forecasts have a cutoff, and by ``segment`` on request.
     partitions : dict
         Figures by (model, partition); empty unless requested.
     levels : dict
@@ -63,7 +80,9 @@ class Evaluation:
     location : str
         URL of the stored files without their ending.
     conflicts : int
-        Actuals of the series and time of another one, and other values.
+        Actuals of the series and time of another one, and other values, that this run read.
+    worst : list of WorstSeries
+        Series with the largest MASE, the worst first; empty unless requested.
     """
 
     figures: dict[str, dict[FigureKey, Figures]] = field(
@@ -77,6 +96,12 @@ class Evaluation:
     failures: list[Uncompared] = field(default_factory=list)
     location: str = ""
     conflicts: int = 0
+    worst: list[WorstSeries] = field(default_factory=list)
+
+    @property
+    def _groups(self) -> tuple[str, ...]:
+        """Groups that there are, those that are always there first."""
+        return (*BY, *(by for by in (ORIGIN, SEGMENT) if by in self.figures))
 
     @property
     def waiting(self) -> int:
@@ -102,8 +127,9 @@ class Evaluation:
                     {"model": model, by: label, **plain(asdict(figures))}
                     for (model, label), figures in self.figures[by].items()
                 ]
-                for by in BY
+                for by in self._groups
             },
+            **({"worst": [_plain_series(series) for series in self.worst]} if self.worst else {}),
         }
 
     def to_table(self) -> pa.Table:
@@ -111,7 +137,7 @@ class Evaluation:
         rows = [
             {"by": by, "label": label, "model": model, "levels": self.levels[model]}
             | asdict(figures)
-            for by in BY
+            for by in self._groups
             for (model, label), figures in self.figures[by].items()
         ]
         return pa.Table.from_pylist(rows)
@@ -125,7 +151,9 @@ class Evaluation:
             Show the number of forecasts of each row. Stored reports have no such column: they
             would change although no figure did.
         """
-        blocks = [block for by in BY for block in self._by(by, with_counts=with_counts)]
+        blocks = [b for by in self._groups for b in self._by(by, with_counts=with_counts)]
+        if self.worst and with_counts:
+            blocks += [Heading("Worst series"), self._worst()]
         meaning = "Share of actuals at or below each quantile, and within each interval."
         blocks += [Heading("Calibration"), Paragraph(meaning)]
         # Levels are the columns of a calibration table: models with other levels get their own.
@@ -143,6 +171,14 @@ class Evaluation:
         ]
         columns = (Column("model", Kind.KEY), Column(by, align="right"), *count, *_COLUMNS)
         return [Heading(f"By {by}"), Table(columns, tuple(rows), limit=_SHOWN_ROWS)]
+
+    def _worst(self) -> Table:
+        rows = [
+            (*series[:4], *(getattr(series.figures, name) for name in _SHOWN))
+            for series in self.worst
+        ]
+        names = (Column("model", Kind.KEY), Column("partition", Kind.KEY), Column("item", Kind.KEY))
+        return Table((*names, Column("target", Kind.KEY), *_COLUMNS), tuple(rows))
 
     def _calibration(self, levels: tuple[float, ...]) -> Table:
         """Return the calibration of the models with these levels."""
@@ -164,6 +200,12 @@ class Evaluation:
             "json": json.dumps(self.to_json(), indent=1, ensure_ascii=False).encode(),
             "parquet": table_bytes(self.to_table(), checksums=False),
         }
+
+
+def _plain_series(series: WorstSeries) -> dict[str, Any]:
+    names = series._asdict()
+    figures = names.pop("figures")
+    return {**names, **plain(asdict(figures))}
 
 
 def passed_over_text(keys: Sequence[str]) -> str:

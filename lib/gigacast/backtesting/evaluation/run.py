@@ -1,60 +1,64 @@
-"""The evaluation of stored forecasts whose actuals have arrived.
+"""The evaluation of stored forecasts whose actuals have arrived: a job over their partitions.
 
-The files of every finished generation are read part by part. Their steps are joined with the rows
-that are in the bucket now, by item, target and time; steps without an actual are counted as
-waiting. A part has as many series as the memory limit allows, and only the actuals of its items and
-times are in memory.
+Each partition is a task: all its forecasts, the current one and those that are kept, are joined
+with the rows that are in the bucket now, by item, target and time; steps without an actual are
+counted as waiting. What is done stays done until a forecast or an object with actuals changes. The
+figures are sums over the scores of all partitions.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from gigacast.backtesting.evaluation.actuals import Actuals
-from gigacast.backtesting.evaluation.join import (
-    Forecasts,
-    match,
-    match_scales,
-    read_forecasts,
-    whole_series,
-)
+from gigacast.backtesting.evaluation.join import Forecasts
+from gigacast.backtesting.evaluation.partition import ScoreSetup
+from gigacast.backtesting.evaluation.plan import ScorePlan, ScorePlanner
 from gigacast.backtesting.evaluation.result import (
     BY,
+    ORIGIN,
+    SEGMENT,
     Evaluation,
     FigureKey,
     Uncompared,
+    WorstSeries,
     passed_over_text,
 )
+from gigacast.backtesting.evaluation.score import group_sums, levels_of, read_sums
+from gigacast.backtesting.leaderboard.breakdown import Segmenter
 from gigacast.core.array import DoubleArray
+from gigacast.core.column import to_numpy
 from gigacast.core.digest import digest_value
-from gigacast.core.partition.name import (
-    WHOLE_MONTH,
-    PartitionName,
-    is_whole_month,
-    lineage_of,
-    month_of_folder,
+from gigacast.core.partition.name import month_of_folder
+from gigacast.core.partition.task import Task
+from gigacast.core.series.item_key import items_of
+from gigacast.errors import (
+    ConfigError,
+    CorruptedFileError,
+    DataError,
+    DataNotFoundError,
+    ObjectNotFoundError,
 )
-from gigacast.core.partition.spec import horizon_of_spec
-from gigacast.core.series.item_key import key_columns
-from gigacast.core.time.month import Month
-from gigacast.errors import DataNotFoundError, GigacastError
 from gigacast.forecasters.metric import Sums, add_up, figures_of, measure
 from gigacast.forecasting.read import Generation, find_generations
+from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs
-from gigacast.job.spec import AGGREGATION, with_aggregation
-from gigacast.lake.layout import EVALUATIONS, evaluation_key, spec_prefix
+from gigacast.job.run import Run, RunEvents, start_run, utc_now
+from gigacast.lake.layout import EVALUATIONS, evaluation_key
+from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.discovery import Selection
-from gigacast.lake.plan.manifest import read_manifest
+from gigacast.lake.plan.origin import UNKNOWN
+from gigacast.lake.plan.receipt import Receipt
+from gigacast.runtime.choice import make_executor
+from gigacast.runtime.executor import Executor
+from gigacast.settings.command.backtest import STORED_SEGMENTS
 from gigacast.storage.opening import open_store
-from gigacast.storage.parquet.read import read_batches
+from gigacast.storage.parquet.read import read_table
 from gigacast.storage.store import Store
-
-_STEP_BYTES = 768
-"""Memory for a forecast step, roughly: keys, quantiles, actual, and the hash join of them."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +73,38 @@ class EvaluationJob:
         Model and version whose forecasts are evaluated; all by default.
     by_partition : bool
         Whether to return figures by partition as well.
+    worst : int
+        Number of series with the largest errors to return; none by default.
+    segment : str, optional
+        Property by which figures are grouped as well; none by default.
     """
 
     forecast: ForecastJob
     model: str | None = None
     version: str | None = None
     by_partition: bool = False
+    worst: int = 0
+    segment: str | None = None
 
 
-def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
+def evaluate_forecasts(
+    job: EvaluationJob,
+    *,
+    events: RunEvents | None = None,
+    executor: Executor | None = None,
+    clock: Clock = utc_now,
+) -> Evaluation:
     """Compare finished forecasts with their actuals, and write the figures into the bucket.
+
+    Parameters
+    ----------
+    job : EvaluationJob
+    events : RunEvents, optional
+        Receives the progress; ignored by default.
+    executor : Executor, optional
+        Runs the tasks; made from the job's resources by default.
+    clock : callable
+        Gives the current time, with its zone.
 
     Raises
     ------
@@ -87,6 +113,7 @@ def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
     StorageError
     """
     forecast = job.forecast
+    _check_segment(job.segment)
     inputs, outputs = open_inputs(forecast.inputs), open_store(forecast.outputs)
     for store in (inputs, outputs):
         store.check()
@@ -96,24 +123,76 @@ def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
             f"{forecast.outputs.url}: no finished forecasts of the requested model and version",
             hint="run `gigacast forecast` first; see `gigacast status`",
         )
-    evaluator = _Evaluator(forecast, inputs, outputs, _names(generations))
-    # Kept only on request, as there may be a million partitions.
-    evaluator.by_partition = job.by_partition
+    by_month = forecast.selection.by_month or not job.by_partition
+    planner = ScorePlanner(forecast, inputs, outputs, with_whole_months=by_month)
     for generation in generations:
-        evaluator.add(generation)
-    result = evaluator.result()
-    if not evaluator.files:
-        passed_over = passed_over_text(result.passed_over)
+        planner.add(generation)
+    planned = planner.result
+    if not planned.count:
+        passed_over = passed_over_text(planned.passed_over)
         raise DataNotFoundError(
             f"{forecast.outputs.url}: no forecast of the requested months and series"
             + (f"; {passed_over}" if passed_over else ""),
             hint="see --years, --months, --symbol, --timeframe, and `gigacast status`",
         )
+    collector = _Collector(outputs, _names(generations), job, planner)
+    result = collector.evaluation
+    result.passed_over = planned.passed_over
+    if planned.plan.tasks:
+        _execute(job, planned, (inputs, outputs), collector, events, executor, clock)
+    for task, key in planned.done:
+        collector.add(task, key)
+    collector.finish()
     name = _result_name(forecast.selection, generations)
     result.location = f"{forecast.outputs.url}/{EVALUATIONS}{name}"
     for ending, content in result.files().items():
         outputs.put(evaluation_key(name, ending), content)
     return result
+
+
+def _execute(  # noqa: PLR0913, PLR0917 - what a run needs, from the one place that has it
+    job: EvaluationJob,
+    planned: ScorePlan,
+    stores: tuple[Store, Store],
+    collector: "_Collector",
+    events: RunEvents | None,
+    executor: Executor | None,
+    clock: Clock,
+) -> None:
+    """Score the partitions that are left, and add them to the partitions that are done."""
+    forecast, tasks = job.forecast, planned.plan.tasks
+    description = RunDescription(
+        job="evaluate",
+        settings={
+            "inputs": forecast.inputs.url,
+            "outputs": forecast.outputs.url,
+            "model": job.model,
+            "version": job.version,
+            "resources": asdict(forecast.resources),
+        },
+        plan={"tasks": len(tasks), "pending": len(tasks), "done": len(planned.done)},
+    )
+    shell = PlannedJob(
+        stores[1],
+        planned.plan,
+        tasks,
+        forecast.selection,
+        description,
+        inputs=stores[0],
+        patience=forecast.resources.patience,
+    )
+    run: Run = start_run(shell, events=events, clock=clock)
+    resources = forecast.resources
+    # Names of tasks are those of forecasts; the worker puts the key of the scores in their place.
+    run.execute(
+        tasks,
+        ScoreSetup(forecast, run.run_id),
+        executor or make_executor(resources.executor, resources.n_jobs, n_tasks=len(tasks)),
+        on_done=collector.add_new,
+    )
+    collector.evaluation.failures = [
+        Uncompared(task.output_key, failure.message) for task, failure in run.failures
+    ]
 
 
 def _result_name(selection: Selection, generations: list[Generation]) -> str:
@@ -137,125 +216,171 @@ def _names(generations: list[Generation]) -> dict[Generation, str]:
     }
 
 
-class _Evaluator:
-    """Adds up the losses of forecasts, generation by generation and file by file."""
+class _Collector:
+    """Adds up the scores of partitions."""
 
     def __init__(
-        self, job: ForecastJob, inputs: Store, outputs: Store, names: dict[Generation, str]
+        self,
+        outputs: Store,
+        names: dict[Generation, str],
+        job: EvaluationJob,
+        planner: ScorePlanner,
     ) -> None:
-        self.by_partition = False
-        self.files = 0
-        self._job = job
+        self.evaluation = Evaluation()
+        self._planner = planner
+        method = job.forecast.method
+        self._segmenter = (
+            Segmenter(job.segment, planner.inputs, method.columns, method.csv)
+            if job.segment is not None
+            else None
+        )
         self._outputs = outputs
         self._names = names
-        self._inputs = inputs
-        self._actuals = cache(self._actuals_as)
-        self._evaluation = Evaluation()
-        self._sums: dict[str, dict[FigureKey, Sums]] = {by: {} for by in BY}
+        self._job = job
+        self._sums: dict[str, dict[FigureKey, Sums]] = {by: {} for by in (*BY, ORIGIN, SEGMENT)}
         self._of_partitions: dict[FigureKey, Sums] = {}
+        self._worst: list[WorstSeries] = []
 
-    def result(self) -> Evaluation:
-        """Return the figures so far."""
-        for by in BY:
-            self._evaluation.figures[by] = {
-                key: figures_of(sums)[0] for key, sums in sorted(self._sums[by].items(), key=_order)
+    def add_new(self, task: Task, receipt: Receipt) -> None:
+        """Remember a partition that this run has done."""
+        self._planner.result.done.append((task, str(receipt.output["key"])))
+        self.evaluation.conflicts += receipt.repairs.get("conflicts", 0)
+
+    def add(self, task: Task, key: str) -> None:
+        """Add the scores of a partition."""
+        try:
+            table = read_table(self._outputs, key)
+        # Derived and damaged or gone: the next evaluation makes them anew.
+        except (CorruptedFileError, ObjectNotFoundError) as error:
+            self.evaluation.failures.append(Uncompared(key, error.message))
+            return
+        if not table.num_rows:
+            return
+        name, levels = self._name_of(task), levels_of(table)
+        partition = task.partition
+        self.evaluation.levels[name] = levels
+        month = partition_month(partition)
+        for origin, _, sums, expected in _groups(table, "origin", levels):
+            self.evaluation.steps += expected
+            self.evaluation.matched += int(sums.steps[0] + sums.missed[0])
+            _add_to(self._sums["version"], FigureKey(name, "all"), sums)
+            _add_to(self._sums["month"], FigureKey(name, month), sums)
+            _add_to(self._sums[ORIGIN], FigureKey(name, origin), sums)
+            if self._job.by_partition:
+                _add_to(self._of_partitions, FigureKey(name, partition), sums)
+        for _, step, sums, _ in _groups(table, "step", levels):
+            _add_to(self._sums["step"], FigureKey(name, str(step)), sums)
+        if self._job.worst:
+            self._add_worst(name, partition, table, levels)
+        if self._segmenter is not None:
+            self._add_segments(self._segmenter, task, table, levels)
+
+    def _name_of(self, task: Task) -> str:
+        return self._names[self._planner.result.generations[task.output_key]]
+
+    def _add_segments(
+        self, segmenter: Segmenter, task: Task, table: pa.Table, levels: tuple[float, ...]
+    ) -> None:
+        rows = table.filter(pc.equal(table["kind"], "series"))
+        if not rows.num_rows:
+            return
+        try:
+            labels, codes = segmenter.label(rows, self._planner.own(task))
+        except DataError as error:
+            self.evaluation.failures.append(Uncompared(task.output_key, error.message))
+            return
+        sums = group_sums(read_sums(rows, levels), codes, len(labels))
+        for place, label in enumerate(labels):
+            own = sums.take(np.array([place]))
+            _add_to(self._sums[SEGMENT], FigureKey(self._name_of(task), label), own)
+
+    def _add_worst(
+        self, name: str, partition: str, table: pa.Table, levels: tuple[float, ...]
+    ) -> None:
+        rows = table.filter(pc.equal(table["kind"], "series"))
+        if not rows.num_rows:
+            return
+        items = items_of(rows).cast(pa.string())
+        names = pc.binary_join_element_wise(items, rows["target_name"], pa.scalar("\0"))
+        encoded = names.combine_chunks().dictionary_encode()
+        codes = to_numpy(encoded.indices).astype(np.int64)
+        sums = group_sums(read_sums(rows, levels), codes, len(encoded.dictionary))
+        scaled = sums.forecasts - sums.undefined
+        mase = np.divide(sums.mase, scaled, out=np.full(len(scaled), -1.0), where=scaled > 0)
+        chosen = np.argsort(-mase, kind="stable")[: self._job.worst]
+        for row, figures in zip(chosen, figures_of(sums.take(chosen)), strict=True):
+            item, _, target = str(encoded.dictionary[int(row)]).partition("\0")
+            self._worst.append(WorstSeries(name, partition, item, target, figures))
+        self._worst = sorted(self._worst, key=_by_error)[: self._job.worst]
+
+    def finish(self) -> None:
+        """Compute the figures of the sums."""
+        result = self.evaluation
+        for by, sums in self._sums.items():
+            result.figures[by] = {
+                key: figures_of(total)[0] for key, total in sorted(sums.items(), key=_order)
             }
-        self._evaluation.partitions = {
+        # Of forecasts of earlier releases alone nobody can say from when they are.
+        if all(origin == UNKNOWN for _, origin in result.figures[ORIGIN]):
+            del result.figures[ORIGIN]
+        else:
+            result.figures[ORIGIN] = {
+                FigureKey(model, origin_name(origin)): figures
+                for (model, origin), figures in result.figures[ORIGIN].items()
+            }
+        if self._segmenter is None:
+            del result.figures[SEGMENT]
+        result.partitions = {
             key: figures_of(sums)[0] for key, sums in sorted(self._of_partitions.items())
         }
-        return self._evaluation
+        result.worst = self._worst
 
-    def add(self, generation: Generation) -> None:
-        """Evaluate every selected file of a generation."""
-        horizon = horizon_of_spec(generation.spec) or 1
-        manifest, _ = read_manifest(self._outputs, generation.key)
-        for row in manifest.to_pylist():
-            name = self._name_of(generation, row)
-            if name is None:
-                self._evaluation.passed_over.append(row["key"])
-                continue
-            if not (self._job.selection.wants(name) and self._takes(row["partition"])):
-                continue
-            self.files += 1
-            try:
-                parts = list(self._parts(row, name, horizon))
-            except GigacastError as error:
-                self._evaluation.failures.append(Uncompared(row["key"], error.message))
-                continue
-            # Only now, when all parts were read: a file counts completely or not at all.
-            for part in parts:
-                self._count(self._names[generation], name.month, part)
-                if self.by_partition:
-                    key = FigureKey(self._names[generation], row["partition"])
-                    _add_to(self._of_partitions, key, part.all_steps)
 
-    def _name_of(self, generation: Generation, row: dict[str, Any]) -> PartitionName | None:
-        """Return the name of the input, with whose key the key of the forecast ends."""
-        prefix = spec_prefix(generation.model, generation.version, generation.spec)
-        key = row["key"].removeprefix(prefix)
-        # The key of a forecast ends in .parquet, whatever the ending of its input is.
-        pattern = self._job.pattern
-        name = pattern.parse(key.removesuffix(".parquet")) or pattern.parse(key)
-        # The forecasts of a whole month are named after its folder, not after an input: whether
-        # the settings of now take whole months does not matter.
-        folder, _, series = row["partition"].rpartition("/")
-        month = month_of_folder(folder)
-        if name is None and month is not None and series == WHOLE_MONTH:
-            return PartitionName(folder, month, WHOLE_MONTH, "parquet")
-        return name
+def _check_segment(segment: str | None) -> None:
+    """Refuse a segment that stored forecasts do not have.
 
-    def _takes(self, partition: str) -> bool:
-        """Check whether a partition has figures of its own, if these are kept by partition.
+    Raises
+    ------
+    ConfigError
+    """
+    is_column = segment is not None and segment.startswith("column:") and segment != "column:"
+    if segment is not None and segment not in STORED_SEGMENTS and not is_column:
+        raise ConfigError(
+            f"--segment: stored forecasts have no {segment!r}",
+            hint=f"use one of {', '.join(STORED_SEGMENTS)}, or column:NAME for a column of the "
+            "input",
+        )
 
-        They are compared with the quality of files, of which a whole month has several.
-        """
-        by_month = self._job.selection.by_month or not self.by_partition
-        return by_month or not is_whole_month(lineage_of(partition))
 
-    def _parts(
-        self, row: dict[str, Any], name: PartitionName, horizon: int
-    ) -> Iterator["PartSums"]:
-        """Yield the sums of each part of a file."""
-        month, lineage = name.month, lineage_of(row["partition"])
-        max_steps = self._job.resources.memory_limit_bytes // _STEP_BYTES
-        # By the ETag of the manifest: a forecast that was replaced since then is listed as failed.
-        batches = read_batches(self._outputs, row["key"], if_match=row["etag"])
-        scales = actuals_of = None
-        for table in whole_series(batches, horizon, max_steps):
-            forecasts = read_forecasts(table, horizon)
-            items = key_columns(table.schema)
-            if actuals_of is None:
-                # A forecast of weeks is compared with weeks, without being told.
-                text = (table.schema.metadata or {}).get(AGGREGATION.encode())
-                actuals_of = self._actuals(text, by_month=is_whole_month(lineage))
-                scales = actuals_of.scales(month, lineage, items)
-            actuals, conflicts = actuals_of.find(forecasts, month, lineage, items)
-            self._evaluation.conflicts += conflicts
-            actual = match(forecasts, actuals)
-            yield PartSums.of(forecasts, actual, match_scales(forecasts, scales))
+def _by_error(series: WorstSeries) -> tuple[float, str, str, str]:
+    mase = series.figures.mase
+    return (-mase if np.isfinite(mase) else 1.0), series.model, series.partition, series.item
 
-    def _actuals_as(self, aggregation: bytes | None, *, by_month: bool) -> Actuals:
-        """Return the actuals of forecasts with this aggregation; the job's by default.
 
-        Of the forecasts of a whole month, actuals are read as a whole month, too: an item may have
-        rows in several parts.
-        """
-        job = self._job
-        if by_month:
-            job = replace(job, selection=replace(job.selection, by_month=True))
-        if aggregation is not None:
-            method = with_aggregation(job.method, aggregation, "a forecast")
-            job = replace(job, method=method)
-        return Actuals(job, self._inputs)
+def _groups(
+    table: pa.Table, kind: str, levels: tuple[float, ...]
+) -> Iterator[tuple[str, int, Sums, int]]:
+    """Yield origin, step, sums and expected steps of the rows of a kind."""
+    rows = table.filter(pc.equal(table["kind"], kind))
+    sums = read_sums(rows, levels)
+    origins, steps = rows["origin"].to_pylist(), rows["step"].to_pylist()
+    expected = rows["expected"].to_pylist()
+    for n, origin in enumerate(origins):
+        yield origin, steps[n], sums.take(np.array([n])), int(expected[n])
 
-    def _count(self, name: str, month: Month, part: "PartSums") -> None:
-        self._evaluation.levels[name] = part.levels
-        self._evaluation.steps += part.steps
-        self._evaluation.matched += part.matched
-        _add_to(self._sums["version"], FigureKey(name, "all"), part.all_steps)
-        _add_to(self._sums["month"], FigureKey(name, str(month)), part.all_steps)
-        for step, sums in enumerate(part.by_step, start=1):
-            _add_to(self._sums["step"], FigureKey(name, str(step)), sums)
+
+def origin_name(cutoff: str) -> str:
+    """Return a cutoff in a key as people write it: ``2024-01-31``, ``2024-01-31 09:30``, ``17``."""
+    day, mark, clock = cutoff.partition("T")
+    if not mark:
+        return str(int(cutoff)) if cutoff.isdecimal() else "unknown"
+    hours = f"{clock[:2]}:{clock[2:4]}" + (f":{clock[4:6]}" if clock[4:] != "00" else "")
+    return day if clock == "000000" else f"{day} {hours}"
+
+
+def partition_month(partition: str) -> str:
+    """Return the month of a partition as figures name it."""
+    return str(month_of_folder(partition.rpartition("/")[0]))
 
 
 def _add_to(totals: dict[FigureKey, Sums], key: FigureKey, sums: Sums) -> None:

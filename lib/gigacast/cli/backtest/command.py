@@ -37,7 +37,7 @@ from gigacast.report.plot.picture import save_figures
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show, show_json
 from gigacast.settings.assembly import job_of, registry_of
-from gigacast.settings.command.backtest import BacktestFlags
+from gigacast.settings.command.backtest import BacktestFlags, EvaluateOptions
 from gigacast.settings.command.feature_store import FeaturesOption
 from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
@@ -110,6 +110,7 @@ def _draw(path: Path, document: Document) -> None:
 
 
 @click.command(cls=Command)
+@flags_of(EvaluateOptions)
 @settings_flags(*_EVALUATE_FLAGS)
 @config_option
 @json_option
@@ -117,14 +118,24 @@ def _draw(path: Path, document: Document) -> None:
 def evaluate(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Compare the forecasts in the bucket with the actuals that have come since.
 
+    All forecasts that are kept are compared, from every origin.
+
     \b
     Examples:
-      gigacast evaluate --bucket my-bucket
+      gigacast evaluate --bucket my-bucket --worst 20
       gigacast evaluate --bucket my-bucket --model my-model --years 2024 --json
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     model, version = flags.get("model"), flags.get("model_version")
-    job = EvaluationJob(job_of(read_settings(flags)), model, version)
-    result = evaluate_forecasts(job)
+    options = take(EvaluateOptions, flags)
+    job = EvaluationJob(
+        job_of(read_settings(flags)),
+        model,
+        version,
+        worst=options.worst,
+        segment=options.segment,
+    )
+    with RunProgress(quiet=quiet or as_json, verb="evaluate") as progress:
+        result = evaluate_forecasts(job, events=progress)
     if as_json:
         show_json(result.to_json(), is_ascii=True)
     elif not quiet:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gigacast.settings.flag import flag
+from gigacast.settings.option import Range
 
 SEGMENTS = (
     "partition",
@@ -16,6 +17,8 @@ SEGMENTS = (
     "window",
 )
 """Properties by which figures are grouped; ``column:NAME`` is one as well."""
+STORED_SEGMENTS = ("partition", "symbol", "timeframe", "month", "target")
+"""Those that stored forecasts have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,26 @@ class BacktestFlags(BacktestOptions):
         None,
         "Picture of the calibration to write: PNG, SVG or PDF. The terminal shows it as well.",
         kind="file",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """Options of `gigacast.evaluate` and of the command."""
+
+    segment: str | None = flag(
+        None,
+        f"Property by which figures are grouped as well: {', '.join(STORED_SEGMENTS)}, or "
+        "column:NAME.",
+        placeholder="PROPERTY",
+        group="backtest",
+        details="`column:region` is the column `region` of the input, with one value per item.",
+    )
+    worst: int = flag(
+        0,
+        "Number of series to list, those with the largest MASE first; none by default.",
+        group="backtest",
+        range_=Range(0, 100_000),
     )
 
 
