@@ -226,11 +226,9 @@ class OriginReader:
         current = output_id(row["etag"])
         files = [f for f, o in zip(files, kept, strict=True) if o.output_id != current]
         tables = [self._table(*file, None) for file in (*files, (row["key"], row["etag"]))]
-        table = _concatenated(_with_cutoffs([t.replace_schema_metadata() for t in tables]))
         names = [*item_names(tables[-1].schema), "target_name", CUTOFF]
-        # In the wide layout a series is a row.
-        names += [] if pa.types.is_list(table.schema.field("timestamp").type) else ["timestamp"]
-        rows = last_made(table, names)
+        remaining = last_made(_with_cutoffs(tables), names)
+        rows = _concatenated([table.replace_schema_metadata() for table in remaining])
         return rows if self._columns is None else rows.select(list(self._columns))
 
     def _table(self, key: str, etag: str, columns: Sequence[str] | None) -> pa.Table:

@@ -306,8 +306,10 @@ class _Collector:
         codes = to_numpy(encoded.indices).astype(np.int64)
         sums = group_sums(read_sums(rows, levels), codes, len(encoded.dictionary))
         scaled = sums.forecasts - sums.undefined
-        mase = np.divide(sums.mase, scaled, out=np.full(len(scaled), -1.0), where=scaled > 0)
-        chosen = np.argsort(-mase, kind="stable")[: self._job.worst]
+        # Without a scale, as of a constant series, nobody can say how large an error is.
+        known = np.flatnonzero(scaled > 0)
+        order = np.argsort(-sums.mase[known] / scaled[known], kind="stable")
+        chosen = known[order][: self._job.worst]
         for row, figures in zip(chosen, figures_of(sums.take(chosen)), strict=True):
             item, _, target = str(encoded.dictionary[int(row)]).partition("\0")
             self._worst.append(WorstSeries(name, partition, item, target, figures))
@@ -353,8 +355,7 @@ def _check_segment(segment: str | None) -> None:
 
 
 def _by_error(series: WorstSeries) -> tuple[float, str, str, str]:
-    mase = series.figures.mase
-    return (-mase if np.isfinite(mase) else 1.0), series.model, series.partition, series.item
+    return -series.figures.mase, series.model, series.partition, series.item
 
 
 def _groups(

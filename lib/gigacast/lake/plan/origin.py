@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.column import text_column
 from gigacast.core.footer import DamagedParquetError, VerifiedParquet
 from gigacast.errors import ObjectNotFoundError, PreconditionFailedError, TransientStorageError
 from gigacast.lake.layout import origin_key, origins_prefix, output_id, parse_origin_key
@@ -218,21 +218,30 @@ def wall_time(times: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return times.cast(pa.timestamp("us"), safe=False)
 
 
-def last_made(rows: pa.Table, names: Sequence[str]) -> pa.Table:
-    """Return rows without those that a later row with the same values of some columns replaces.
+def last_made(tables: Sequence[pa.Table], names: Sequence[str]) -> list[pa.Table]:
+    """Return tables without the rows of which a later table has rows with the same names.
 
     Parameters
     ----------
-    rows : pa.Table
-        Rows in the order in which they were made.
+    tables : sequence of pa.Table
+        Forecasts in the order in which they were made.
     names : sequence of str
-        Columns without lists.
+        Columns that name a series and its cutoff.
     """
-    keys = pa.table({name: _plain(rows[name]) for name in names})
-    numbered = keys.append_column("_row", pa.array(np.arange(rows.num_rows)))
-    # Of several threads Arrow does not know which row was last.
-    latest = numbered.group_by(list(names), use_threads=False).aggregate([("_row", "last")])
-    return rows.take(pa.array(np.sort(latest["_row_last"].to_numpy())))
+    keys = [_names_of(table, names) for table in tables]
+    seen = text_column([])
+    remaining: list[pa.Table] = []
+    for table, key in zip(reversed(tables), reversed(keys), strict=True):
+        remaining.append(table.filter(pc.invert(pc.is_in(key, value_set=seen))))
+        seen = pc.unique(pa.concat_arrays([seen, *key.chunks]))
+    return remaining[::-1]
+
+
+def _names_of(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
+    """Return the values of some columns as a single text for each row."""
+    # Joined by a zero byte, which no key contains; a null is a text that no value has.
+    columns = [pc.fill_null(_plain(table[name]).cast(pa.string()), "\0") for name in names]
+    return pc.binary_join_element_wise(*columns, pa.scalar("\0"))
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
