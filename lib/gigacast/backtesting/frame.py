@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from gigacast.backtesting.evaluation.figures import PartSums
 from gigacast.backtesting.evaluation.join import (
     Forecasts,
     match,
@@ -15,7 +16,6 @@ from gigacast.backtesting.evaluation.join import (
     select_actuals,
 )
 from gigacast.backtesting.evaluation.result import Evaluation, FigureKey
-from gigacast.backtesting.evaluation.run import PartSums
 from gigacast.backtesting.evaluation.scale import MOST_HISTORY, scales_before
 from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
 from gigacast.core.array import DoubleArray, FloatArray

@@ -32,6 +32,10 @@ COMMANDS = {
         _PREVIEW,
         "Draw the forecast of a few series of PARTITION as a PNG: context, median, bands, actuals.",
     ),
+    "read": Home(
+        "gigacast.cli.read",
+        "Write the forecasts of the last finished run, or of another origin, to a file.",
+    ),
     "verify": Home(
         _PREVIEW, "Recompute a sample of finished series by the stock Chronos pipeline and compare."
     ),

@@ -1,10 +1,12 @@
 """Commands on finished forecasts and runs: status, show, plot, verify and prune."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import click
 
+from gigacast.backtesting.evaluation.figures import worst_items
 from gigacast.batch.document import status_document, status_json
 from gigacast.batch.status import report_status
 from gigacast.batch.watch import service_for
@@ -75,7 +77,10 @@ def plot(partition: str, **flags: Any) -> None:
 
 def _look(partition: str, options: SeriesOptions, flags: dict[str, Any]) -> list[Look]:
     finished = find_finished(_job(flags), partition)
-    items = options.items or None
+    items: Sequence[str] | None = options.items or None
+    if options.worst is not None:
+        outputs = finished.prepared.outputs
+        items = worst_items(outputs, finished.entry.task.output_key, options.worst)
     return look_at(finished, items=items, count=options.count, steps=options.steps)
 
 

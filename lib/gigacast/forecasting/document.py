@@ -204,6 +204,7 @@ def summarise_run(result: "RunResult", job: ForecastJob) -> RunSummary:
 def figure_of(look: "Look") -> Figure:
     """Return a series with its forecast as a figure."""
     flag = f" (fallback: {look.fallback})" if look.fallback else ""
+    flag += " (stale: its input has changed since)" if look.is_stale else ""
     return ForecastPanel(
         title=f"{look.item_id} · {look.target_name}{flag}",
         context_times=look.context_times,

@@ -162,7 +162,7 @@ def forecast_file(
     encode = encoding_of(output) if output is not None else None
     forecast = forecast_source(source, forecaster, job.method, job.resources.batch_size)
     if output is not None and encode is not None:
-        _write(output, encode(forecast.predictions))
+        write_output(output, encode(forecast.predictions))
     return FileForecast(forecast, output)
 
 
@@ -227,7 +227,14 @@ def _json_value(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _write(output: str, content: bytes) -> None:
+def write_output(output: str, content: bytes) -> None:
+    """Write an output file; ``-`` is standard output.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be written.
+    """
     if output == STANDARD:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()

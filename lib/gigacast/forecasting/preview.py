@@ -4,6 +4,7 @@ For people: whole partitions are read to show a few of their series.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -18,7 +19,7 @@ from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.item_key import items_of
 from gigacast.core.time.month import IntRange, MonthFilter
 from gigacast.core.time.zone import to_wall, zone_of
-from gigacast.errors import ConfigError, DataNotFoundError
+from gigacast.errors import ConfigError, DataNotFoundError, ObjectNotFoundError
 from gigacast.forecasting.prediction import level_name, long_table
 from gigacast.forecasting.prepare import Prepared, prepare
 from gigacast.forecasting.worker import read_options, sources_of
@@ -32,6 +33,8 @@ MONTHS_AHEAD = 3
 """Months after a partition that are searched for actual values."""
 MAX_ACTUAL_STEPS = 1_000_000
 """Maximum number of steps of actual values."""
+MAX_SINCE = 4096
+"""Steps that a partition may have got since its forecast."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Look:
         Actual value of each step, NaN where unknown; ``None`` if all are unknown.
     fallback : str or None
         Reason why the model did not make the forecast.
+    is_stale : bool
+        Whether the input has changed since the forecast.
     """
 
     item_id: str
@@ -63,14 +68,16 @@ class Look:
     quantiles: FloatArray
     actuals: FloatArray | None
     fallback: str | None
+    is_stale: bool = False
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished partition of a prepared job."""
+    """A finished partition of a prepared job; stale if its input has changed since."""
 
     prepared: Prepared
     entry: DoneEntry
+    is_stale: bool = False
 
 
 def find_finished(job: ForecastJob, partition: str) -> Finished:
@@ -81,7 +88,7 @@ def find_finished(job: ForecastJob, partition: str) -> Finished:
     ConfigError
         When the name contains no month.
     DataNotFoundError
-        When the partition does not exist, or is not forecast yet.
+        When the partition does not exist, or was never forecast.
     """
     name = partition.strip("/")
     folder = name.rpartition("/")[0]
@@ -101,7 +108,12 @@ def find_finished(job: ForecastJob, partition: str) -> Finished:
     for entry in finished:
         if _is_named(entry.task, name):
             return Finished(prepared, entry)
-    if any(_is_named(task, name) for task in plan.tasks):
+    pending = next((task for task in plan.tasks if _is_named(task, name)), None)
+    if pending is not None:
+        # A day that has arrived since makes a forecast stale, and worth a look.
+        with suppress(ObjectNotFoundError):
+            former = prepared.outputs.head(pending.output_key)
+            return Finished(prepared, DoneEntry(pending, former, ""), is_stale=True)
         raise DataNotFoundError(
             f"{name} is not forecast yet by this model and these settings",
             hint="run the job first, with the same flags",
@@ -141,10 +153,23 @@ def look_at(
     table = long_table(table)
     chosen = choose_series(table, items, count)
     ids = {item for item, _ in chosen}
-    contexts = _histories(prepared, task, ids, steps)
+    since = MAX_SINCE if finished.is_stale else 0
+    contexts = _histories(prepared, task, ids, steps + since)
     futures = _futures(prepared, task, ids)
     levels = prepared.job.method.levels
-    return [look_of(table, pair, levels, contexts, futures) for pair in chosen]
+    looks = [look_of(table, pair, levels, contexts, futures) for pair in chosen]
+    return [_shortened(look, steps, is_stale=finished.is_stale) for look in looks]
+
+
+def _shortened(look: Look, steps: int, *, is_stale: bool) -> Look:
+    """Return a look with the last steps of its context."""
+    start = max(0, len(look.context) - steps)
+    return replace(
+        look,
+        context_times=look.context_times[start:],
+        context=look.context[start:],
+        is_stale=is_stale,
+    )
 
 
 def choose_series(
@@ -280,19 +305,39 @@ def look_of(
         )
     times = _wall_times(stamps)
     quantiles = np.stack([_floats(rows[level_name(level)]) for level in levels], axis=1)
-    context_times, context = contexts.get(pair, (times[:0], np.empty(0, np.float32)))
+    history = contexts.get(pair, (times[:0], np.empty(0, np.float32)))
+    before, since = _split(history, times[0])
     return Look(
         item_id=item,
         target_name=target,
-        context_times=context_times,
-        context=context,
+        context_times=before[0],
+        context=before[1],
         times=times,
         median=_floats(rows["predictions"]),
         levels=levels,
         quantiles=quantiles,
-        actuals=_actuals(times, futures.get(pair)),
+        actuals=_actuals(times, _joined(since, futures.get(pair))),
         fallback=rows["fallback"][0].as_py(),
     )
+
+
+Values: TypeAlias = tuple[AxisArray, FloatArray]
+
+
+def _split(history: Values, first: np.datetime64 | np.int64) -> tuple[Values, Values]:
+    """Return the values before the first step of a forecast, and those that came since."""
+    times, values = history
+    place = int(np.searchsorted(times.astype(first.dtype), first))
+    return (times[:place], values[:place]), (times[place:], values[place:])
+
+
+def _joined(since: Values, future: Values | None) -> Values | None:
+    """Return what came since in the partition itself and in later months."""
+    if not len(since[0]):
+        return future
+    if future is None:
+        return since
+    return np.concatenate([since[0], future[0]]), np.concatenate([since[1], future[1]])
 
 
 def _floats(column: pa.ChunkedArray) -> FloatArray:

@@ -19,7 +19,7 @@ from gigacast.lake.layout import (
 )
 from gigacast.lake.plan.manifest import drop_entries
 from gigacast.lake.plan.origin import sort_origins, surplus_of
-from gigacast.lake.plan.planner import make_plan
+from gigacast.lake.plan.planner import DoneEntry, make_plan
 from gigacast.storage.store import ObjectMeta
 
 
@@ -66,12 +66,11 @@ def find_litter(job: ForecastJob) -> Litter:
     prepared = prepare(job)
     # Of each partition that stays: the ETag of its forecast, "" where that is still to be made.
     current: dict[str, str] = {}
-    plan = make_plan(
-        prepared.inputs,
-        prepared.outputs,
-        prepared.request(),
-        on_done=lambda entry: current.setdefault(entry.output.key, entry.output.etag) and None,
-    )
+
+    def take_done(entry: DoneEntry) -> None:
+        current[entry.output.key] = entry.output.etag
+
+    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=take_done)
     current |= {task.output_key: "" for task in plan.tasks}
     # The specs of this job stay, also one whose inputs are all gone: its outputs are orphans, which
     # are listed one by one.

@@ -52,6 +52,7 @@ CLASSES: Mapping[str, type[Any]] = {
     "init-flags": settings.InitOptions,
     "config-show-flags": settings.ConfigShowOptions,
     "plot-flags": forecast.PlotOptions,
+    "read-flags": forecast.ReadOptions,
     "verify-flags": forecast.VerifyOptions,
     "prune-flags": forecast.PruneOptions,
     "logs-flags": forecast.LogsOptions,

@@ -66,6 +66,12 @@ class SeriesOptions:
     count: int = flag(
         1, "Number of series to show without --item.", group="series", range_=AT_LEAST_ONE
     )
+    worst: int | None = flag(
+        None,
+        "Number of series to show, those with the largest errors in the last evaluation.",
+        group="series",
+        range_=AT_LEAST_ONE,
+    )
     steps: int = flag(96, "Steps of context to show.", group="series", range_=AT_LEAST_ONE)
 
 
@@ -74,6 +80,38 @@ class PlotOptions(SeriesOptions):
     """Options of `gigacast plot`."""
 
     output: Path = flag(Path("forecast.png"), "Picture to write.", kind="file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """Options of `gigacast read`."""
+
+    spec: str | None = flag(
+        None, "Spec of the forecasts; the one finished last by default.", group="which"
+    )
+    origin: str = flag(
+        "latest",
+        "Forecasts to read: latest, all that are kept, or those of a day, as 2024-01-31.",
+        group="which",
+        placeholder="ORIGIN",
+        details="A day is that of the newest `cutoff` of a partition's forecast.",
+    )
+    partitions: tuple[str, ...] = flag(
+        (),
+        "Partition to read, as 2024/01/part-00000; may be repeated.",
+        name="partition",
+        group="which",
+        placeholder="TEXT",
+    )
+    items: tuple[str, ...] = flag(
+        (), "Item id to read; may be repeated.", name="item", group="series", placeholder="TEXT"
+    )
+    output: str = flag(
+        "-",
+        "File to write: .parquet, .csv or .json, or - for CSV on standard output.",
+        placeholder="FILE",
+        aliases=("o",),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
