@@ -215,16 +215,16 @@ class OriginReader:
         # Few keys: the beginning of their names is the day.
         prefix = origins_prefix(row["key"]) + self._origin
         listed = [entry for page in self._outputs.list(prefix) for entry in page]
-        kept = sort_origins(listed)
-        return self._table(kept[0].meta.key, kept[0].meta.etag, self._columns) if kept else None
+        origins = sort_origins(listed)
+        meta = origins[0].meta if origins else None
+        return self._table(meta.key, meta.etag, self._columns) if meta is not None else None
 
     def _all(self, row: Mapping[str, str]) -> pa.Table:
         """Return the rows of all forecasts, the earlier first, without those made again."""
-        kept = list_origins(self._outputs, row["key"])[::-1]
-        files = [(origin.meta.key, origin.meta.etag) for origin in kept]
+        origins = list_origins(self._outputs, row["key"])[::-1]
         # A copy of the current forecast is there for a moment before it is replaced.
         current = output_id(row["etag"])
-        files = [f for f, o in zip(files, kept, strict=True) if o.output_id != current]
+        files = [(o.meta.key, o.meta.etag) for o in origins if o.output_id != current]
         tables = [self._table(*file, None) for file in (*files, (row["key"], row["etag"]))]
         names = [*item_names(tables[-1].schema), "target_name", CUTOFF]
         remaining = last_made(_with_cutoffs(tables), names)

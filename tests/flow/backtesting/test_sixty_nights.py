@@ -72,14 +72,14 @@ class Oracle:
 
     def evaluate(self, values: Values) -> None:
         for place in self.current:
-            seen: set[tuple[str, date]] = set()
+            counted: set[tuple[str, date]] = set()
             own: dict[date, list[dict[str, Any]]] = {}
             for file in self.files(place):
                 series = own.setdefault(file.label, [])
                 for key, steps in file.rows.items():
-                    if key not in seen:
+                    if key not in counted:
                         series.append(scored(place, key, steps, values))
-                        seen.add(key)
+                        counted.add(key)
             for label, series in own.items():
                 self.scores[*place, label] = series
 
@@ -253,7 +253,7 @@ def check_figures(oracle: Oracle, store: Store) -> None:
             series = [s for (partition, _), part in own.items() if partition == month for s in part]
             same(result.figures["month"][name, month[:7].replace("/", "-")], series)
         for label in {label for _, label in own}:
-            series = [s for (_, other), part in own.items() if other == label for s in part]
+            series = [s for (_, day), part in own.items() if day == label for s in part]
             same(result.figures["origin"][name, label.isoformat()], series)
         for step in range(1, HORIZON + 1):
             same(result.figures["step"][name, str(step)], only_step(every, step))
@@ -274,8 +274,8 @@ def spec_of(name: str, oracle: Oracle) -> str:
 def worst_of(oracle: Oracle) -> list[float]:
     series: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for (spec, partition, _), part in oracle.scores.items():
-        for one in part:
-            series.setdefault((spec, partition, one["item"]), []).append(one)
+        for scores in part:
+            series.setdefault((spec, partition, scores["item"]), []).append(scores)
     errors = [figures(own)["mase"] for own in series.values() if any(s["met"] for s in own)]
     return sorted((e for e in errors if not math.isnan(e)), reverse=True)[:5]
 

@@ -186,9 +186,9 @@ def worst_of(table: pa.Table, count: int) -> list[tuple[str, str, Sums]]:
     codes = to_numpy(encoded.indices).astype(np.int64)
     sums = group_sums(read_sums(rows, levels_of(table)), codes, len(encoded.dictionary))
     scaled = sums.forecasts - sums.undefined
-    known = np.flatnonzero(scaled > 0)
-    order = np.argsort(-sums.mase[known] / scaled[known], kind="stable")
-    chosen = known[order][:count]
+    defined = np.flatnonzero(scaled > 0)
+    order = np.argsort(-sums.mase[defined] / scaled[defined], kind="stable")
+    chosen = defined[order][:count]
     pairs = [str(encoded.dictionary[int(row)]).partition("\0") for row in chosen]
     return [
         (item, target, sums.take(np.array([row])))

@@ -135,11 +135,11 @@ class PartitionScorer:
             for part in self._parts(work):
                 self._score(work, part)
             table = self._with_former(work)
-        done = self._done_task(work)
+        finished = self._finished(work)
         content = table_bytes(table, "zstd")
-        etag = self._outputs.put_unless_equal(done.output_key, content)
+        etag = self._outputs.put_unless_equal(finished.output_key, content)
         output = {
-            "key": done.output_key,
+            "key": finished.output_key,
             "etag": etag,
             "size_bytes": len(content),
             "rows": table.num_rows,
@@ -153,9 +153,9 @@ class PartitionScorer:
             seconds=watch.rounded(),
             repairs=counts,
         )
-        receipt = new_receipt(done, output, report)
-        write_receipt(self._outputs, done, receipt, etag)
-        self._clear(done)
+        receipt = new_receipt(finished, output, report)
+        write_receipt(self._outputs, finished, receipt, etag)
+        self._clear(finished)
         return receipt
 
     def _parts(self, work: _Work) -> Iterator[ScoredPart]:
@@ -202,7 +202,7 @@ class PartitionScorer:
         work.conflicts += conflicts
         work.series += len(rows)
 
-    def _done_task(self, work: _Work) -> Task:
+    def _finished(self, work: _Work) -> Task:
         """Return the task with the objects on which its scores depend, and the key that says so."""
         forecasts = tuple(filter(is_forecast, work.task.inputs))
         reach = work.reach or (work.month, work.month)
@@ -248,13 +248,13 @@ class PartitionScorer:
         )
         return cutoff_text(pc.max(table[CUTOFF])) if table.column_names else UNKNOWN
 
-    def _clear(self, done: Task) -> None:
+    def _clear(self, task: Task) -> None:
         """Delete scores under the names of other months, which these replace."""
-        folder = f"{done.output_key.rpartition('/')[0]}/"
+        folder = f"{task.output_key.rpartition('/')[0]}/"
         keys = [entry.key for page in self._outputs.list(folder) for entry in page]
-        others = [key for key in keys if key != done.output_key and reach_of(key)]
-        if others:
-            self._outputs.delete(others)
+        obsolete = [key for key in keys if key != task.output_key and reach_of(key)]
+        if obsolete:
+            self._outputs.delete(obsolete)
 
     def _actuals_as(self, aggregation: bytes | None, *, by_month: bool) -> Actuals:
         """Return the actuals of forecasts with this aggregation; the job's by default.

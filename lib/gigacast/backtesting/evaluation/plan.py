@@ -132,14 +132,14 @@ class ScorePlanner:
             if reach is None:
                 continue
             objects = actuals.objects(reach, month, lineage)
-            known = replace(
+            scored = replace(
                 task,
                 inputs=(*forecasts, *objects),
                 own=len(objects),
                 output_key=scores_key(key, reach),
             )
             receipts = listed.receipts.get(scores.key, [])
-            if valid_receipt(known, scores, receipts) is not None:
+            if valid_receipt(scored, scores, receipts) is not None:
                 self.result.done.append((task, scores.key))
                 self.result.plan.months[month].done += 1
                 return

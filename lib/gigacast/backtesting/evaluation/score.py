@@ -141,14 +141,14 @@ class Scores:
             self._sums(part, actual[:, k : k + 1], scales, slice(k, k + 1), rows, codes, len(names))
             for k in range(actual.shape[1])
         ]
-        whole = self._sums(part, actual, scales, slice(None), rows, codes, len(names))
+        totals = self._sums(part, actual, scales, slice(None), rows, codes, len(names))
         counts = np.bincount(codes, minlength=len(names)).astype(np.float64)
         for n, origin in enumerate(origins):
             only = np.array([n])
             by_step = [sums.take(only) for sums in steps]
             entry = (stack_sums(by_step), np.full(len(steps), counts[n]))
             self._steps.setdefault(origin, []).append(entry)
-            total = (whole.take(only), np.array([counts[n] * len(steps)]))
+            total = (totals.take(only), np.array([counts[n] * len(steps)]))
             self._totals.setdefault(origin, []).append(total)
 
     def _sums(  # noqa: PLR0913, PLR0917 - the parts of one comparison
@@ -277,8 +277,8 @@ def stack_sums(parts: Sequence[Sums]) -> Sums:
 def add_sums(parts: Sequence[tuple[Sums, DoubleArray]]) -> tuple[Sums, DoubleArray]:
     """Return the sum of parts with the same groups, and of their counts."""
     sums, counts = parts[0]
-    for other, more in parts[1:]:
-        sums, counts = sums + other, counts + more
+    for added, more in parts[1:]:
+        sums, counts = sums + added, counts + more
     return sums, counts
 
 

@@ -79,8 +79,8 @@ def surplus_of(origins: list[Origin], current_etag: str | None, keep: int) -> li
     # A copy of the current forecast counts with it. It is not deleted: another worker may have
     # made it a moment ago, to replace the current forecast next.
     current = output_id(current_etag) if current_etag is not None else None
-    others = [origin for origin in origins if origin.output_id != current]
-    return [origin.meta.key for origin in others[max(0, keep - 1) :]]
+    earlier = [origin for origin in origins if origin.output_id != current]
+    return [origin.meta.key for origin in earlier[max(0, keep - 1) :]]
 
 
 def trim_origins(store: Store, output_key: str, current_etag: str, keep: int) -> None:
