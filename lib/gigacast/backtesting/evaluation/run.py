@@ -116,7 +116,9 @@ def evaluate_forecasts(
     result.passed_over = planned.passed_over
     if planned.plan.tasks:
         _execute(job, planned, (inputs, outputs), collector, events, executor, clock)
-    for task, key in planned.done:
+    # In the order of the plan, whichever task ended first: equal figures are equal files.
+    order = {key: place for place, key in enumerate(planned.generations)}
+    for task, key in sorted(planned.done, key=lambda entry: order[entry[0].output_key]):
         collector.add(task, key)
     collector.finish()
     name = _result_name(forecast.selection, generations)
