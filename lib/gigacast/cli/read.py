@@ -8,6 +8,7 @@ from gigacast.cli.flags import config_option, flags_of, read_settings, settings_
 from gigacast.cli.help import Command
 from gigacast.forecasting.file import STANDARD, encoding_of, write_output
 from gigacast.forecasting.read import choose_generation, read_generation
+from gigacast.report.terminal import say
 from gigacast.settings.assembly import job_of
 from gigacast.settings.command.forecast import ReadOptions
 from gigacast.settings.flag import take
@@ -44,4 +45,4 @@ def read(**flags: Any) -> None:
     )
     write_output(options.output, encode(table))
     if options.output != STANDARD:
-        click.echo(options.output)
+        say(options.output)

@@ -32,7 +32,8 @@ from gigacast.storage.parquet.read import read_table
 from gigacast.storage.store import Store
 
 LATEST, ALL = "latest", "all"
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_STEP = re.compile(r"[0-9]{1,19}")
 READERS = 8
 """Files read in parallel."""
 
@@ -241,7 +242,7 @@ def _checked(origin: str) -> str:
     """Return an origin as it stands in keys; a word as it is."""
     if origin in {LATEST, ALL} or _DAY.fullmatch(origin):
         return origin
-    if origin.isdecimal():
+    if _STEP.fullmatch(origin):
         return f"{int(origin):020d}"
     raise ConfigError(
         f"origin: {origin!r} is none", hint=f"use {LATEST}, {ALL}, or a day as 2024-01-31"

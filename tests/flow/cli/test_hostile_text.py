@@ -32,6 +32,7 @@ DRIVEN = {
     "show": [f"2024/01/part-{{h}} {{b}} {NAIVE}", f"2024/01/part-0 {{b}} {NAIVE} --item {{h}}"],
     "plot": [f"2024/01/part-0 {{b}} {NAIVE} --item {{h}} --output {{d}}/{{h}}.png"],
     "verify": [f"{{b}} {NAIVE}", "{b} --model {h}"],
+    "read": ["{b} --output {d}/x.csv", "{b} --origin {h}", "{b} --partition {h}"],
     "prune": [f"{{b}} {NAIVE}"],
     "backtest": [f"{{b}} {NAIVE} --windows 1 --segment symbol", f"{{b}} {NAIVE} --segment {{h}}"],
     "evaluate": ["{b}", "{b} --model {h}"],

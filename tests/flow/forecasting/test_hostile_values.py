@@ -44,7 +44,10 @@ def test_options_of_any_kind_raise_only_errors_of_gigacast(option: str, bucket: 
 
 @pytest.mark.parametrize(
     "argument",
-    ["prefix", "model", "version", "spec", "years", "months", "partitions", "items", "columns"],
+    [
+        *("prefix", "model", "version", "spec", "years", "months"),
+        *("partitions", "items", "columns", "origin"),
+    ],
 )
 def test_arguments_of_reading_of_any_kind_raise_only_errors_of_gigacast(
     argument: str, bucket: str
