@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar
 
 from gigacast.errors import DataNotFoundError, GigacastError, StorageError
@@ -203,9 +204,9 @@ class Fetcher:
 
     def _read(self, prepared: Sequence[Read | GigacastError]) -> list[Any]:
         """Return the answers of lookups; one read of the store for all of them."""
-        keys = list(
-            dict.fromkeys(key for read in prepared if isinstance(read, Read) for key in read.keys)
-        )
+        reads = [read.keys for read in prepared if isinstance(read, Read)]
+        # Parts and requests may share keys; those of a single one are all different.
+        keys = reads[0] if len(reads) == 1 else [*dict.fromkeys(chain.from_iterable(reads))]
         try:
             values = dict(zip(keys, self._store.get_many(keys), strict=True)) if keys else {}
         except StorageError:
