@@ -17,6 +17,7 @@ from gigacast.feature_store.online.opening import open_online_store
 from gigacast.feature_store.stored import all_stored
 from gigacast.feature_store.stream.apply import StreamApplier, StreamCounts
 from gigacast.feature_store.stream.decode import topic_name_of
+from gigacast.feature_store.stream.encoding import stored_parsers
 from gigacast.feature_store.stream.stream import MAX_RECORDS, Record
 from gigacast.settings.assembly import addresses
 from gigacast.settings.load import load_settings
@@ -109,11 +110,13 @@ def _make_appliers(stream: str) -> Iterator[StreamApplier]:
     settings = load_settings()
     _, root = addresses(settings.run.model_copy(update={"input_prefix": None}), None)
     online = open_online_store(settings.online_store, root)
-    for group_by in all_stored(open_store(root), "group_bys/"):
+    bucket = open_store(root)
+    parsers = stored_parsers(bucket)
+    for group_by in all_stored(bucket, "group_bys/"):
         if not isinstance(group_by, GroupBy) or topic_name_of(group_by) != stream:
             continue
         try:
-            yield StreamApplier(online, name_of(group_by), stream)
+            yield StreamApplier(online, name_of(group_by), stream, parsers=parsers)
         except DataNotFoundError as error:
             # Compiled and not uploaded: there is no batch that its events could follow.
             _log.warning("%s", error)

@@ -30,6 +30,7 @@ FEATURE_COVARIATES = "feature_store/covariates/"
 FEATURE_UPLOADS = "feature_store/uploads/"
 FEATURE_KEPT = "feature_store/kept/"
 FEATURE_LOGS = "feature_store/logs/"
+FEATURE_SCHEMAS = "feature_store/schemas/"
 MODEL_MANIFEST = "manifest.json"
 MODEL_CLAIM = "PUBLISHING"
 ACTIVE = "ACTIVE"
@@ -335,6 +336,11 @@ def log_prefix(join: str) -> str:
 def log_key(join: str, day: str, hour: str, file: str) -> str:
     """Return the key of a file of logged answers: those of an hour, ``ds=2024-01-31/hr=07/``."""
     return f"{log_prefix(join)}ds={day}/hr={hour}/{file}.parquet"
+
+
+def schema_key(file: str) -> str:
+    """Return the key of a schema of streamed records: ``feature_store/schemas/returns.avsc``."""
+    return f"{FEATURE_SCHEMAS}{file}"
 
 
 def source_table_prefix(name: str) -> str:

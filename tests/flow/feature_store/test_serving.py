@@ -1,5 +1,6 @@
 """A live server on loopback: started by the command, asked by the client, ended by a signal."""
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +178,38 @@ def test_a_stream_of_garbage_is_refused_and_others_are_answered(
 
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert server.ask("GET", "/ping")[0] == 200
+
+
+def test_a_head_that_does_not_end_is_refused_before_it_fills_memory(server: LiveServer) -> None:
+    with socket.create_connection((server.host, server.port), timeout=10) as caller:
+        caller.sendall(b"GET / HTTP/1.1\r\nx: ")
+        answer = b""
+        for _ in range(100):
+            try:
+                caller.sendall(b"y" * 4096)
+            except OSError:
+                break
+            caller.settimeout(0.01)
+            with contextlib.suppress(TimeoutError):
+                answer = caller.recv(65536)
+                break
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert server.ask("GET", "/ping")[0] == 200
+
+
+def test_a_body_longer_than_the_longest_head_is_no_head(server: LiveServer) -> None:
+    body = b" " * 200_000 + json.dumps({"keys": [{"user_id": "5"}], "at": END}).encode()
+    connection = HTTPConnection(server.host, server.port, timeout=30)
+    for _ in range(2):
+        connection.request(
+            "POST", f"/v1/features/join/{JOIN}", body, {"authorization": f"Bearer {TOKEN}"}
+        )
+        response = connection.getresponse()
+        content = response.read()
+        assert response.status == 200, content
+        assert json.loads(content)["results"][0]["status"] == "ok"
+    connection.close()
 
 
 @pytest.mark.parametrize(

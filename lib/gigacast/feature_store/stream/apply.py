@@ -29,6 +29,7 @@ from gigacast.feature_store.online.serving import STATES, ServedGroupBy, decode_
 from gigacast.feature_store.online.store import OnlineStore, Versioned
 from gigacast.feature_store.online.stream_state import DayValue, StreamRow
 from gigacast.feature_store.stream.decode import Decoder
+from gigacast.feature_store.stream.encoding import Parsers, text_parser
 from gigacast.feature_store.stream.stream import Record, is_after
 
 KEPT_DAYS = 5
@@ -87,6 +88,8 @@ class StreamApplier:
         Name of the topic, by which its positions are kept.
     clock : function
         Returns the time, epoch seconds.
+    parsers : Parsers
+        Form of the records, by the parameters of the topic; text by default.
 
     Raises
     ------
@@ -100,8 +103,10 @@ class StreamApplier:
         name: str,
         stream: str,
         clock: Callable[[], float] = time.time,
+        parsers: Parsers = text_parser,
     ) -> None:
         self._store = store
+        self._parsers = parsers
         self._name = parse_name(name)
         self._stream = stream
         self._clock = clock
@@ -131,10 +136,11 @@ class StreamApplier:
                 hint="upload it more often; its topic cannot be applied",
             )
         is_other = bool(self._pointer) and served.batch.digest != self.served.batch.digest
+        features = Features(parts_of(served.group_by), served.schema)
+        self._decoder = Decoder(served, features.columns, self._parsers)
+        # After all that may fail: what is served is read again at the next attempt.
         self._pointer = stored.value if stored else b""
-        self.served = served
-        self._features = Features(parts_of(served.group_by), served.schema)
-        self._decoder = Decoder(served, self._features.columns)
+        self.served, self._features = served, features
         return is_other
 
     def positions(self) -> dict[str, str]:
