@@ -36,6 +36,7 @@ KEPT_DAYS = 5
 """Days after the end of serving for which a streamed value stays, in stores that delete by time."""
 Rows = Sequence[tuple[Record, StreamRow]]
 _ATTEMPTS = 100
+_MARK = ":"  # between a mark and a partition, in whose names no stream has it
 
 
 @dataclass
@@ -143,13 +144,28 @@ class StreamApplier:
         self.served, self._features = served, features
         return is_other
 
-    def positions(self) -> dict[str, str]:
-        """Return the positions up to which all records are applied, by partition."""
-        stored = self._store.get_many([self._position_key])[0]
-        return {} if stored is None else dict(unpack(stored.value))
+    def positions(self, mark: str = "") -> dict[str, str]:
+        """Return the positions up to which all records are applied, by partition.
 
-    def apply(self, records: Sequence[Record]) -> None:
+        Parameters
+        ----------
+        mark : str
+            Mark under which they were noted; see `apply`.
+        """
+        stored = self._store.get_many([self._position_key])[0]
+        applied: Mapping[str, str] = {} if stored is None else unpack(stored.value)
+        marked = {name: name.rpartition(_MARK) for name in applied}
+        return {place: applied[name] for name, (own, _, place) in marked.items() if own == mark}
+
+    def apply(self, records: Sequence[Record], mark: str = "") -> None:
         """Apply records, each partition's in its order, and note their positions.
+
+        Parameters
+        ----------
+        records : sequence of Record
+        mark : str
+            Word under which positions are noted: of a reader that keeps its own, as one that reads
+            the past of a stream whose present is applied by others.
 
         Raises
         ------
@@ -171,7 +187,7 @@ class StreamApplier:
         for key, name, value in zip(keys, names, stored, strict=True):
             self._change(key[0], name, changes[key], value)
         newest = max((row.known_at for rows in changes.values() for _, row in rows), default=0)
-        if self._advance(records):
+        if self.advance(records, mark):
             self._note(newest)
 
     def _decode(self, record: Record) -> tuple[tuple[int, str], StreamRow] | None:
@@ -243,12 +259,13 @@ class StreamApplier:
         self.counts.lag_ms = state.lag_ms
         self._store.put_many([(key, state.encode())])
 
-    def _advance(self, records: Sequence[Record]) -> bool:
+    def advance(self, records: Sequence[Record], mark: str = "") -> bool:
         """Note the positions of applied records, and return whether any is new.
 
         Those of another writer stay if they are later.
         """
-        last: dict[str, str] = {record.partition: record.position for record in records}
+        start = f"{mark}{_MARK}" if mark else ""
+        last = {f"{start}{record.partition}": record.position for record in records}
         while True:
             stored = self._store.get_many([self._position_key])[0]
             applied: Mapping[str, str] = {} if stored is None else unpack(stored.value)

@@ -6,7 +6,6 @@ bucket, below ``feature_store/schemas/``, which process and function read alike.
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from gigacast.core.problem import Source as Origin
-from gigacast.core.record import decode_json
+from gigacast.core.record import decode_json, parse_json
 from gigacast.errors import (
     ConfigError,
     DataError,
@@ -129,7 +128,7 @@ def _avro_parser(parameters: Mapping[str, str], read: ReadSchema) -> Parse:
     def schema_of(number: int | None) -> Any:
         file = f"{name}.avsc" if number is None else f"{name}.{number}.avsc"
         try:
-            return library.parse_schema(json.loads(read(file)))
+            return library.parse_schema(parse_json(read(file).decode()))
         except (ValueError, TypeError, KeyError, library.schema.SchemaParseException) as error:
             raise ConfigError(
                 f"{schema_key(file)}: is no schema of Avro: {error}",
