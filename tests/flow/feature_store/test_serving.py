@@ -13,6 +13,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from gigacast.cli.program import run
@@ -159,6 +160,28 @@ def test_a_request_in_flight_is_answered_before_sigterm_ends_the_server(lake: Pa
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["results"][0]["status"] == "ok"
     assert codes == [0]
+
+
+def test_a_server_logs_the_share_of_answers_that_its_flag_says(lake: Path) -> None:
+    with run_live(lake, "--log_share", "1") as live:
+        with FeatureClient(live.url) as client:
+            client.fetch_join(JOIN, [{"user_id": "5"}, {"user_id": 6}], at=END + 7)
+            client.fetch_group_by(RETURNS, [{"user_id": 5}, {}], at=END + 7)
+            with pytest.raises(DataNotFoundError):
+                client.fetch_group_by("quickstart.none.v1", [{"user_id": 5}], at=END + 7)
+        assert live.stop() == 0
+
+    logs = lake / "feature_store" / "logs"
+    folders = {file.parent.relative_to(logs).as_posix(): file for file in logs.rglob("*.parquet")}
+    assert sorted(folders) == [
+        f"group_bys/{RETURNS}/ds=2023-12-02/hr=00",
+        f"{JOIN}/ds=2023-12-02/hr=00",
+    ]
+    rows = pq.read_table(folders[f"group_bys/{RETURNS}/ds=2023-12-02/hr=00"]).to_pylist()
+    assert [json.loads(row["keys"]) for row in rows] == [{"user_id": "5"}, {}]
+    assert json.loads(rows[0]["values"])["refund_amt_last2"] == [3]
+    assert json.loads(rows[0]["batch_ends"]) == {RETURNS: END}
+    assert list(json.loads(rows[1]["errors"])) == [""]
 
 
 @pytest.mark.parametrize(
