@@ -367,8 +367,8 @@ class Settings(BaseSettings):
     )
     log_share: float = option(
         0.0,
-        "Share of the answers that are logged, 0 to 1; `feature-store consistency` compares those of "
-        "joins.",
+        "Share of the answers that are logged, 0 to 1; those of joins are compared by "
+        "`feature-store consistency`.",
         ge=0,
         le=1,
     )
