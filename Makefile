@@ -88,9 +88,10 @@ bench-full: $(STAMP) ## The same up to a million series, planning and reading (h
 	$(BIN)/python benchmarks/feature_store.py
 	$(BIN)/python benchmarks/store_clients.py
 
-bench-serving: $(STAMP) ## Measure fetches and the HTTP server of features beside bare reads (minutes)
+bench-serving: $(STAMP) ## Measure fetches, the HTTP server and uploads of features (minutes)
 	$(BIN)/python benchmarks/fetch.py --output benchmarks/results/fetch.json
 	$(BIN)/python benchmarks/serving.py --output benchmarks/results/serving.json
+	$(BIN)/python benchmarks/upload.py --output benchmarks/results/upload.json
 
 bench-features: $(STAMP) ## Measure the feature store and write the tables of the docs (minutes)
 	$(BIN)/python benchmarks/feature_store_record.py

@@ -10,8 +10,13 @@ import yaml
 from gigacast.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
-TEMPLATES = ("storage", "network", "batch", "schedule", "features", "observe")
-FLAVOURS = {"cpu": "CpuImage", "gpu": "GpuImage", "planner": "PlannerImage"}
+TEMPLATES = ("storage", "network", "batch", "schedule", "features", "nightly", "observe")
+FLAVOURS = {
+    "cpu": "CpuImage",
+    "gpu": "GpuImage",
+    "planner": "PlannerImage",
+    "features": "FeaturesImage",
+}
 _KEYS = {
     "name": str,
     "region": str,

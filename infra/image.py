@@ -21,7 +21,7 @@ def image_names(repository: str, tag: str) -> dict[str, str]:
 def build_images(
     repository: str, deployment: Deployment, tag: str, run: Run = subprocess.run
 ) -> None:
-    """Build and push every flavour that is missing in the repository.
+    """Build and push every flavour that the deployment needs and the repository lacks.
 
     Raises
     ------
@@ -33,7 +33,11 @@ def build_images(
     # A tag belongs to a single commit and never moves, so pushed images are not built again.
     with translated("ECR: sign in", deployment.region):
         client = boto3.client("ecr", region_name=deployment.region)
-        missing = [name for name in FLAVOURS if not _is_pushed(client, repository, f"{name}-{tag}")]
+        missing = [
+            name
+            for name in _flavours(deployment)
+            if not _is_pushed(client, repository, f"{name}-{tag}")
+        ]
         answer = client.get_authorization_token()
     if not missing:
         return
@@ -54,6 +58,12 @@ def build_images(
         image = f"{repository}:{flavour}-{tag}"
         _docker(run, [*build, "--target", flavour, "-t", image, str(ROOT)], env=environment)
         _docker(run, ["docker", "push", image])
+
+
+def _flavours(deployment: Deployment) -> list[str]:
+    """Return the images of a deployment: that of the nights only if there are any."""
+    has_nights = bool(deployment.parameters.get("NightlyFeatures"))
+    return [name for name in FLAVOURS if name != "features" or has_nights]
 
 
 def _is_pushed(client: Any, repository: str, tag: str) -> bool:

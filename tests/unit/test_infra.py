@@ -128,6 +128,10 @@ def test_each_role_is_assumed_by_one_service() -> None:
         "SchedulerRole": "scheduler.amazonaws.com",
         "FeaturesRole": "lambda.amazonaws.com",
         "StreamerRole": "lambda.amazonaws.com",
+        "NightlyExecutionRole": "ecs-tasks.amazonaws.com",
+        "NightlyJobRole": "ecs-tasks.amazonaws.com",
+        "NightlyRole": "lambda.amazonaws.com",
+        "NightlySchedulerRole": "scheduler.amazonaws.com",
     }
 
 
@@ -156,13 +160,13 @@ def test_a_listing_is_confined_to_the_prefix_and_a_whole_bucket_can_be_listed() 
         for _, statement in statements(name)
         if "s3:ListBucket" in listed(statement["Action"])
     ]
-    # The function of streams lists definitions only, below every prefix.
+    # The functions of streams and of the night list definitions only, below every prefix.
     below = "${Prefix}feature_store/definitions/*"
     definitions = [
         s for s in listing if s["Condition"] == {"StringLike": {"s3:prefix": {"Sub": below}}}
     ]
     listing = [statement for statement in listing if statement not in definitions]
-    assert (len(listing), len(definitions)) == (3, 1)
+    assert (len(listing), len(definitions)) == (4, 2)
     confined = {"StringLike": {"s3:prefix": [{"Sub": "${Prefix}*"}]}}
     for statement in listing:
         assert statement["Condition"] == {
@@ -247,9 +251,10 @@ def test_outputs_of_a_job_do_not_trigger_the_arrival_rule() -> None:
 def test_every_function_and_the_dead_letter_queue_have_an_alarm() -> None:
     alarms = resources("observe", "CloudWatch::Alarm").values()
     watched = {d["Value"]["Sub"] for a in alarms for d in a["Dimensions"] if "Sub" in d["Value"]}
-    for name, dead_letters in (("schedule", "ArrivalsGivenUp"), ("features", "EventsGivenUp")):
+    for name in configuration.TEMPLATES:
         functions = resources(name, "Lambda::Function").values()
         assert {function["FunctionName"]["Sub"] for function in functions} <= watched
+    for name, dead_letters in (("schedule", "ArrivalsGivenUp"), ("features", "EventsGivenUp")):
         assert resources(name, "SQS::Queue")[dead_letters]["QueueName"]["Sub"] in watched
 
 
@@ -304,6 +309,7 @@ def test_the_function_of_the_stream_may_do_what_its_code_does() -> None:
         ("dynamodb:PutItem", "OnlineStore.Arn"),
         ("s3:ListBucket", "${Bucket}"),
         ("s3:GetObject", "${Bucket}/${Prefix}feature_store/definitions/*"),
+        ("s3:GetObject", "${Bucket}/${Prefix}feature_store/schemas/*"),
         ("sqs:SendMessage", "EventsGivenUp.Arn"),
     }
 
@@ -342,6 +348,45 @@ def test_functions_of_features_call_existing_handlers() -> None:
         assert value["Environment"]["Variables"]["GIGACAST_ONLINE_STORE"] == {
             "Sub": "dynamodb:${OnlineStore}"
         }
+
+
+def test_without_names_in_the_configuration_no_night_is_made() -> None:
+    assert all(e["Condition"] == "Nights" for e in template("nightly")["Resources"].values())
+    assert template("nightly")["Parameters"]["NightlyFeatures"]["Default"] == ""
+
+
+def test_a_job_of_the_night_writes_features_and_proofs_and_fills_the_table() -> None:
+    (policy,) = resources("nightly", "IAM::Role")["NightlyJobRole"]["Policies"]
+    allowed = {
+        (action, resource["Sub"].rpartition(":")[2])
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    }
+    roots = ("feature_store", "timings", "audit")
+    assert allowed == {
+        ("s3:ListBucket", "${Bucket}"),
+        ("s3:GetObject", "${Bucket}/${Prefix}*"),
+        *(("s3:PutObject", "${Bucket}/${Prefix}" + f"{root}/*") for root in roots),
+        *(("s3:AbortMultipartUpload", "${Bucket}/${Prefix}" + f"{root}/*") for root in roots),
+        ("s3:DeleteObject", "${Bucket}/${Prefix}timings/*"),
+        *(
+            (f"dynamodb:{action}", "table/${Name}-features")
+            for action in ("BatchGetItem", "BatchWriteItem", "PutItem", "Scan")
+        ),
+    }
+
+
+def test_the_night_is_called_with_the_time_of_its_schedule_and_its_queue_closes_no_run() -> None:
+    (clock,) = resources("nightly", "Scheduler::Schedule").values()
+    assert clock["Target"]["Arn"] == {"GetAtt": "Nightly.Arn"}
+    assert json.loads(clock["Target"]["Input"]) == {"time": "<aws.scheduler.scheduled-time>"}
+    (queue,) = resources("nightly", "JobQueue").values()
+    closed = resources("schedule", "Events::Rule")["ArrayEnded"]["EventPattern"]["detail"]
+    names = {entry["Sub"].rpartition("/")[2] for entry in closed["jobQueue"]}
+    assert queue["JobQueueName"]["Sub"] not in names
+    (function,) = resources("nightly", "Lambda::Function").values()
+    assert function["ImageConfig"]["Command"] == ["handler.nightly.handle"]
 
 
 def test_logs_are_not_kept_for_ever() -> None:
@@ -427,6 +472,7 @@ def test_the_planner_image_contains_the_imports_of_its_handlers() -> None:
     check = """
 import sys
 import handler.schedule, handler.arrival, handler.closing, handler.features, handler.stream
+import handler.nightly
 import gigacast.feature_store.online.dynamodb
 import gigacast.storage.s3.store, gigacast.runtime.parallel
 files = {name.partition(".")[0]: module.__file__ or "" for name, module in sys.modules.items()

@@ -48,6 +48,8 @@ WALLS = {
     "lmdb": r"feature_store/online/lmdb\.py",
     "redis": r"feature_store/online/redis\.py",
     "confluent_kafka": r"feature_store/stream/kafka\.py",
+    "fastavro": r"feature_store/stream/encoding\.py",
+    "google": r"feature_store/stream/encoding\.py",
 }
 
 

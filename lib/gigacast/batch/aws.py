@@ -66,9 +66,20 @@ class BatchService:
         self._make_client = make_client
         self._clients: dict[str, Any] = {}
 
-    def submit(self, request: ArrayRequest) -> str:
-        """Submit a job and return its id."""
+    def submit(self, request: ArrayRequest, after: Sequence[str] = ()) -> str:
+        """Submit a job and return its id.
+
+        Parameters
+        ----------
+        request : ArrayRequest
+        after : sequence of str
+            Ids of jobs that must have ended well before it begins.
+        """
         options: dict[str, Any] = {}
+        if after:
+            options["dependsOn"] = [{"jobId": job_id} for job_id in after]
+        if request.timeout_s is not None:
+            options["timeout"] = {"attemptDurationSeconds": request.timeout_s}
         # Batch refuses arrays of a single job.
         if request.size > 1:
             options["arrayProperties"] = {"size": request.size}
@@ -79,7 +90,6 @@ class BatchService:
             jobQueue=request.queue,
             jobDefinition=request.definition,
             containerOverrides={"command": list(request.command)},
-            timeout={"attemptDurationSeconds": request.timeout_s},
             **options,
         )
         return str(answer["jobId"])

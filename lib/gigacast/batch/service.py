@@ -26,8 +26,8 @@ class ArrayRequest:
         Arguments of the program in the image.
     size : int
         Number of children; 1 is a plain job.
-    timeout_s : int
-        Time limit of each attempt of a child.
+    timeout_s : int, optional
+        Time limit of each attempt of a child; that of the definition by default.
     """
 
     name: str
@@ -35,7 +35,7 @@ class ArrayRequest:
     definition: str
     command: tuple[str, ...]
     size: int
-    timeout_s: int
+    timeout_s: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ def open_fetcher(
         Clients of external sources by name: functions of a list of keys that return a list of
         values, both mappings by field.
     log : RequestLog, optional
-        Log of the answers of joins, which `open_request_log` returns; it is closed with the
+        Log of the answers, which `open_request_log` returns; it is closed with the
         fetcher. Without one, the setting ``log_share`` decides what is logged.
     """
     settings = settings_of(_text(bucket), None, {})
@@ -133,7 +133,7 @@ def open_fetcher(
 
 @checked
 def open_request_log(*, bucket: str | Path | None = None, share: float = 1.0) -> RequestLog:
-    """Return a log of the answers of joins, for `open_fetcher`.
+    """Return a log of answers, for `open_fetcher`.
 
     A thread writes it as Parquet by hour: ``feature_store/logs/{join}/ds={day}/hr={hour}/``. What
     cannot be written is dropped and counted, see `RequestLog.counts`.

@@ -31,6 +31,7 @@ FEATURE_COVARIATES = "feature_store/covariates/"
 FEATURE_UPLOADS = "feature_store/uploads/"
 FEATURE_KEPT = "feature_store/kept/"
 FEATURE_LOGS = "feature_store/logs/"
+FEATURE_SCHEMAS = "feature_store/schemas/"
 MODEL_MANIFEST = "manifest.json"
 MODEL_CLAIM = "PUBLISHING"
 ACTIVE = "ACTIVE"
@@ -378,14 +379,24 @@ def upload_key(group_by: str, day: str) -> str:
     return f"{FEATURE_UPLOADS}{group_by}/{day}.json"
 
 
-def log_prefix(join: str) -> str:
-    """Return the folder of the logged answers of a join."""
-    return f"{FEATURE_LOGS}{join}/"
+def log_prefix(log: str) -> str:
+    """Return the folder of the logged answers of a join, or of what `group_by_log` returns."""
+    return f"{FEATURE_LOGS}{log}/"
 
 
-def log_key(join: str, day: str, hour: str, file: str) -> str:
+def group_by_log(group_by: str) -> str:
+    """Return the name of the log of a group-by, which a join may be called like."""
+    return f"group_bys/{group_by}"
+
+
+def log_key(log: str, day: str, hour: str, file: str) -> str:
     """Return the key of a file of logged answers: those of an hour, ``ds=2024-01-31/hr=07/``."""
-    return f"{log_prefix(join)}ds={day}/hr={hour}/{file}.parquet"
+    return f"{log_prefix(log)}ds={day}/hr={hour}/{file}.parquet"
+
+
+def schema_key(file: str) -> str:
+    """Return the key of a schema of streamed records: ``feature_store/schemas/returns.avsc``."""
+    return f"{FEATURE_SCHEMAS}{file}"
 
 
 def source_table_prefix(name: str) -> str:

@@ -364,7 +364,8 @@ class Settings(BaseSettings):
     )
     log_share: float = option(
         0.0,
-        "Share of the answers of joins that are logged for `feature-store consistency`, 0 to 1.",
+        "Share of the answers that are logged, 0 to 1; those of joins are compared by "
+        "`feature-store consistency`.",
         ge=0,
         le=1,
     )

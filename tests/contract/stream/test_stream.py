@@ -124,6 +124,26 @@ def test_a_reader_of_kafka_knows_how_many_records_are_left(kafka_servers) -> Non
     assert read + lag == 12
 
 
+def test_a_reader_of_kinesis_knows_how_long_it_is_behind(moto_server: MotoServer) -> None:
+    url, name = moto_server.endpoint_url, "behind"
+    client = boto3.client("kinesis", endpoint_url=url, region_name="us-east-1")
+    client.create_stream(StreamName=name, ShardCount=1)
+    for n in range(3):
+        client.put_record(StreamName=name, Data=str(n).encode(), PartitionKey="a")
+        time.sleep(0.02)
+    stream = KinesisStream(name, region="us-east-1", endpoint_url=url)
+    stream.seek({})
+
+    lags = [stream.lag_ms()]
+    for _ in range(3):
+        stream.read(1, 5)
+        lags.append(stream.lag_ms())
+    stream.close()
+
+    assert lags[0] is None
+    assert lags[1] >= lags[2] > lags[3] == 0
+
+
 def test_shards_that_take_the_place_of_another_are_read(moto_server: MotoServer) -> None:
     url, name = moto_server.endpoint_url, "resharded"
     client = boto3.client("kinesis", endpoint_url=url, region_name="us-east-1")

@@ -195,6 +195,11 @@ def test_images_are_built_for_every_flavour_and_pushed_once(
     commands.clear()
     build_images(repository, deployment, "abc", run)
     assert commands == []
+    night = {**yaml.safe_load((tmp_path / "aws.yaml").read_text()), "cpu_torch_index": None}
+    night["parameters"] = {"NightlyFeatures": "shop.wide.v1"}
+    (tmp_path / "aws.yaml").write_text(yaml.safe_dump(night))
+    build_images(repository, Deployment.read(tmp_path / "aws.yaml"), "abc", run)
+    assert [c[-1] for c in commands if c[1] == "push"] == [f"{repository}:features-abc"]
 
 
 def test_missing_docker_is_reported_in_a_single_line(

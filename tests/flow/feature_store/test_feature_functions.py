@@ -3,9 +3,11 @@
 import base64
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 import handler.features
@@ -15,7 +17,10 @@ from gigacast.feature_store import Request, upload
 from gigacast.feature_store.definition.window_edge import DAY
 from gigacast.feature_store.online.dynamodb import DynamoOnlineStore
 from gigacast.feature_store.online.fetcher import Fetcher
+from gigacast.feature_store.online.key import group_by_key
+from gigacast.feature_store.online.serving import Batch
 from gigacast.feature_store.stream.apply import StreamApplier
+from gigacast.feature_store.stream.stream import Record
 from tests.support.features.quickstart_store import compile_quickstart, write_table
 
 END = 19_693 * DAY  # 2023-12-02
@@ -41,7 +46,10 @@ def lake(
     monkeypatch.setenv("GIGACAST_ONLINE_STORE", f"dynamodb:{table}")
     handler.features._fetcher.cache_clear()
     monkeypatch.setattr(handler.stream, "_applied", handler.stream._Applied())
+    kinesis = boto3.client("kinesis", region_name="us-east-1", endpoint_url=server.endpoint_url)
+    kinesis.create_stream(StreamName=TOPIC, ShardCount=1)
     yield lake
+    kinesis.delete_stream(StreamName=TOPIC)
     handler.features._fetcher.cache_clear()
 
 
@@ -229,3 +237,98 @@ def test_the_command_goes_on_after_the_function(lake: Path) -> None:
     applier = StreamApplier(handler.features._fetcher()._store, RETURNS, TOPIC)
 
     assert applier.positions() == {"shardId-000000000000": position(2)}
+
+
+class Clock:
+    """The context of Lambda, whose time is over after some questions for it."""
+
+    def __init__(self, questions: int) -> None:
+        self.questions = questions
+
+    def get_remaining_time_in_millis(self) -> int:
+        self.questions -= 1
+        return 60_000 if self.questions > 0 else 0
+
+
+def put_in_stream(rows: Sequence[Any], key: str = "5") -> list[dict[str, Any]]:
+    """Put events into the stream, and return them as Lambda delivers them."""
+    kinesis = boto3.client("kinesis", region_name="us-east-1")
+    delivered = []
+    for row in rows:
+        put = kinesis.put_record(StreamName=TOPIC, Data=json.dumps(row).encode(), PartitionKey=key)
+        [entry] = events_of([row])["Records"]
+        entry["eventID"] = f"{put['ShardId']}:{put['SequenceNumber']}"
+        entry["kinesis"]["sequenceNumber"] = put["SequenceNumber"]
+        delivered.append(entry)
+    return delivered
+
+
+def test_the_past_of_the_stream_is_applied_before_the_first_event(lake: Path) -> None:
+    events = put_in_stream([refund(n) for n in range(1, 8)])
+
+    for _ in range(2):
+        answer = handler.stream.handle({"Records": events[4:]}, None)
+        assert answer == {"batchItemFailures": []}
+
+    assert total() == 3 + 7
+
+
+def test_a_replay_that_runs_out_of_time_goes_on_at_the_next_delivery(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gigacast.feature_store.stream.kinesis.MAX_RECORDS", 2)
+    events = put_in_stream([refund(n, 10**n) for n in range(8)])
+    hand = {"Records": events[6:]}
+    failed = {"batchItemFailures": [{"itemIdentifier": events[6]["kinesis"]["sequenceNumber"]}]}
+
+    answers = [handler.stream.handle(hand, Clock(2))]
+    # Another process of the function knows what the first one has applied.
+    monkeypatch.setattr(handler.stream, "_applied", handler.stream._Applied())
+    partial = total()
+    while answers[-1] == failed:
+        answers.append(handler.stream.handle(hand, Clock(2)))
+        assert len(answers) < 9
+
+    assert answers[0] == failed
+    assert partial == 3 + 1111
+    assert answers[-1] == {"batchItemFailures": []}
+    assert total() == 3 + 11_111_111
+
+
+def test_another_definition_sees_the_events_of_the_one_before(lake: Path) -> None:
+    """The command was stopped half-way in between, too."""
+    events = put_in_stream([refund(n) for n in range(1, 7)])
+    handler.stream.handle({"Records": events}, None)
+    served = handler.features._fetcher()._store
+    applier = StreamApplier(served, RETURNS, TOPIC)
+    new = {**vars(applier.served.batch), "digest": "another"}
+    moved = replace(applier.served, batch=Batch(**new), previous=None)
+    served.put_many([(group_by_key(RETURNS), moved.encode())])
+    half = StreamApplier(served, RETURNS, TOPIC)
+    shard = events[0]["eventID"].partition(":")[0]
+    half.apply([Record(shard, events[0]["kinesis"]["sequenceNumber"], b"{}")])
+
+    [late] = put_in_stream([refund(9, 100)])
+    handler.stream.handle({"Records": [late]}, None)
+
+    assert half.positions() == {shard: late["kinesis"]["sequenceNumber"]}
+    assert total() == 106
+
+
+def test_events_of_the_shards_that_were_split_come_first(lake: Path) -> None:
+    put_in_stream([refund(n) for n in range(1, 5)])
+    kinesis = boto3.client("kinesis", region_name="us-east-1")
+    [shard] = kinesis.list_shards(StreamName=TOPIC)["Shards"]
+    kinesis.split_shard(
+        StreamName=TOPIC, ShardToSplit=shard["ShardId"], NewStartingHashKey=str(1 << 127)
+    )
+
+    # moto writes into the closed shard still: the record of the new one is Lambda's alone.
+    child = kinesis.list_shards(StreamName=TOPIC)["Shards"][-1]
+    assert shard["ShardId"] in {child["ParentShardId"], child.get("AdjacentParentShardId")}
+    event = events_of([refund(9, 100)])
+    event["Records"][0]["eventID"] = f"{child['ShardId']}:{position(1)}"
+    for _ in range(2):
+        handler.stream.handle(event, None)
+
+    assert total() == 3 + 104

@@ -1,5 +1,6 @@
 """A live server on loopback: started by the command, asked by the client, ended by a signal."""
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -8,9 +9,11 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from gigacast.cli.program import run
@@ -159,6 +162,28 @@ def test_a_request_in_flight_is_answered_before_sigterm_ends_the_server(lake: Pa
     assert codes == [0]
 
 
+def test_a_server_logs_the_share_of_answers_that_its_flag_says(lake: Path) -> None:
+    with run_live(lake, "--log_share", "1") as live:
+        with FeatureClient(live.url) as client:
+            client.fetch_join(JOIN, [{"user_id": "5"}, {"user_id": 6}], at=END + 7)
+            client.fetch_group_by(RETURNS, [{"user_id": 5}, {}], at=END + 7)
+            with pytest.raises(DataNotFoundError):
+                client.fetch_group_by("quickstart.none.v1", [{"user_id": 5}], at=END + 7)
+        assert live.stop() == 0
+
+    logs = lake / "feature_store" / "logs"
+    folders = {file.parent.relative_to(logs).as_posix(): file for file in logs.rglob("*.parquet")}
+    assert sorted(folders) == [
+        f"group_bys/{RETURNS}/ds=2023-12-02/hr=00",
+        f"{JOIN}/ds=2023-12-02/hr=00",
+    ]
+    rows = pq.read_table(folders[f"group_bys/{RETURNS}/ds=2023-12-02/hr=00"]).to_pylist()
+    assert [json.loads(row["keys"]) for row in rows] == [{"user_id": "5"}, {}]
+    assert json.loads(rows[0]["values"])["refund_amt_last2"] == [3]
+    assert json.loads(rows[0]["batch_ends"]) == {RETURNS: END}
+    assert list(json.loads(rows[1]["errors"])) == [""]
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -176,6 +201,38 @@ def test_a_stream_of_garbage_is_refused_and_others_are_answered(
 
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert server.ask("GET", "/ping")[0] == 200
+
+
+def test_a_head_that_does_not_end_is_refused_before_it_fills_memory(server: LiveServer) -> None:
+    with socket.create_connection((server.host, server.port), timeout=10) as caller:
+        caller.sendall(b"GET / HTTP/1.1\r\nx: ")
+        answer = b""
+        for _ in range(100):
+            try:
+                caller.sendall(b"y" * 4096)
+            except OSError:
+                break
+            caller.settimeout(0.01)
+            with contextlib.suppress(TimeoutError):
+                answer = caller.recv(65536)
+                break
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert server.ask("GET", "/ping")[0] == 200
+
+
+def test_a_body_longer_than_the_longest_head_is_no_head(server: LiveServer) -> None:
+    body = b" " * 200_000 + json.dumps({"keys": [{"user_id": "5"}], "at": END}).encode()
+    connection = HTTPConnection(server.host, server.port, timeout=30)
+    for _ in range(2):
+        connection.request(
+            "POST", f"/v1/features/join/{JOIN}", body, {"authorization": f"Bearer {TOKEN}"}
+        )
+        response = connection.getresponse()
+        content = response.read()
+        assert response.status == 200, content
+        assert json.loads(content)["results"][0]["status"] == "ok"
+    connection.close()
 
 
 @pytest.mark.parametrize(

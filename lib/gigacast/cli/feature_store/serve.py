@@ -29,7 +29,7 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 @click.command(cls=Command)
-@flags_of(ServeOptions, OnlineOptions)
+@flags_of(ServeOptions, OnlineOptions, LogOptions)
 @place_options
 def serve(as_json: bool, **flags: Any) -> None:
     """Answer requests for features over HTTP, until Ctrl-C or SIGTERM.
@@ -50,8 +50,8 @@ def serve(as_json: bool, **flags: Any) -> None:
         options.timeout,
         _token(),
     )
-    # The setting log_share decides what is logged; the fetcher writes the rest of it at the end.
-    log = online.log(LogOptions())
+    # The fetcher writes what is left of the log at the end.
+    log = online.log(take(LogOptions, flags))
     with online.opened() as store, closing(Fetcher(store, log=log)) as fetcher:
         app = make_app(fetcher, lambda: list_names(online.tables.store), rules)
         listener = listen(options.host, options.port)

@@ -15,6 +15,7 @@ from gigacast.feature_store.definition.name import parse_name
 from gigacast.feature_store.online.serving import read_group_by
 from gigacast.feature_store.served_document import stream_document
 from gigacast.feature_store.stream.apply import StreamApplier
+from gigacast.feature_store.stream.encoding import stored_parsers, text_parser
 from gigacast.feature_store.stream.memory import LineStream
 from gigacast.feature_store.stream.opening import open_stream
 from gigacast.feature_store.stream.run import StreamMetrics, run_stream
@@ -59,7 +60,9 @@ def stream(name: str, as_json: bool, **flags: Any) -> None:
                 else open_stream(served, options.stream_url)
             )
             try:
-                applier = StreamApplier(store, name, source.name)
+                # Lines are text, whatever the form of the topic's own records.
+                parsers = text_parser if options.local else stored_parsers(online.tables.store)
+                applier = StreamApplier(store, name, source.name, parsers=parsers)
                 notes = StreamMetrics(
                     applier.served.name,
                     lambda line: say(line, err=True) if has_metrics else None,

@@ -7,7 +7,7 @@ element-wise list is refused.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.types as pat
@@ -95,6 +95,14 @@ def find_output(call: Call, shape: Shape) -> pa.DataType:
     return pa.map_(pa.string(), single) if shape.by_key or shape.by_bucket else single
 
 
+class Direct(NamedTuple):
+    """Functions of states that are not absent."""
+
+    decode: Callable[[Any], Any]
+    merge: Callable[[Any, Any], Any]
+    finish: Callable[[Any], Value]
+
+
 class ColumnAggregator:
     """States of an aggregation over the rows of a column.
 
@@ -111,6 +119,19 @@ class ColumnAggregator:
         self.operation = make_operation(call, shape.values)
         self._exact = find_kind(call).exact
         self._keyed = shape.by_key or shape.by_bucket
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether states are the operation's own: neither by key, by bucket nor by place."""
+        return not (self._keyed or self.shape.element_wise)
+
+    def direct(self) -> "Direct":
+        """Return `decode`, `merge` and `finish` of states that are there, for many calls."""
+        if not self.is_plain:
+            return Direct(self.decode, self.merge, self.finish)
+        finish = self.operation.finish
+        merge = self.operation.merge if self._exact else self.merge
+        return Direct(self.operation.decode, merge, lambda state: sane(finish(state)))
 
     def update(self, state: Any, value: Value, time: int, bucket: Value = None) -> Any:
         """Return the state with a row more."""

@@ -36,19 +36,18 @@ def answer(
         If a stored value is damaged, or the moment cannot be answered exactly.
     """
     values = features.empty.copy()
-    merges = bool(days) and days[0].merges
-    streamed: dict[tuple[int, int], Streamed] = {}
     more: Streamed = _nothing
+    by_start: dict[int, Streamed] = {}
     for place, group in enumerate(features.groups):
         start = group.start(at)
         if days:
             # Windows that begin in the batch see the same streamed events; changes of entities
             # are held by their own time, which may be before.
-            low = (start if start > batch_end else batch_end, 0 if merges else start)
-            states = streamed.get(low)
-            if states is None:
-                states = streamed[low] = _streamed(features, days, start, low[0], at)
-            more = states
+            low = start if start > batch_end else batch_end
+            first = low if days[0].merges else start
+            if first not in by_start:
+                by_start[first] = _streamed(features, days, start, low, at)
+            more = by_start[first]
         stored = batch.stored(place, start)
         for step in group.steps:
             step(stored, more, values)

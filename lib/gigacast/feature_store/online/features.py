@@ -55,6 +55,7 @@ class Features:
         self.units = tuple(units)
         self.state = RowState(self.units, schema)
         self.groups = tuple(self._group(window) for window in {p.window_ms: None for p in parts})
+        self.decoders = tuple(aggregator.direct().decode for aggregator in self.state.aggregators)
         self.empty: dict[str, Value] = dict.fromkeys(part.name for part in parts)
         self.columns = tuple(
             dict.fromkeys(n for p in self.units for n in (p.column, p.bucket) if n is not None)

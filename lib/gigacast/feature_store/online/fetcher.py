@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar
 
 from gigacast.errors import DataNotFoundError, GigacastError, StorageError
@@ -14,6 +15,7 @@ from gigacast.feature_store.online.question import Request, Response
 from gigacast.feature_store.online.serving import ServedGroupBy, decode_group_by, decode_join
 from gigacast.feature_store.online.store import OnlineStore, Versioned
 from gigacast.feature_store.online.wide import JoinLookup, Service, code_of
+from gigacast.lake.layout import group_by_log
 
 T = TypeVar("T")
 REFRESH_S = 1.0
@@ -21,7 +23,7 @@ REFRESH_S = 1.0
 
 
 class AnswerLog(Protocol):
-    """What a fetcher tells of the answers of joins."""
+    """What a fetcher tells of its answers."""
 
     def record(
         self,
@@ -59,7 +61,7 @@ class Fetcher:
     clock : function
         Returns the time, epoch seconds.
     log : AnswerLog, optional
-        Receives the answers of joins, and is closed with the fetcher.
+        Receives the answers, and is closed with the fetcher.
     """
 
     def __init__(
@@ -101,12 +103,17 @@ class Fetcher:
         prepared = [
             _prepare(lookups[request.name], request.keys, self._at(request)) for request in requests
         ]
-        return [
+        answers = self._read(prepared)
+        responses = [
             Response(request, answer.at, answer.features, {}, *answer[2:])
             if isinstance(answer, Answer)
             else self._failed(request, answer)
-            for request, answer in zip(requests, self._read(prepared), strict=True)
+            for request, answer in zip(requests, answers, strict=True)
         ]
+        if self._log is not None:
+            for response in responses:
+                _log_group_by(self._log, lookups[response.request.name], response)
+        return responses
 
     def fetch_join(self, requests: Sequence[Request]) -> list[Response]:
         """Return the features of joins, in the order of the requests.
@@ -203,9 +210,9 @@ class Fetcher:
 
     def _read(self, prepared: Sequence[Read | GigacastError]) -> list[Any]:
         """Return the answers of lookups; one read of the store for all of them."""
-        keys = list(
-            dict.fromkeys(key for read in prepared if isinstance(read, Read) for key in read.keys)
-        )
+        reads = [read.keys for read in prepared if isinstance(read, Read)]
+        # Parts and requests may share keys; those of a single one are all different.
+        keys = reads[0] if len(reads) == 1 else [*dict.fromkeys(chain.from_iterable(reads))]
         try:
             values = dict(zip(keys, self._store.get_many(keys), strict=True)) if keys else {}
         except StorageError:
@@ -295,6 +302,17 @@ def _prepare(
         return lookup.prepare(keys, at, digest)
     except GigacastError as error:
         return error
+
+
+def _log_group_by(
+    log: AnswerLog, lookup: GroupByLookup | GigacastError, response: Response
+) -> None:
+    """Log the answer of a group-by that is served; a name that is not makes no log."""
+    if isinstance(lookup, GigacastError):
+        return
+    name, age = lookup.served.name, response.batch_age_ms
+    ends = {} if age is None else {name: response.at - age}
+    log.record(group_by_log(name), lookup.definition, response, ends)
 
 
 def _answer(read: Read | GigacastError, values: Mapping[str, Versioned | None]) -> Any:

@@ -117,7 +117,7 @@ class GroupByLookup:
         schema = served.schema
         self._prefix = served.prefix
         self._label = f"group-by {served.name}"
-        self._definition = semantic_digest(group_by)
+        self.definition = semantic_digest(group_by)
         self._keys = [(name, reader_of(schema.field(name).type)) for name in group_by.keys]
         self._has_states = served.form == STATES
         self._streams = self._has_states and group_by.topic is not None
@@ -155,7 +155,7 @@ class GroupByLookup:
             If the batch does not answer for the moment.
         """
         batch = self.served.batch
-        if definition not in {None, self._definition}:
+        if definition not in {None, self.definition}:
             raise DataNotFoundError(
                 f"{self._label}: another definition is uploaded than the join has",
                 hint=f"gigacast feature-store upload {self.served.name}",

@@ -6,7 +6,7 @@ from typing import Any
 from gigacast.feature_store.aggregation.container import ColumnAggregator
 from gigacast.feature_store.aggregation.row_state import Part
 from gigacast.feature_store.aggregation.scalar import Count, Total
-from gigacast.feature_store.aggregation.value import Value, sane
+from gigacast.feature_store.aggregation.value import Value
 
 Stored = Sequence[Any] | None
 Streamed = Callable[[int], Any]
@@ -51,16 +51,15 @@ def make_steps(
 
 def _is_plain(aggregator: ColumnAggregator, kinds: tuple[type, ...]) -> bool:
     """Return whether the states of an aggregator are the operation's own, of some kinds."""
-    shape = aggregator.shape
-    keyed = shape.by_key or shape.by_bucket or shape.element_wise
-    return not keyed and isinstance(aggregator.operation, kinds)
+    return aggregator.is_plain and isinstance(aggregator.operation, kinds)
 
 
 def _alone(place: int, unit: int, name: str, aggregator: ColumnAggregator) -> Step:
-    decode, merge, finish = aggregator.decode, aggregator.merge, aggregator.finish
+    decode, merge, finish = aggregator.direct()
 
     def step(stored: Stored, streamed: Streamed, features: dict[str, Value]) -> None:
-        state = None if stored is None else decode(stored[place])
+        encoded = None if stored is None else stored[place]
+        state = None if encoded is None else decode(encoded)
         more = streamed(unit)
         if more is not None:
             state = more if state is None else merge(state, more)
@@ -82,7 +81,7 @@ def _totals(
     decode, merge = operations[place].decode, operations[place].merge
     # A state has the number of its values, which is the count.
     counts = [names[p] for p in members if p not in totals]
-    finishes = [(names[p], operation.finish) for p, operation in operations.items()]
+    finishes = [(names[p], states[totals[p]].direct().finish) for p in operations]
 
     def step(stored: Stored, streamed: Streamed, features: dict[str, Value]) -> None:
         encoded = None if stored is None else stored[place]
@@ -95,6 +94,6 @@ def _totals(
         for name in counts:
             features[name] = state[0]
         for name, finish in finishes:
-            features[name] = sane(finish(state))
+            features[name] = finish(state)
 
     return step

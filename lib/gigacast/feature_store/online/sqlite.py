@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ _PUT = "INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?)"
 _SCAN = "SELECT key, value, version, expires FROM features WHERE key >= ? AND key < ? ORDER BY key"
 _PAGE = 1000
 _BUSY_S = 30
+_JOINED = 16
+"""Keys of a statement at most. Measured: three keys in one take half of the time of three."""
+_MAP_BYTES = 1 << 30
+"""Bytes of the file that are read through the memory that the system caches it in, by all threads
+and processes. Measured: a fifth less time for a read of a file that a connection's cache of 2 MB
+does not hold."""
 
 
 class SqliteOnlineStore:
@@ -50,11 +57,16 @@ class SqliteOnlineStore:
         """Return the values of keys; see `OnlineStore.get_many`."""
         # Without the context manager of the other methods, which costs a fifth of a read.
         try:
-            # A statement per key: measured, one with a list of two keys takes as long as both.
             execute = self._connection().execute
-            return [self._value(execute(_GET, (key,)).fetchone()) for key in keys]
+            values: list[Versioned | None] = [None] * len(keys)
+            for first in range(0, len(keys), _JOINED):
+                part = keys[first : first + _JOINED]
+                for place, value, version, expires in execute(_get_statement(len(part)), part):
+                    if not is_expired(expires):
+                        values[first + place] = Versioned(value, version)
         except sqlite3.Error as error:
             raise self._storage_error(error) from error
+        return values
 
     def put_many(self, items: Iterable[tuple[str, bytes]], expires_at: int | None = None) -> None:
         """Write values; see `OnlineStore.put_many`."""
@@ -117,6 +129,7 @@ class SqliteOnlineStore:
             # gone, and the file is whole.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA mmap_size = {_MAP_BYTES}")
             connection.execute(_TABLE)
             self._local.connection = connection
         return connection
@@ -152,6 +165,17 @@ class SqliteOnlineStore:
         if row is None or is_expired(row[2]):
             return None
         return Versioned(row[0], row[1])
+
+
+@cache
+def _get_statement(count: int) -> str:
+    """Return the statement that reads several keys: their places, and their values if any."""
+    # A search per key: the plan of "key IN (...)" takes half as long again.
+    searches = (
+        f"SELECT {place}, value, version, expires FROM features WHERE key = ?"  # noqa: S608
+        for place in range(count)
+    )
+    return " UNION ALL ".join(searches)
 
 
 def _after(prefix: str) -> str:

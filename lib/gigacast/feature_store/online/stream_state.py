@@ -146,11 +146,11 @@ class DayValue:
 
     def total_state(self, unit: int) -> Any:
         """Return the state of all events of one aggregation."""
-        if self.encoded and self.encoded[unit] is not None:
-            aggregator = self.features.state.aggregators[unit]
-            self.total[unit] = aggregator.decode(self.encoded[unit])
+        state = self.total[unit]
+        if state is None and self.encoded and self.encoded[unit] is not None:
+            state = self.total[unit] = self.features.decoders[unit](self.encoded[unit])
             self.encoded[unit] = None
-        return self.total[unit]
+        return state
 
     def known_states(self, start: int, at: int) -> list[Any]:
         """Return the states of the changes known before a moment, with times from ``start``."""

@@ -42,6 +42,8 @@ _TEXTS = {
     "external_failed": "an external source did not answer",
 }
 """Texts in place of messages that name files, hosts or what a user's own client raised."""
+# Made once: json.dumps with separators makes an encoder for each reply.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _TIMES = range(-(1 << 53), 1 << 53)
 _FIELDS = frozenset({"keys", "at"})
 _log = logging.getLogger(__name__)
@@ -106,7 +108,7 @@ class Reply:
 
     def encode(self) -> bytes:
         """Return the content as JSON."""
-        return json.dumps(self.content, separators=(",", ":")).encode()
+        return _encode(self.content).encode()
 
 
 class RefusedError(Exception):

@@ -26,6 +26,7 @@ class Metrics:
         library = import_extra("prometheus_client")
         self._library = library
         self._registry = library.CollectorRegistry()
+        self._parts: dict[tuple[Any, tuple[str, ...]], Any] = {}
         library.ProcessCollector(registry=self._registry)
         self._requests = self._make(
             library.Counter, "requests", "Requests by status of HTTP", "kind", "status"
@@ -52,14 +53,14 @@ class Metrics:
 
     def count(self, kind: str, reply: Reply, seconds: float) -> None:
         """Count a reply to a question for features."""
-        self._requests.labels(kind, str(reply.status)).inc()
-        self._seconds.labels(kind).observe(seconds)
+        self._of(self._requests, kind, str(reply.status)).inc()
+        self._of(self._seconds, kind).observe(seconds)
         results: Sequence[Any] = reply.content.get("results", ())
         if not results:
             return
         name = reply.content["name"]
         for status, count in Counter(result["status"] for result in results).items():
-            self._answers.labels(name, status).inc(count)
+            self._of(self._answers, name, status).inc(count)
         failures = Counter(pair for result in results for pair in result["codes"].items())
         for (part, code), count in failures.items():
             self._errors.labels(name, part, code).inc(count)
@@ -69,7 +70,15 @@ class Metrics:
         ):
             ages = [result[field] for result in results if result[field] is not None]
             if ages:
-                gauge.labels(name).set(choose(ages) / 1000)
+                self._of(gauge, name).set(choose(ages) / 1000)
+
+    def _of(self, metric: Any, *labels: str) -> Any:
+        """Return the part of a metric with some labels. Kept: the library looks it up by a lock."""
+        key = (metric, labels)
+        part = self._parts.get(key)
+        if part is None:
+            part = self._parts[key] = metric.labels(*labels)
+        return part
 
     def text(self) -> tuple[bytes, str]:
         """Return the measurements, and the type of their content."""

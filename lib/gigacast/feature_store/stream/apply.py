@@ -29,12 +29,14 @@ from gigacast.feature_store.online.serving import STATES, ServedGroupBy, decode_
 from gigacast.feature_store.online.store import OnlineStore, Versioned
 from gigacast.feature_store.online.stream_state import DayValue, StreamRow
 from gigacast.feature_store.stream.decode import Decoder
+from gigacast.feature_store.stream.encoding import Parsers, text_parser
 from gigacast.feature_store.stream.stream import Record, is_after
 
 KEPT_DAYS = 5
 """Days after the end of serving for which a streamed value stays, in stores that delete by time."""
 Rows = Sequence[tuple[Record, StreamRow]]
 _ATTEMPTS = 100
+_MARK = ":"  # between a mark and a partition, in whose names no stream has it
 
 
 @dataclass
@@ -87,6 +89,8 @@ class StreamApplier:
         Name of the topic, by which its positions are kept.
     clock : function
         Returns the time, epoch seconds.
+    parsers : Parsers
+        Form of the records, by the parameters of the topic; text by default.
 
     Raises
     ------
@@ -100,8 +104,10 @@ class StreamApplier:
         name: str,
         stream: str,
         clock: Callable[[], float] = time.time,
+        parsers: Parsers = text_parser,
     ) -> None:
         self._store = store
+        self._parsers = parsers
         self._name = parse_name(name)
         self._stream = stream
         self._clock = clock
@@ -131,19 +137,35 @@ class StreamApplier:
                 hint="upload it more often; its topic cannot be applied",
             )
         is_other = bool(self._pointer) and served.batch.digest != self.served.batch.digest
+        features = Features(parts_of(served.group_by), served.schema)
+        self._decoder = Decoder(served, features.columns, self._parsers)
+        # After all that may fail: what is served is read again at the next attempt.
         self._pointer = stored.value if stored else b""
-        self.served = served
-        self._features = Features(parts_of(served.group_by), served.schema)
-        self._decoder = Decoder(served, self._features.columns)
+        self.served, self._features = served, features
         return is_other
 
-    def positions(self) -> dict[str, str]:
-        """Return the positions up to which all records are applied, by partition."""
-        stored = self._store.get_many([self._position_key])[0]
-        return {} if stored is None else dict(unpack(stored.value))
+    def positions(self, mark: str = "") -> dict[str, str]:
+        """Return the positions up to which all records are applied, by partition.
 
-    def apply(self, records: Sequence[Record]) -> None:
+        Parameters
+        ----------
+        mark : str
+            Mark under which they were noted; see `apply`.
+        """
+        stored = self._store.get_many([self._position_key])[0]
+        applied: Mapping[str, str] = {} if stored is None else unpack(stored.value)
+        marked = {name: name.rpartition(_MARK) for name in applied}
+        return {place: applied[name] for name, (own, _, place) in marked.items() if own == mark}
+
+    def apply(self, records: Sequence[Record], mark: str = "") -> None:
         """Apply records, each partition's in its order, and note their positions.
+
+        Parameters
+        ----------
+        records : sequence of Record
+        mark : str
+            Word under which positions are noted: of a reader that keeps its own, as one that reads
+            the past of a stream whose present is applied by others.
 
         Raises
         ------
@@ -165,7 +187,7 @@ class StreamApplier:
         for key, name, value in zip(keys, names, stored, strict=True):
             self._change(key[0], name, changes[key], value)
         newest = max((row.known_at for rows in changes.values() for _, row in rows), default=0)
-        if self._advance(records):
+        if self.advance(records, mark):
             self._note(newest)
 
     def _decode(self, record: Record) -> tuple[tuple[int, str], StreamRow] | None:
@@ -237,12 +259,13 @@ class StreamApplier:
         self.counts.lag_ms = state.lag_ms
         self._store.put_many([(key, state.encode())])
 
-    def _advance(self, records: Sequence[Record]) -> bool:
+    def advance(self, records: Sequence[Record], mark: str = "") -> bool:
         """Note the positions of applied records, and return whether any is new.
 
         Those of another writer stay if they are later.
         """
-        last: dict[str, str] = {record.partition: record.position for record in records}
+        start = f"{mark}{_MARK}" if mark else ""
+        last = {f"{start}{record.partition}": record.position for record in records}
         while True:
             stored = self._store.get_many([self._position_key])[0]
             applied: Mapping[str, str] = {} if stored is None else unpack(stored.value)

@@ -1,6 +1,5 @@
 """Records of a stream as rows of a group-by: parsed, selected and filtered like its table."""
 
-import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +7,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as pat
 
-from gigacast.core.problem import Source as Origin
-from gigacast.core.record import decode_json
 from gigacast.errors import DataError
 from gigacast.feature_store.aggregation.value import Value
 from gigacast.feature_store.definition.closure import Function, make_function
@@ -21,8 +18,8 @@ from gigacast.feature_store.definition.window_edge import DAY
 from gigacast.feature_store.online.serving import ServedGroupBy
 from gigacast.feature_store.online.stream_state import StreamRow
 from gigacast.feature_store.online.typed import reader_of
+from gigacast.feature_store.stream.encoding import Parsers, text_parser, to_milliseconds
 
-_RECORD = Origin("", DataError, "a record is no JSON object")
 _TIME_RANGE = (0, 1 << 46)
 """Plausible times, epoch milliseconds: to the year 4199."""
 
@@ -56,25 +53,28 @@ def topic_name_of(group_by: GroupBy) -> str | None:
 class Decoder:
     """Makes rows of records, as a backfill makes them of the table.
 
-    A record is a JSON object, or a line of values with commas if the topic names its ``fields``.
-
     Parameters
     ----------
     served : ServedGroupBy
     columns : sequence of str
         Columns of the rows, in order: `Features.columns`.
+    parsers : Parsers
+        Form of the records, by the parameters of the topic.
 
     Raises
     ------
     ConfigError
-        If an expression of the source cannot be computed for single rows.
+        If an expression of the source cannot be computed for single rows, or the topic's form
+        cannot be read.
     """
 
-    def __init__(self, served: ServedGroupBy, columns: tuple[str, ...]) -> None:
+    def __init__(
+        self, served: ServedGroupBy, columns: tuple[str, ...], parsers: Parsers = text_parser
+    ) -> None:
         group_by = served.group_by
         source = next(s for s in group_by.sources if s.topic)
         query, selects = source.query, group_by.selects_of(source)
-        self._fields = tuple(filter(None, topic_of(source)[1].get("fields", "").split(",")))
+        self._parse = parsers(topic_of(source)[1])
         self._select = {
             name: (make_function(selects[name]), reader_of(served.schema.field(name).type))
             for name in dict.fromkeys([*group_by.keys, *columns])
@@ -94,7 +94,7 @@ class Decoder:
             texts += [change_time or "mutation_ts", back or "is_before"]
         used = dict.fromkeys(name for text in texts for name in columns_in(text))
         self._readers = {
-            name: reader_of(served.events.field(name).type)
+            name: _reader_of(served.events.field(name).type)
             if name in served.events.names
             else _plain
             for name in used
@@ -127,19 +127,11 @@ class Decoder:
         row = StreamRow(changed_at, time, reverse, [values[name] for name in self._columns])
         return DecodedRow(keys, row)
 
-    def _parse(self, value: bytes) -> Mapping[str, Any]:
-        try:
-            text = value.decode()
-            if text.lstrip().startswith("{"):
-                return dict(decode_json(text, _RECORD))
-            if not self._fields:
-                raise DataError("a record is no JSON object")
-            [cells] = csv.reader([text])
-            if len(cells) != len(self._fields):
-                raise DataError(f"a record of {len(cells)} values, not {len(self._fields)}")
-        except (ValueError, TypeError) as error:
-            raise DataError("a record is no JSON object") from error
-        return {name: cell or None for name, cell in zip(self._fields, cells, strict=True)}
+
+def _reader_of(kind: pa.DataType) -> Callable[[Any], Any]:
+    """Return the function of a field's value. Forms with times of their own may meet integers."""
+    read = reader_of(kind)
+    return (lambda value: read(to_milliseconds(value))) if pat.is_integer(kind) else read
 
 
 def _plain(value: Any) -> Any:

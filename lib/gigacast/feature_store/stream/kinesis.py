@@ -2,11 +2,11 @@
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gigacast.errors import AccessDeniedError, StorageError, TransientStorageError
-from gigacast.feature_store.stream.stream import Record
+from gigacast.feature_store.stream.stream import MAX_RECORDS, Record, is_after
 
 _PAUSE_S = 0.2
 """Wait between reads of a shard: Kinesis allows five in a second."""
@@ -47,6 +47,7 @@ class KinesisStream:
         self._positions: dict[str, str] = {}
         self._iterators: dict[str, str | None] = {}
         self._turns: deque[str] = deque()
+        self._behind_ms: dict[str, int] = {}
         self.seek({})
 
     def seek(self, positions: Mapping[str, str]) -> None:
@@ -68,6 +69,36 @@ class KinesisStream:
             if time.monotonic() + _PAUSE_S > deadline:
                 return []
             time.sleep(_PAUSE_S)
+
+    def lag_ms(self) -> int | None:
+        """Return the time by which the last reads were behind the newest record, of all shards.
+
+        None before any read. Kinesis tells times, and no numbers of records.
+        """
+        return max(self._behind_ms.values(), default=None)
+
+    def history(
+        self, shard: str, positions: Mapping[str, str], until: str
+    ) -> Iterator[Sequence[Record]]:
+        """Yield the records before one of a shard, those of the shards that it came from first.
+
+        Parameters
+        ----------
+        shard : str
+        positions : mapping of str to str
+            Positions after which each shard is read; from its start by default.
+        until : str
+            Position of the record, which is not yielded.
+        """
+        self._positions = dict(positions)
+        parents = {entry["ShardId"]: _parents(entry) for entry in self._listed()}
+        for earlier in _ancestors(shard, parents):
+            yield from self._to_end(earlier)
+        for records in self._to_end(shard):
+            before = [record for record in records if not is_after(record.position, until)]
+            yield [record for record in before if record.position != until]
+            if len(before) < len(records) or (before and before[-1].position == until):
+                return
 
     @property
     def is_ended(self) -> bool:
@@ -99,6 +130,7 @@ class KinesisStream:
         ]
         if records:
             self._positions[shard] = records[-1].position
+        self._behind_ms[shard] = int(answer.get("MillisBehindLatest") or 0)
         self._iterators[shard] = answer.get("NextShardIterator")
         if self._iterators[shard] is None:
             self._add_shards()
@@ -111,8 +143,18 @@ class KinesisStream:
                 self._iterators[shard] = self._iterator(shard)
                 self._turns.append(shard)
 
+    def _to_end(self, shard: str) -> Iterator[Sequence[Record]]:
+        """Yield the records of a shard up to its end, or to the newest."""
+        self._iterators[shard] = self._iterator(shard)
+        self._behind_ms[shard] = 1
+        while self._iterators[shard] is not None and self._behind_ms[shard]:
+            yield self._read_shard(shard, MAX_RECORDS)
+
     def _shards(self) -> list[str]:
-        return [shard["ShardId"] for page in self._pages() for shard in page["Shards"]]
+        return [entry["ShardId"] for entry in self._listed()]
+
+    def _listed(self) -> list[dict[str, Any]]:
+        return [entry for page in self._pages() for entry in page["Shards"]]
 
     def _pages(self) -> list[dict[str, Any]]:
         request: dict[str, Any] = {"StreamName": self.name}
@@ -153,3 +195,18 @@ class KinesisStream:
             f"Kinesis stream {self.name}: {error}",
             hint="check the name of the stream, its region and the credentials",
         )
+
+
+def _parents(entry: Mapping[str, Any]) -> list[str]:
+    names = (entry.get("ParentShardId"), entry.get("AdjacentParentShardId"))
+    return [name for name in names if name]
+
+
+def _ancestors(shard: str, parents: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the shards that a shard came from by splits and merges, the oldest first."""
+    ancestors: dict[str, None] = {}
+    for parent in parents.get(shard, ()):
+        # A parent that is no longer listed has no records any more.
+        if parent in parents:
+            ancestors |= dict.fromkeys([*_ancestors(parent, parents), parent])
+    return list(ancestors)

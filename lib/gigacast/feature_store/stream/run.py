@@ -35,6 +35,9 @@ class StreamReport:
     seconds : float
     behind : int, optional
         Records of the topic that were not read; none where the stream does not tell.
+    behind_ms : int, optional
+        Time by which the last reads were behind the newest record; none where the stream tells
+        records.
     """
 
     name: str
@@ -42,6 +45,7 @@ class StreamReport:
     counts: StreamCounts
     seconds: float
     behind: int | None = None
+    behind_ms: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain values."""
@@ -50,6 +54,7 @@ class StreamReport:
             "stream": self.stream,
             "seconds": round(self.seconds, 3),
             "behind": self.behind,
+            "behind_ms": self.behind_ms,
             **asdict(self.counts),
         }
 
@@ -100,9 +105,9 @@ def run_stream(
         elif stream.is_ended or (idle_s is not None and now - last >= idle_s):
             break
     seconds = time.monotonic() - start
-    return StreamReport(
-        applier.served.name, stream.name, applier.counts, seconds, _behind(applier, stream)
-    )
+    lag_ms: Callable[[], int | None] = getattr(stream, "lag_ms", lambda: None)
+    name, behind = applier.served.name, _behind(applier, stream)
+    return StreamReport(name, stream.name, applier.counts, seconds, behind, lag_ms())
 
 
 def _behind(applier: StreamApplier, stream: Stream) -> int | None:

@@ -115,7 +115,7 @@ class RequestLog:
         Parameters
         ----------
         name : str
-            Join.
+            Join, or name of a group-by's log.
         definition : str
             Digest of the join that answered.
         response : Response

@@ -110,7 +110,7 @@ class LogOptions:
 
     log_share: float | None = flag(
         None,
-        "Share of the answers of joins that are logged, 0 to 1; that of the settings by default.",
+        "Share of the answers that are logged, 0 to 1; that of the settings by default.",
         group="amount",
         range_=Range(0, 1),
     )
