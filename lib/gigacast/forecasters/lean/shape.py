@@ -10,6 +10,10 @@ from typing import Any
 LEAN_REVISION = 1
 """Increased whenever the numbers of the lean forward change; part of the engine name in specs."""
 
+NUMPY_REVISION = 1
+OPENVINO_REVISION = 1
+"""As `LEAN_REVISION`, of the forwards in NumPy and as an OpenVINO graph."""
+
 _T5_DEFAULTS: Mapping[str, Any] = {
     "d_model": 512,
     "d_kv": 64,
@@ -74,6 +78,16 @@ class BoltShape:
 def lean_engine() -> str:
     """Return the engine name of the lean forward, with its revision, as stored in specs."""
     return f"gigacast-bolt-r{LEAN_REVISION}"
+
+
+def numpy_engine() -> str:
+    """Return the engine name of the lean forward in NumPy, with its revision."""
+    return f"gigacast-bolt-numpy-r{NUMPY_REVISION}"
+
+
+def openvino_engine() -> str:
+    """Return the engine name of the lean forward as an OpenVINO graph, with its revision."""
+    return f"gigacast-bolt-openvino-r{OPENVINO_REVISION}"
 
 
 def runs_lean(config: Mapping[str, Any]) -> bool:

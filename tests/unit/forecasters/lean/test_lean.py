@@ -22,9 +22,10 @@ from gigacast.errors import (  # noqa: E402
     UnsupportedForecastError,
 )
 from gigacast.forecasters.forecaster import Forecaster  # noqa: E402
-from gigacast.forecasters.lean.forecaster import MAX_TOKENS, piece_sizes  # noqa: E402
-from gigacast.forecasters.lean.forward import fill_keys, relative_buckets  # noqa: E402
-from gigacast.forecasters.lean.input import cut_patches, has_empty_patch  # noqa: E402
+
+from gigacast.forecasters.lean.forward import fill_keys  # noqa: E402
+from gigacast.forecasters.lean.input import cut_patches
+from gigacast.forecasters.lean.pieces import MAX_TOKENS, has_empty_patch, piece_sizes  # noqa: E402
 from gigacast.forecasters.lean.linear import Linear, PackedLinear  # noqa: E402
 from gigacast.forecasters.lean.shape import lean_engine, read_shape, runs_lean  # noqa: E402
 from tests.support.tiny_models import session_folder, tiny_chronos2, tiny_t5  # noqa: E402
