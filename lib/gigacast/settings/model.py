@@ -17,6 +17,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from gigacast.forecasters.engine import EngineName
 from gigacast.forecasters.options import Fallback, MissingFuture
 from gigacast.job.forecast_job import Layout, Method, ModelChoice, Resources
 from gigacast.series.source import Aggregate, DuplicatePolicy, PartialBins
@@ -25,6 +26,7 @@ from gigacast.settings.field import Section, option
 from gigacast.settings.level import ValueSource, VariableSource
 from gigacast.settings.loader import Numbers, ParquetLoaderSettings, Strings
 from gigacast.settings.option import ENV_PREFIX
+from gigacast.settings.quality import QualitySettings
 from gigacast.storage.store import Verify
 
 MAX_HORIZON = 100_000
@@ -269,10 +271,17 @@ class RunSettings(Section):
         "Device of the model: auto, cpu, cuda (all GPUs, in turn) or cuda:N.",
         group="with",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = option(
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = option(
         _MODEL.precision,
         "Precision of the model's arithmetic; auto is bfloat16 where the hardware computes in it.",
         group="with",
+        details="`int8` is never chosen by itself; it needs `gigacast[fast]`.",
+    )
+    engine: EngineName = option(
+        _MODEL.engine,
+        "Library that runs a Chronos-Bolt: torch, numpy or openvino; auto is the first installed.",
+        group="with",
+        details="In the order torch, openvino, numpy. Other models always run in torch.",
     )
     batch_size: int | None = option(
         _RESOURCES.batch_size,
@@ -323,17 +332,6 @@ class RunSettings(Section):
         if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
             raise ValueError("not one of auto, cpu, cuda, cuda:N")
         return device
-
-
-class QualitySettings(Section):
-    """Expectations of data, spelled as in `core.quality` and `core.trading_calendar`."""
-
-    warn: Strings = option((), "Limits above which a measure warns, as missing=0.01.")
-    fail: Strings = option((), "Limits above which a measure fails, as missing=0.2.")
-    calendar: str = option(
-        "24/7", "When rows are expected: 24/7, weekdays, or 'mon-fri 09:30-16:00 Asia/Tokyo'."
-    )
-    holidays: Strings = option((), "Days without rows, as 2024-12-25.")
 
 
 class Settings(BaseSettings):

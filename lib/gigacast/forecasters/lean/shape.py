@@ -12,7 +12,8 @@ LEAN_REVISION = 1
 
 NUMPY_REVISION = 1
 OPENVINO_REVISION = 1
-"""As `LEAN_REVISION`, of the forwards in NumPy and as an OpenVINO graph."""
+INT8_REVISION = 1
+"""As `LEAN_REVISION`, of the forwards in NumPy and as an OpenVINO graph, and of int8 scales."""
 
 _T5_DEFAULTS: Mapping[str, Any] = {
     "d_model": 512,
@@ -85,9 +86,16 @@ def numpy_engine() -> str:
     return f"gigacast-bolt-numpy-r{NUMPY_REVISION}"
 
 
-def openvino_engine() -> str:
-    """Return the engine name of the lean forward as an OpenVINO graph, with its revision."""
-    return f"gigacast-bolt-openvino-r{OPENVINO_REVISION}"
+def openvino_engine(scales: str | None = None) -> str:
+    """Return the engine name of the lean forward as an OpenVINO graph, with its revision.
+
+    Parameters
+    ----------
+    scales : str, optional
+        Digest of the int8 scales, which change the numbers as weights do.
+    """
+    engine = f"gigacast-bolt-openvino-r{OPENVINO_REVISION}"
+    return f"{engine}-int8-r{INT8_REVISION}-{scales}" if scales else engine
 
 
 def runs_lean(config: Mapping[str, Any]) -> bool:

@@ -10,7 +10,6 @@ from gigacast.forecasters.lean.fused import (
     FusedAffine,
     FusedBolt,
     FusedDecoderLayer,
-    FusedEncoderLayer,
     FusedResidual,
 )
 from gigacast.forecasters.lean.position import relative_buckets
@@ -19,6 +18,9 @@ from gigacast.forecasters.plain.patches import cut_patches
 
 LOWEST = np.finfo(np.float32).min
 
+ProductPlace = tuple[int, str]
+"""A product of the encoder: its layer, and the field of `FusedEncoderLayer` with its weight."""
+
 
 class PlainBolt:
     """A Chronos-Bolt for prediction only.
@@ -26,6 +28,7 @@ class PlainBolt:
     Parameters
     ----------
     weights : FusedBolt
+        Their type, float32 or float64, is that of the network's arithmetic.
     shape : BoltShape
     """
 
@@ -72,7 +75,7 @@ class PlainBolt:
         rows, count, _ = patches.shape
         width, register = self._shape.d_model, self._weights.register
         length = count + int(register is not None)
-        hidden = np.empty((rows, length, width), np.float32)
+        hidden = np.empty((rows, length, width), self._weights.start.dtype)
         embedded = _residual(self._weights.embed, patches.reshape(rows * count, -1))
         hidden[:, :count] = embedded.reshape(rows, count, width)
         if register is not None:
@@ -81,23 +84,32 @@ class PlainBolt:
         if visible is not None:
             bias = np.where(visible[:, None, None, :], bias, LOWEST)
         tokens = hidden.reshape(rows * length, width)
-        for layer in self._weights.encoder:
-            tokens += self._self_attend(layer, tokens, bias, length) @ layer.output.T
-            tokens += _relu(self._norm(tokens) @ layer.widen.T) @ layer.narrow.T
+        for place, layer in enumerate(self._weights.encoder):
+            joined = self._product(self._norm(tokens), layer.joined, (place, "joined"))
+            mixed = self._self_attend(joined, bias, length)
+            tokens += self._product(mixed, layer.output, (place, "output"))
+            widened = _relu(self._product(self._norm(tokens), layer.widen, (place, "widen")))
+            tokens += self._product(widened, layer.narrow, (place, "narrow"))
         return self._norm(tokens).reshape(rows, length, width)
 
-    def _self_attend(
-        self, layer: FusedEncoderLayer, tokens: FloatArray, bias: FloatArray, length: int
-    ) -> FloatArray:
-        """Return the attention-weighted mean of all values, [B * S, heads * d_kv]."""
+    def _product(self, rows: FloatArray, weight: FloatArray, place: ProductPlace) -> FloatArray:
+        """Return ``rows @ weight.T`` for a product of the encoder."""
+        product: FloatArray = rows @ weight.T
+        return product
+
+    def _self_attend(self, joined: FloatArray, bias: FloatArray, length: int) -> FloatArray:
+        """Return the attention-weighted mean of all values, [B * S, heads * d_kv].
+
+        ``joined`` are queries, keys and values of all tokens, [B * S, 3 * heads * d_kv].
+        """
         heads, size = self._shape.heads, self._shape.d_kv
-        joined = (self._norm(tokens) @ layer.joined.T).reshape(-1, length, 3, heads, size)
+        joined = joined.reshape(-1, length, 3, heads, size)
         query, key, value = (joined[:, :, part].transpose(0, 2, 1, 3) for part in range(3))
         # T5 does not divide scores by the square root of the width; its weights hold that factor.
         scores = query @ key.transpose(0, 1, 3, 2)
         scores += bias
         share = _softmax(scores, axis=-1)
-        mixed = np.empty((len(joined), length, heads, size), np.float32)
+        mixed = np.empty((len(joined), length, heads, size), joined.dtype)
         np.matmul(share, value, out=mixed.transpose(0, 2, 1, 3))
         return mixed.reshape(-1, heads * size)
 
@@ -143,7 +155,7 @@ class PlainBolt:
     def _norm(self, hidden: FloatArray) -> FloatArray:
         """Return tokens, [N, D], divided by their root mean square."""
         square = np.einsum("nd,nd->n", hidden, hidden)
-        factor = 1 / np.sqrt(square / np.float32(hidden.shape[1]) + np.float32(self._shape.epsilon))
+        factor = 1 / np.sqrt(square / hidden.shape[1] + self._shape.epsilon)
         return hidden * factor[:, None]
 
 
