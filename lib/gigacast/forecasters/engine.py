@@ -75,28 +75,30 @@ def _check_torch(choice: EngineChoice) -> None:
     if choice.precision == "int8":
         raise ConfigError(
             "precision: the engine torch does not compute in int8",
-            hint="use --engine openvino, or --precision auto",
+            hint="use --model_engine openvino, or --precision auto",
         )
 
 
 def _check_array_engine(engine: str, choice: EngineChoice, *, lean: bool) -> None:
     if not lean:
         reason = (
-            f"precision: {choice.precision}" if choice.engine == "auto" else f"engine: {engine}"
+            f"precision: {choice.precision}"
+            if choice.engine == "auto"
+            else f"model_engine: {engine}"
         )
         raise ConfigError(
             f"{reason} is for Chronos-Bolt with ReLU only, and this model is another",
-            hint="use --engine torch and --precision auto",
+            hint="use --model_engine torch and --precision auto",
         )
     if choice.device != "cpu":
         raise ConfigError(
-            f"engine: {engine} runs on a CPU, not on {choice.device}",
-            hint="use --device cpu, or --engine torch",
+            f"model_engine: {engine} runs on a CPU, not on {choice.device}",
+            hint="use --device cpu, or --model_engine torch",
         )
     if engine == "numpy" and choice.precision not in ("auto", "float32"):
         raise ConfigError(
             f"precision: the engine numpy computes in float32, not in {choice.precision}",
-            hint="use --precision float32, or --engine openvino",
+            hint="use --precision float32, or --model_engine openvino",
         )
 
 

@@ -277,7 +277,7 @@ class RunSettings(Section):
         group="with",
         details="`int8` is never chosen by itself; it needs `gigacast[fast]`.",
     )
-    engine: EngineName = option(
+    model_engine: EngineName = option(
         _MODEL.engine,
         "Library that runs a Chronos-Bolt: torch, numpy or openvino; auto is the first installed.",
         group="with",

@@ -5,7 +5,7 @@ Whatever does not depend on the input has been multiplied in, see `lean.loading`
 
 from dataclasses import dataclass
 
-from gigacast.core.array import FloatArray
+from gigacast.core.array import RealArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class FusedAffine:
     bias : float32 [O]
     """
 
-    weight: FloatArray
-    bias: FloatArray
+    weight: RealArray
+    bias: RealArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ class FusedEncoderLayer:
     widen, narrow : float32 [d_ff, D], [D, d_ff]
     """
 
-    joined: FloatArray
-    output: FloatArray
-    widen: FloatArray
-    narrow: FloatArray
+    joined: RealArray
+    output: RealArray
+    widen: RealArray
+    narrow: RealArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,13 @@ class FusedDecoderLayer:
         As in `FusedEncoderLayer`.
     """
 
-    own: FloatArray
-    query: FloatArray
-    key: FloatArray
-    value: FloatArray
-    output: FloatArray
-    widen: FloatArray
-    narrow: FloatArray
+    own: RealArray
+    query: RealArray
+    key: RealArray
+    value: RealArray
+    output: RealArray
+    widen: RealArray
+    narrow: RealArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,9 @@ class FusedBolt:
     """
 
     embed: FusedResidual
-    register: FloatArray | None
-    position: FloatArray
+    register: RealArray | None
+    position: RealArray
     encoder: tuple[FusedEncoderLayer, ...]
-    start: FloatArray
+    start: RealArray
     decoder: tuple[FusedDecoderLayer, ...]
     head: FusedResidual

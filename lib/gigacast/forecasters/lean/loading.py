@@ -5,13 +5,14 @@ the following matrix, queries, keys and values share one product, and the decode
 whose softmax over a single token is one, becomes one matrix.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, deserialize
+from safetensors import SafetensorError
+from safetensors import deserialize as _deserialize
 
 from gigacast.core.array import FloatArray
 from gigacast.errors import ModelError, ModelIntegrityError
@@ -28,6 +29,9 @@ from gigacast.forecasters.lean.shape import BoltShape, read_shape, runs_lean
 
 EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 """Names under which the same embedding may be saved, depending on the library's version."""
+
+deserialize: Callable[[bytes], list[tuple[str, Mapping[str, Any]]]] = _deserialize
+"""Safetensors' reader of a whole file, which has no annotations of its own."""
 
 _STORED_TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 

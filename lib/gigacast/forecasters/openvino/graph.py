@@ -11,7 +11,7 @@ import numpy as np
 from openvino import Model
 from openvino import opset13 as ops
 
-from gigacast.core.array import FloatArray
+from gigacast.core.array import RealArray
 from gigacast.forecasters.lean.fused import (
     FusedAffine,
     FusedBolt,
@@ -102,7 +102,7 @@ class _Builder:
             tokens = ops.add(tokens, narrow)
         return self.norm(tokens)
 
-    def product(self, rows: Node, weight: FloatArray, place: ProductPlace) -> Node:
+    def product(self, rows: Node, weight: RealArray, place: ProductPlace) -> Node:
         """Return a product of the encoder, [..., O]; in int8 if there are scales."""
         if self.scales is None:
             return _product(rows, weight)
@@ -203,12 +203,12 @@ def _affine(layer: FusedAffine, rows: Node) -> Node:
     return ops.add(_product(rows, layer.weight), _floats(layer.bias))
 
 
-def _product(rows: Node, weight: FloatArray) -> Node:
+def _product(rows: Node, weight: RealArray) -> Node:
     """Return ``rows @ weight.T``, [..., O]."""
     return ops.matmul(rows, _floats(weight), False, True)
 
 
-def _floats(values: FloatArray | float) -> Node:
+def _floats(values: RealArray | float) -> Node:
     return ops.constant(np.ascontiguousarray(values, np.float32))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from gigacast.core.array import FloatArray
+from gigacast.core.array import FloatArray, RealArray
 from gigacast.forecasters.lean.fused import FusedBolt
 from gigacast.forecasters.lean.shape import BoltShape
 from gigacast.forecasters.plain.forward import PlainBolt, ProductPlace
@@ -64,7 +64,7 @@ class ProductScales:
         Whether there are negative activations; behind a ReLU there are none.
     """
 
-    smooth: FloatArray
+    smooth: RealArray
     limit: float
     signed: bool
 
@@ -73,11 +73,11 @@ class ProductScales:
         """Number of steps up to the limit."""
         return STEPS if self.signed else 2 * STEPS + 1
 
-    def round(self, smoothed: FloatArray) -> FloatArray:
+    def round(self, smoothed: RealArray) -> RealArray:
         """Return smoothed activations as int8 represents them."""
         step = self.limit / self.steps
         lowest = -self.steps if self.signed else 0
-        rounded: FloatArray = np.clip(np.rint(smoothed / step), lowest, self.steps) * step
+        rounded: RealArray = np.clip(np.rint(smoothed / step), lowest, self.steps) * step
         return rounded
 
 
@@ -129,7 +129,8 @@ def _corpus(length: int) -> FloatArray:
     values = generate(SERIES, length, SEED, mixture=_complete()).values.astype(np.float64)
     spread = values.std(axis=1, keepdims=True)
     scaled = (values - values.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
-    return scaled.round(3).astype(np.float32)
+    corpus: FloatArray = scaled.round(3).astype(np.float32)
+    return corpus
 
 
 def _complete() -> Mixture:
@@ -141,15 +142,15 @@ class _Observer(PlainBolt):
 
     def __init__(self, weights: FusedBolt, shape: BoltShape) -> None:
         super().__init__(weights, shape)
-        self._rows: dict[ProductPlace, list[FloatArray]] = {}
-        self._matrices: dict[ProductPlace, FloatArray] = {}
+        self._rows: dict[ProductPlace, list[RealArray]] = {}
+        self._matrices: dict[ProductPlace, RealArray] = {}
 
-    def _product(self, rows: FloatArray, weight: FloatArray, place: ProductPlace) -> FloatArray:
+    def _product(self, rows: RealArray, weight: RealArray, place: ProductPlace) -> RealArray:
         self._rows.setdefault(place, []).append(rows.copy())
         self._matrices[place] = weight
         return super()._product(rows, weight, place)
 
-    def products(self) -> Iterator[tuple[ProductPlace, FloatArray, FloatArray]]:
+    def products(self) -> Iterator[tuple[ProductPlace, RealArray, RealArray]]:
         """Yield each product's place, its activations, [N, I], and its weight, [O, I]."""
         for place, parts in self._rows.items():
             yield place, np.concatenate(parts), self._matrices[place]
@@ -164,20 +165,20 @@ class SimulatedInt8(PlainBolt):
         super().__init__(weights, shape)
         self._scales = products
 
-    def _product(self, rows: FloatArray, weight: FloatArray, place: ProductPlace) -> FloatArray:
+    def _product(self, rows: RealArray, weight: RealArray, place: ProductPlace) -> RealArray:
         scales = self._scales[place]
         whole, step = quantise_weight(weight * scales.smooth)
         return super()._product(scales.round(rows / scales.smooth), whole * step, place)
 
 
-def quantise_weight(smoothed: FloatArray) -> tuple[FloatArray, FloatArray]:
+def quantise_weight(smoothed: RealArray) -> tuple[RealArray, RealArray]:
     """Return a smoothed weight in steps, whole numbers [O, I], and the step of each row, [O, 1]."""
     step = np.abs(smoothed).max(axis=1, keepdims=True) / STEPS
     step = np.where(step > 0, step, 1.0)
     return np.rint(smoothed / step), step
 
 
-def _find_scales(rows: FloatArray, weight: FloatArray) -> ProductScales:
+def _find_scales(rows: RealArray, weight: RealArray) -> ProductScales:
     """Return the scales of a product for activations, [N, I], and a weight, [O, I]."""
     largest = np.abs(rows).max(axis=0)
     heaviest = np.abs(weight).max(axis=0)
@@ -194,11 +195,11 @@ def _find_scales(rows: FloatArray, weight: FloatArray) -> ProductScales:
     return tried[int(np.argmin(errors))]
 
 
-def _round_bits(values: FloatArray) -> FloatArray:
+def _round_bits(values: RealArray) -> RealArray:
     """Return values rounded to few significant bits."""
     fraction, exponent = np.frexp(values)
     unit = 2.0**SIGNIFICANT_BITS
-    rounded: FloatArray = np.ldexp(np.rint(fraction * unit) / unit, exponent)
+    rounded: RealArray = np.ldexp(np.rint(fraction * unit) / unit, exponent)
     return rounded
 
 
@@ -206,7 +207,7 @@ def _error(
     weights: FusedBolt,
     shape: BoltShape,
     products: Mapping[ProductPlace, ProductScales],
-    contexts: list[FloatArray],
+    contexts: list[RealArray],
 ) -> float:
     exact, rounded = PlainBolt(weights, shape), SimulatedInt8(weights, shape, products)
     moved = width = 0.0

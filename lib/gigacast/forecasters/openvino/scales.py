@@ -109,5 +109,5 @@ def _weights_digest(weights: FusedBolt) -> str:
     for layer in weights.encoder:
         tables += [layer.joined, layer.output, layer.widen, layer.narrow]
     for table in tables:
-        parts.update(np.ascontiguousarray(table))
+        parts.update(np.ascontiguousarray(table).data)
     return parts.hexdigest()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gigacast.core.array import FloatArray
+from gigacast.core.array import DoubleArray, FloatArray, RealArray
 
 SMALLEST, LARGEST = 2.0**-10, 2.0**48
 """Magnitudes between these are not scaled."""
@@ -26,10 +26,10 @@ class CentredArrays:
     """
 
     context: FloatArray
-    location: FloatArray
-    factor: FloatArray
+    location: DoubleArray
+    factor: DoubleArray
 
-    def from_model(self, values: FloatArray) -> FloatArray:
+    def from_model(self, values: RealArray) -> FloatArray:
         """Return values in the units of the model, [B, K, H], in original units, float32."""
         original = values * self.factor[:, :, None] + self.location[:, :, None]
         return original.astype(np.float32)
@@ -55,10 +55,10 @@ def centre_arrays(context: FloatArray) -> CentredArrays:
     return CentredArrays((centred / factor).astype(np.float32), location, factor)
 
 
-def _scale_factor(magnitude: FloatArray) -> FloatArray:
+def _scale_factor(magnitude: DoubleArray) -> DoubleArray:
     """Return the power of two just below each extreme magnitude, 1 for ordinary ones."""
     _, exponent = np.frexp(magnitude)
     power = np.ldexp(1.0, exponent - 1)
     ordinary = (magnitude == 0) | ((magnitude >= SMALLEST) & (magnitude <= LARGEST))
-    factor: FloatArray = np.where(ordinary, 1.0, power)
+    factor: DoubleArray = np.where(ordinary, 1.0, power)
     return factor

@@ -61,13 +61,13 @@ def check_cpu(files: ModelFiles, engine: str, precisions: tuple[str, ...]) -> No
     if files.device not in ("auto", "cpu"):
         raise ConfigError(
             f"device: the engine {engine} runs on cpu only, not on {files.device}",
-            hint="use --engine torch",
+            hint="use --model_engine torch",
         )
     if files.precision not in ("auto", *precisions):
         raise ConfigError(
             f"precision: the engine {engine} computes in {', '.join(precisions)}, not in "
             f"{files.precision}",
-            hint="choose another precision, or use --engine torch",
+            hint="choose another precision, or use --model_engine torch",
         )
 
 

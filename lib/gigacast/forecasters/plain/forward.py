@@ -5,7 +5,7 @@ The operations are those of `lean.forward`, which explains them.
 
 import numpy as np
 
-from gigacast.core.array import BoolArray, FloatArray
+from gigacast.core.array import BoolArray, RealArray
 from gigacast.forecasters.lean.fused import (
     FusedAffine,
     FusedBolt,
@@ -35,10 +35,10 @@ class PlainBolt:
     def __init__(self, weights: FusedBolt, shape: BoltShape) -> None:
         self._weights = weights
         self._shape = shape
-        self._biases: dict[int, FloatArray] = {}
+        self._biases: dict[int, RealArray] = {}
         self._heads: dict[int, FusedResidual] = {}
 
-    def __call__(self, context: FloatArray, steps: int, *, masked: bool) -> FloatArray:
+    def __call__(self, context: RealArray, steps: int, *, masked: bool) -> RealArray:
         """Return raw quantiles at the trained levels, float32 [B, K, steps].
 
         Parameters
@@ -70,7 +70,7 @@ class PlainBolt:
 
     # -- encoder ------------------------------------------------------------------------------
 
-    def _encode(self, patches: FloatArray, visible: BoolArray | None) -> FloatArray:
+    def _encode(self, patches: RealArray, visible: BoolArray | None) -> RealArray:
         """Return the memory, [B, S, D]; its final gain is in the decoder's weights."""
         rows, count, _ = patches.shape
         width, register = self._shape.d_model, self._weights.register
@@ -92,12 +92,12 @@ class PlainBolt:
             tokens += self._product(widened, layer.narrow, (place, "narrow"))
         return self._norm(tokens).reshape(rows, length, width)
 
-    def _product(self, rows: FloatArray, weight: FloatArray, place: ProductPlace) -> FloatArray:
+    def _product(self, rows: RealArray, weight: RealArray, place: ProductPlace) -> RealArray:
         """Return ``rows @ weight.T`` for a product of the encoder."""
-        product: FloatArray = rows @ weight.T
+        product: RealArray = rows @ weight.T
         return product
 
-    def _self_attend(self, joined: FloatArray, bias: FloatArray, length: int) -> FloatArray:
+    def _self_attend(self, joined: RealArray, bias: RealArray, length: int) -> RealArray:
         """Return the attention-weighted mean of all values, [B * S, heads * d_kv].
 
         ``joined`` are queries, keys and values of all tokens, [B * S, 3 * heads * d_kv].
@@ -113,7 +113,7 @@ class PlainBolt:
         np.matmul(share, value, out=mixed.transpose(0, 2, 1, 3))
         return mixed.reshape(-1, heads * size)
 
-    def _bias(self, length: int) -> FloatArray:
+    def _bias(self, length: int) -> RealArray:
         """Return the position bias of ``length`` tokens, [1, heads, S, S]; cached."""
         if length not in self._biases:
             buckets = relative_buckets(length, self._shape.buckets, self._shape.max_distance)
@@ -123,7 +123,7 @@ class PlainBolt:
 
     # -- decoder ------------------------------------------------------------------------------
 
-    def _decode(self, memory: FloatArray, visible: BoolArray | None) -> FloatArray:
+    def _decode(self, memory: RealArray, visible: BoolArray | None) -> RealArray:
         """Return the decoder's token, [B, D], without its final gain, which the head holds."""
         hidden = self._weights.start
         for layer in self._weights.decoder:
@@ -136,10 +136,10 @@ class PlainBolt:
     def _cross_attend(
         self,
         layer: FusedDecoderLayer,
-        hidden: FloatArray,
-        memory: FloatArray,
+        hidden: RealArray,
+        memory: RealArray,
         visible: BoolArray | None,
-    ) -> FloatArray:
+    ) -> RealArray:
         """Return the token's attention-weighted mean of the memory's values, [B, heads * d_kv]."""
         heads, size = self._shape.heads, self._shape.d_kv
         query = (self._norm(hidden) @ layer.query.T).reshape(-1, heads, size).transpose(1, 0, 2)
@@ -152,31 +152,33 @@ class PlainBolt:
         values = mean.transpose(1, 0, 2) @ layer.value  # [heads, B, d_kv]
         return values.transpose(1, 0, 2).reshape(len(memory), -1)
 
-    def _norm(self, hidden: FloatArray) -> FloatArray:
+    def _norm(self, hidden: RealArray) -> RealArray:
         """Return tokens, [N, D], divided by their root mean square."""
         square = np.einsum("nd,nd->n", hidden, hidden)
         factor = 1 / np.sqrt(square / hidden.shape[1] + self._shape.epsilon)
-        return hidden * factor[:, None]
+        tokens: RealArray = hidden * factor[:, None]
+        return tokens
 
 
-def _residual(block: FusedResidual, rows: FloatArray) -> FloatArray:
+def _residual(block: FusedResidual, rows: RealArray) -> RealArray:
     result = _affine(block.output, _relu(_affine(block.hidden, rows)))
     result += _affine(block.skip, rows)
     return result
 
 
-def _affine(layer: FusedAffine, rows: FloatArray) -> FloatArray:
-    result: FloatArray = rows @ layer.weight.T
+def _affine(layer: FusedAffine, rows: RealArray) -> RealArray:
+    result: RealArray = rows @ layer.weight.T
     result += layer.bias
     return result
 
 
-def _relu(values: FloatArray) -> FloatArray:
+def _relu(values: RealArray) -> RealArray:
     """Replace negative values by zero, in place."""
-    return np.maximum(values, 0, out=values)
+    np.maximum(values, 0, out=values)
+    return values
 
 
-def _softmax(scores: FloatArray, axis: int) -> FloatArray:
+def _softmax(scores: RealArray, axis: int) -> RealArray:
     """Turn scores into shares along an axis, in place."""
     scores -= scores.max(axis=axis, keepdims=True)
     np.exp(scores, out=scores)

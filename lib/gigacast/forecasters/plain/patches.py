@@ -29,7 +29,7 @@ class PatchArrays:
     @property
     def observed(self) -> BoolArray:
         """Whether each patch has at least one value, bool [B, S]."""
-        flags: BoolArray = self.values[..., self.values.shape[-1] // 2 :].any(axis=-1)
+        flags: BoolArray = np.any(self.values[..., self.values.shape[-1] // 2 :], axis=-1)
         return flags
 
     def restore(self, outputs: FloatArray) -> FloatArray:

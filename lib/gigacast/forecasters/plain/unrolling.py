@@ -83,7 +83,7 @@ def weighted_quantiles(
     columns = samples.transpose(0, 2, 1).reshape(-1, samples.shape[1])
     order = np.argsort(columns, axis=1, kind="stable")
     ordered = np.take_along_axis(columns, order, axis=1)
-    reached = np.cumsum(weights[order] / weights.sum(), axis=1, dtype=np.float64).clip(max=1.0)
+    reached = np.cumsum((weights / weights.sum())[order], axis=1).clip(max=1.0)
     results = np.empty((len(columns), len(levels)), np.float32)
     picks = np.arange(len(columns))
     for place, level in enumerate(levels):
