@@ -31,8 +31,9 @@ def bolt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def described(folder: Path, device: str) -> ForecasterInfo:
-    options = {"name": "bolt", "version": "1", "digest": "d", "precision": "bfloat16"}
-    return describe_forecaster(folder, choice=EngineChoice(device=device), **options)
+    options = {"name": "bolt", "version": "1", "digest": "d"}
+    choice = EngineChoice(device=device, precision="bfloat16")
+    return describe_forecaster(folder, choice=choice, **options)
 
 
 @pytest.mark.usefixtures("two_gpus")
