@@ -21,10 +21,14 @@ from gigacast.forecasters.naive import SeasonalNaive
 from tests.support.tiny_models import session_folder, tiny_bolt, tiny_chronos2, tiny_t5
 
 TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-NAMES = ("naive", "bolt", "lean", "chronos2", "t5")
+NAMES = ("naive", "bolt", "lean", "numpy", "openvino", "chronos2", "t5")
+EXACT = ("bolt", "lean", "numpy", "openvino", "chronos2")
+"""Forecasters that give the numbers of Chronos' own pipeline in float32."""
 BUILDERS: dict[str, Callable[..., Path]] = {
     "bolt": tiny_bolt,
     "lean": tiny_bolt,
+    "numpy": tiny_bolt,
+    "openvino": tiny_bolt,
     "chronos2": tiny_chronos2,
     "t5": tiny_t5,
 }
@@ -42,12 +46,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def load(name: str, folder: Path, precision: str = "float32") -> Forecaster:
     if name == "naive":
         return SeasonalNaive()
+    files = ModelFiles(BUILDERS[name](folder), name, "1", "0", "cpu", precision)
+    if name == "numpy":
+        from gigacast.forecasters.plain.forecaster import load_plain
+
+        return load_plain(files)
+    if name == "openvino":
+        pytest.importorskip("openvino")
+        from gigacast.forecasters.openvino.forecaster import load_openvino
+
+        return load_openvino(files)
     from gigacast.forecasters.chronos.forecaster import load_chronos, set_threads
     from gigacast.forecasters.lean.forecaster import load_lean
 
     if "PYTEST_XDIST_WORKER" in os.environ:
         set_threads(1)
-    files = ModelFiles(BUILDERS[name](folder), name, "1", "0", "cpu", precision)
     return load_lean(files) if name == "lean" else load_chronos(files)
 
 
@@ -202,7 +215,7 @@ def test_a_level_outside_the_trained_range_is_refused(forecaster: Forecaster):
         ask(forecaster, context, levels=levels)
 
 
-@pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
+@pytest.mark.parametrize("name", EXACT)
 def test_shifting_and_scaling_a_series_shifts_and_scales_its_forecast(name: str, folder: Path):
     forecaster, context = load(name, folder), pad(ordinary()[2:])
     plain = ask(forecaster, context)
@@ -256,7 +269,7 @@ def stock_quantiles(path: Path, context: FloatArray, horizon: int) -> FloatArray
 
 
 @pytest.mark.filterwarnings("ignore:We recommend keeping prediction length")
-@pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
+@pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize("horizon", [1, 64, 65, 200])
 def test_the_numbers_are_those_of_the_stock_pipeline(name: str, horizon: int, folder: Path):
     context = pad(ordinary())
@@ -266,7 +279,7 @@ def test_the_numbers_are_those_of_the_stock_pipeline(name: str, horizon: int, fo
 
 
 @pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")  # chronos infers with it
-@pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
+@pytest.mark.parametrize("name", EXACT)
 def test_the_numbers_are_those_of_predict_df(name: str, folder: Path):
     import torch
     from chronos import BaseChronosPipeline

@@ -23,6 +23,7 @@ WALLS = {
     "chronos": r"forecasters/|trainers/",
     "transformers": r"forecasters/|trainers/",
     "safetensors": r"forecasters/|trainers/",
+    "openvino": r"forecasters/openvino/",
     "obstore": r"storage/",
     "botocore": r"storage/|batch/aws|feature_store/(online/dynamodb|stream/kinesis)\.py",
     "boto3": r"storage/|batch/aws\.py|cli/demo\.py|feature_store/(online/dyn|stream/kin)",
@@ -180,7 +181,8 @@ KEYWORDS = (
     "csv_quote=None, csv_encoding=None, csv_dates=None, csv_header=None, joint_targets=None, "
     "missing_future=None, unsupported_covariates=None, "
     "past_covariates=None, known_covariates=None, executor=None, n_jobs=None, device=None, "
-    "precision=None, batch_size=None, outage_minutes=None, verify_datasets=None, "
+    "precision=None, model_engine=None, batch_size=None, outage_minutes=None, "
+    "verify_datasets=None, "
     "memory_limit=None, n_partitions=None, "
     "series_per_partition=None, overwrite=None, limit=None, stack=None, queue=None, children=None"
 )

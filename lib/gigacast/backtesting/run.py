@@ -76,7 +76,7 @@ def backtest_job(forecast: ForecastJob, options: BacktestOptions) -> BacktestJob
     return BacktestJob(
         forecast=forecast,
         models=tuple(
-            ModelChoice(name, detect=base.detect, device=base.device, precision=base.precision)
+            replace(base, reference=name, version=None, otherwise=None)
             for name in options.models or (base.reference,)
         ),
         windows=Windows(options.windows, options.step),

@@ -92,7 +92,7 @@ def verify(as_json: bool, **flags: Any) -> int:
     """Recompute a sample of finished series by the stock Chronos pipeline and compare.
 
     Differences are in units of each context's standard deviation. Exit code 1 if one is beyond the
-    tolerance: 1e-4 for float32, 1e-1 for bfloat16.
+    tolerance: 1e-4 for float32, 1e-1 for bfloat16, 2 for int8.
     """
     sample = take(VerifyOptions, flags)
     report = verify_sample(

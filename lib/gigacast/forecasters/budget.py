@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gigacast.forecasters.forecaster import ForecasterInfo
-from gigacast.forecasters.lean.shape import lean_engine
+from gigacast.forecasters.lean.shape import lean_engine, numpy_engine, openvino_engine
 
 logger = logging.getLogger(__name__)
 
@@ -17,9 +17,9 @@ between 800 and 4,000 tokens; above, activations no longer fit into the cache. T
 is an estimate, not a measurement.
 """
 LEAN_TOKENS_PER_CALL = 65_536
-"""Tokens per call of the lean Bolt engine on a CPU.
+"""Tokens per call of our own engines on a CPU.
 
-It splits its batches itself (`lean.forecaster.piece_sizes`) into a few fixed sizes, and large
+They split their batches themselves (`lean.pieces.piece_sizes`) into a few fixed sizes, and large
 batches leave less of a remainder to fill up.
 """
 
@@ -64,7 +64,8 @@ class BatchBudget:
 
 def tokens_per_call(info: ForecasterInfo) -> int:
     """Return the number of tokens per call at which this forecaster is fastest."""
-    if info.device == "cpu" and info.engine == lean_engine():
+    own = (lean_engine(), numpy_engine(), openvino_engine())
+    if info.device == "cpu" and info.engine.startswith(own):
         return LEAN_TOKENS_PER_CALL
     return TOKENS_PER_CALL[info.device]
 

@@ -12,9 +12,15 @@ from typing import Any
 
 from gigacast.errors import ModelError, ModelIntegrityError
 from gigacast.forecasters.config import chronos_engine, is_adapter, read_model_config
+from gigacast.forecasters.engine import ANY_ENGINE, EngineChoice, choose_engine
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, ModelFiles
 from gigacast.forecasters.hardware import resolve_device, resolve_precision
-from gigacast.forecasters.lean.shape import lean_engine, runs_lean
+from gigacast.forecasters.lean.shape import (
+    lean_engine,
+    numpy_engine,
+    openvino_engine,
+    runs_lean,
+)
 from gigacast.forecasters.naive import SeasonalNaive
 from gigacast.forecasters.statistical import KINDS, StatisticalForecaster
 
@@ -25,8 +31,7 @@ def describe_forecaster(
     name: str,
     version: str,
     digest: str,
-    device: str = "auto",
-    precision: str = "auto",
+    choice: EngineChoice = ANY_ENGINE,
 ) -> ForecasterInfo:
     """Return the info of the forecaster that `load_forecaster` will load.
 
@@ -36,21 +41,22 @@ def describe_forecaster(
         Folder of the model; None for forecasters without weights.
     name, version, digest : str
         Name, version and digest in the registry.
-    device : {"auto", "cpu", "cuda", "cuda:N"}
-    precision : {"auto", "float32", "bfloat16"}
+    choice : EngineChoice, optional
 
     Raises
     ------
     ModelNotFoundError, ModelIntegrityError, ModelError
-        If the configuration is missing or not of the Chronos family.
+        If the configuration is missing or not of the Chronos family, or int8 changes the model's
+        forecasts too much.
     ConfigError
-        If the device does not exist.
+        If the device does not exist, or the engine cannot do what is asked.
     """
     if folder is None:
         return _load_without_weights(name).info
     config = read_model_config(folder)
     family = str(config.get("chronos_pipeline_class", "ChronosPipeline"))
-    kind = resolve_device(device)
+    kind = resolve_device(choice.device)
+    precision = choice.precision
     # A sampled token depends on the last bits of its probabilities. In bfloat16 these change with
     # the size of the batch, and so would the forecasts of a series.
     if precision == "auto" and family == "ChronosPipeline":
@@ -61,15 +67,35 @@ def describe_forecaster(
         raise ModelError(
             f"{folder}: config.json describes no supported Chronos model: {error}"
         ) from error
+    lean = _is_lean(folder, config)
+    chosen = choose_engine(replace(choice, device=kind), lean=lean)
+    precision = "float32" if chosen == "numpy" else resolve_precision(precision, kind)
     return ForecasterInfo(
         name=name,
         version=version,
         digest=digest,
-        engine=lean_engine() if _is_lean(folder, config) else chronos_engine(),
+        engine=_engine_name(chosen, folder, lean=lean, precision=precision),
         device=kind,
-        precision=resolve_precision(precision, kind),
+        precision=precision,
         **shape,
     )
+
+
+def _engine_name(engine: str, folder: Path, *, lean: bool, precision: str) -> str:
+    """Return the name of a chosen engine, with its revision, as stored in specs."""
+    if engine == "numpy":
+        return numpy_engine()
+    if engine == "openvino":
+        return openvino_engine(_scales_digest(folder) if precision == "int8" else None)
+    return lean_engine() if lean else chronos_engine()
+
+
+def _scales_digest(folder: Path) -> str:
+    from gigacast.forecasters.lean.loading import read_bolt_shape, read_fused  # noqa: PLC0415
+    from gigacast.forecasters.openvino.scales import read_scales  # noqa: PLC0415 - only for int8
+
+    shape = read_bolt_shape(folder)
+    return read_scales(read_fused(folder, shape), shape).digest
 
 
 def load_forecaster(
@@ -111,8 +137,16 @@ def _load_without_weights(name: str) -> Forecaster:
 
 
 def _loader(engine: str) -> Callable[[ModelFiles], Forecaster]:
-    """Return the function that loads a model for an engine; torch is imported only here."""
+    """Return the function that loads a model for an engine, whose library is imported only here."""
     with _paused_garbage_collection():
+        if engine == numpy_engine():
+            from gigacast.forecasters.plain.forecaster import load_plain  # noqa: PLC0415
+
+            return load_plain
+        if engine.startswith(openvino_engine()):
+            from gigacast.forecasters.openvino.forecaster import load_openvino  # noqa: PLC0415
+
+            return load_openvino
         if engine == lean_engine():
             from gigacast.forecasters.lean.forecaster import load_lean  # noqa: PLC0415
 

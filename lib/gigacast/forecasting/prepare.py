@@ -195,12 +195,17 @@ def prepare_array(job: ForecastJob) -> Prepared:
                 "run.endpoint_url: the URL holds credentials, which the job would show",
                 hint="give --endpoint_url without them; jobs take credentials from their role",
             )
-    prepared = prepare(replace(job, model=replace(job.model, device="cpu")))
+    choice = replace(job.model, device="cpu")
+    # This machine need not have torch; those of the queues do.
+    if choice.engine == "auto" and choice.precision != "int8":
+        choice = replace(choice, engine="torch")
+    prepared = prepare(replace(job, model=choice))
     info = prepared.info
     # A model that samples is kept in float32; one without weights has no precision to choose.
-    if prepared.model.folder is not None and job.model.precision == "auto":
+    has_choice = prepared.model.folder is not None and choice.engine != "numpy"
+    if has_choice and choice.precision == "auto":
         info = replace(info, precision="float32" if info.samples else PRECISION)
-    model = portable_choice(job.model, prepared.model)
+    model = portable_choice(replace(job.model, engine=choice.engine), prepared.model)
     spec = make_spec(info, prepared.job.method, job.selection)
     # Each child decides how it uses its own machine.
     resources = replace(job.resources, executor="auto")

@@ -6,6 +6,7 @@ from typing import Literal
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.name import NamingPattern
 from gigacast.core.time.frequency import Frequency
+from gigacast.forecasters.engine import EngineChoice, EngineName
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.options import DEFAULT_LEVELS, Fallback, ForecastOptions, MissingFuture
 from gigacast.job.outage import DEFAULT_MINUTES, Patience
@@ -44,7 +45,8 @@ class ModelChoice:
     detect : bool
         Whether to look for the model in the bucket and on the hub as well.
     device : {"auto", "cpu", "cuda", "cuda:N"}
-    precision : {"auto", "float32", "bfloat16"}
+    precision : {"auto", "float32", "bfloat16", "int8"}
+    engine : {"auto", "torch", "numpy", "openvino"}
     """
 
     reference: str = DEFAULT_MODEL
@@ -53,6 +55,12 @@ class ModelChoice:
     detect: bool = True
     device: str = "auto"
     precision: str = "auto"
+    engine: EngineName = "auto"
+
+    @property
+    def engine_choice(self) -> EngineChoice:
+        """How the model is computed."""
+        return EngineChoice(self.engine, self.device, self.precision)
 
 
 @dataclass(frozen=True)

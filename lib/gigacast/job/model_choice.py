@@ -33,8 +33,7 @@ def resolve_choice(choice: ModelChoice, outputs: Store) -> tuple[ResolvedModel, 
         name=model.name,
         version=model.version,
         digest=model.digest,
-        device=choice.device,
-        precision=choice.precision,
+        choice=choice.engine_choice,
     )
     return model, info
 

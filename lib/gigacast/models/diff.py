@@ -201,8 +201,7 @@ def _info(model: ResolvedModel, job: ForecastJob) -> ForecasterInfo:
         name=model.name,
         version=model.version,
         digest=model.digest,
-        device=job.model.device,
-        precision=job.model.precision,
+        choice=job.model.engine_choice,
     )
 
 

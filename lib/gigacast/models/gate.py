@@ -1,14 +1,14 @@
 """Decide whether a version may become active: a sampled backtest against the active version."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.partition import Windows
 from gigacast.backtesting.run import BacktestJob, run_backtest
 from gigacast.core.plural import counted
 from gigacast.errors import ModelRejectedError
-from gigacast.job.forecast_job import ForecastJob, ModelChoice
+from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.model.resolve import NAIVE_MODEL
 from gigacast.settings.command.backtest import GateOptions
 
@@ -97,7 +97,7 @@ def judge_version(
     # Without another active version seasonal naive is the only rival.
     versions = [version] if active in {None, version} else [version, str(active)]
     choices = [
-        ModelChoice(f"{model}/{name}", device=job.model.device, precision=job.model.precision)
+        replace(job.model, reference=f"{model}/{name}", version=None, otherwise=None, detect=True)
         for name in versions
     ]
     backtest = BacktestJob(

@@ -13,6 +13,7 @@ from typing import Any
 
 from gigacast.errors import ModelError, ModelIntegrityError, ModelNotFoundError
 from gigacast.forecasters.catalog import describe_forecaster, prove_readable
+from gigacast.forecasters.engine import EngineChoice
 from gigacast.job.audit import versions_of
 from gigacast.lake.model.active import activate_first, read_active
 from gigacast.lake.model.file import (
@@ -247,7 +248,11 @@ def _describe(
     model = base if base.is_dir() else complete
     # On the CPU and in float32: a manifest must not depend on the machine that published it.
     info = describe_forecaster(
-        model, name=name, version=version, digest=digest, device="cpu", precision="float32"
+        model,
+        name=name,
+        version=version,
+        digest=digest,
+        choice=EngineChoice("torch", "cpu", "float32"),
     )
     kinds = read_json(model / "config.json").get("architectures") or ["unknown"]
     weights = count_parameters(complete) + (count_parameters(base) if base.is_dir() else 0)

@@ -144,6 +144,7 @@ def job_of(settings: Settings) -> ForecastJob:
                 else None
             ),
             detect=model.auto_detect_mode,
+            engine=run.model_engine,
             **shared_values(run, ModelChoice),
         ),
         method=method_of(settings),

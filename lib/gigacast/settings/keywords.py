@@ -60,6 +60,7 @@ class Options(TypedDict, total=False):
     n_jobs: int
     device: str
     precision: str
+    model_engine: str
     batch_size: int
     outage_minutes: float
     verify_datasets: str

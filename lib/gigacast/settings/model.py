@@ -17,6 +17,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from gigacast.forecasters.engine import EngineName
 from gigacast.forecasters.options import Fallback, MissingFuture
 from gigacast.job.forecast_job import KEEP_ORIGINS, Layout, Method, ModelChoice, Resources
 from gigacast.series.source import Aggregate, DuplicatePolicy, PartialBins
@@ -277,10 +278,17 @@ class RunSettings(Section):
         "Device of the model: auto, cpu, cuda (all GPUs, in turn) or cuda:N.",
         group="with",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = option(
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = option(
         _MODEL.precision,
         "Precision of the model's arithmetic; auto is bfloat16 where the hardware computes in it.",
         group="with",
+        details="`int8` is never chosen by itself; it needs `gigacast[fast]`.",
+    )
+    model_engine: EngineName = option(
+        _MODEL.engine,
+        "Library that runs a Chronos-Bolt: torch, numpy or openvino; auto is the first installed.",
+        group="with",
+        details="In the order torch, openvino, numpy. Other models always run in torch.",
     )
     batch_size: int | None = option(
         _RESOURCES.batch_size,

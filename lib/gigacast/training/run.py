@@ -19,6 +19,7 @@ from gigacast.core.record import decode_json, read_value
 from gigacast.errors import ConfigError, ModelConflictError, ModelError
 from gigacast.forecasters.catalog import describe_forecaster, load_forecaster
 from gigacast.forecasters.config import ADAPTER_CONFIG, BASE, is_adapter, read_model_config
+from gigacast.forecasters.engine import EngineChoice
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasting.prepare import checked_address
 from gigacast.job.forecast_job import ForecastJob, Method
@@ -139,7 +140,7 @@ class _Run:
         outputs = open_store(job.outputs)
         for address in {checked_address(job, job.inputs), checked_address(job, job.outputs)}:
             open_store(address).check()
-        parent, info = resolve_choice(job.model, outputs)
+        parent, info = resolve_choice(replace(job.model, engine="torch"), outputs)
         family = _family(parent, request)
         config = resolve_config(request.options, family, info, device=_device(job))
         registry = Registry(outputs)
@@ -223,8 +224,7 @@ class _Run:
             name=self.info.name,
             version=self.info.version,
             digest=self.info.digest,
-            device=self.info.device,
-            precision=self.info.precision,
+            choice=EngineChoice("torch", self.info.device, self.info.precision),
         )
         # The same windows for the parent and the new version, and those of the validation.
         windows = window_source(corpus, self.config)

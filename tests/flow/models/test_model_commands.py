@@ -10,6 +10,7 @@ import gigacast
 from gigacast.cli.program import run
 from gigacast.errors import ModelConflictError, ModelNotFoundError
 from gigacast.forecasters.catalog import load_forecaster
+from gigacast.forecasters.engine import EngineChoice
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 from tests.flow.models.registries import Capture, models_command, models_json, scaled
@@ -282,7 +283,7 @@ def load_forecaster_info(folder: Path) -> tuple[int, int, tuple[float, ...]]:
     from gigacast.forecasters.catalog import describe_forecaster
 
     options = {"name": "x", "version": "1", "digest": "d"}
-    info = describe_forecaster(folder, **options, device="cpu", precision="float32")
+    info = describe_forecaster(folder, **options, choice=EngineChoice("auto", "cpu", "float32"))
     loaded = load_forecaster(folder, info).info
     return loaded.context_length, loaded.prediction_length, loaded.levels
 

@@ -8,6 +8,7 @@ import pytest
 from gigacast.errors import ConfigError
 from gigacast.forecasters import hardware as division
 from gigacast.forecasters.catalog import describe_forecaster
+from gigacast.forecasters.engine import EngineChoice
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.naive import SeasonalNaive
 from gigacast.job import model_choice as choice
@@ -30,8 +31,9 @@ def bolt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def described(folder: Path, device: str) -> ForecasterInfo:
-    options = {"name": "bolt", "version": "1", "digest": "d", "precision": "bfloat16"}
-    return describe_forecaster(folder, device=device, **options)
+    options = {"name": "bolt", "version": "1", "digest": "d"}
+    choice = EngineChoice(device=device, precision="bfloat16")
+    return describe_forecaster(folder, choice=choice, **options)
 
 
 @pytest.mark.usefixtures("two_gpus")

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from gigacast.forecasters.catalog import describe_forecaster
 from gigacast.forecasters.config import read_model_config
+from gigacast.forecasters.engine import EngineChoice
 from gigacast.trainers.corpus import Corpus, CorpusWriter
 from gigacast.trainers.finetuning.config import (
     FinetuneConfig,
@@ -57,7 +58,7 @@ def corpus_in(folder: Path, series: list[np.ndarray] | None = None, least: int =
 def config_of(model: Path, **changes: Any) -> FinetuneConfig:
     precision = changes.pop("precision", "float32")
     info = describe_forecaster(
-        model, name="m", version="1", digest="d", device="cpu", precision=precision
+        model, name="m", version="1", digest="d", choice=EngineChoice("auto", "cpu", precision)
     )
     family = str(read_model_config(model)["chronos_pipeline_class"])
     return resolve_config(FinetuneOptions(**{**SMALL, **changes}), family, info)

@@ -17,11 +17,12 @@ from gigacast.core.series.batch import SeriesBatch
 from gigacast.forecasters.levels import plan_levels, postprocess
 from gigacast.forecasters.options import ForecastOptions
 
-TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-1}
+TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-1, "int8": 2.0}
 """Largest accepted difference from the float32 reference, in units of `context_scale`.
 
 Measured on random weights: float32 within 1e-5, bfloat16 0.011 to 0.013 root mean square
-(docs/decisions/0004-lean-bolt-engine.md).
+(docs/decisions/0004-lean-bolt-engine.md). Of int8 on the shipped model and 8,000 synthetic series
+the root mean square is 0.02 and the worst 1.4, so that only gross errors are found.
 """
 
 

@@ -4,19 +4,16 @@ Its numbers equal those of the stock pipeline except for float32 rounding; see
 docs/decisions/0004-lean-bolt-engine.md.
 """
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
 from gigacast.core.series.forecast import ForecastRequest
-from gigacast.errors import ModelError
-from gigacast.forecasters.config import is_adapter, read_model_config
 from gigacast.forecasters.forecaster import ForecasterInfo, ModelFiles
 from gigacast.forecasters.lean.forward import LeanBolt
-from gigacast.forecasters.lean.input import has_empty_patch
-from gigacast.forecasters.lean.loading import load_weights
-from gigacast.forecasters.lean.shape import BoltShape, lean_engine, read_shape, runs_lean
+from gigacast.forecasters.lean.loading import describe_bolt, read_bolt_shape, read_fused
+from gigacast.forecasters.lean.pieces import has_empty_patch, piece_sizes
+from gigacast.forecasters.lean.shape import lean_engine
+from gigacast.forecasters.lean.weights import place_weights
 from gigacast.forecasters.network.device import (
     DTYPES,
     resolve_device,
@@ -25,12 +22,6 @@ from gigacast.forecasters.network.device import (
 )
 from gigacast.forecasters.network.forecaster import NetworkForecaster
 from gigacast.forecasters.network.unrolling import Unrolling
-
-MAX_TOKENS = 8_192
-"""Maximum tokens (patches times series) that a CPU computes at once."""
-
-MIN_TOKENS = 512
-"""Pieces of fewer tokens are not divided further but filled up."""
 
 
 def load_lean(files: ModelFiles) -> "LeanForecaster":
@@ -49,22 +40,12 @@ def load_lean(files: ModelFiles) -> "LeanForecaster":
     """
     place = resolve_device(files.device)
     resolved = resolve_precision(files.precision, place)
-    shape = _read_bolt_shape(files.folder)
+    shape = read_bolt_shape(files.folder)
     with translate_memory_errors():
-        weights = load_weights(files.folder, shape, place, DTYPES[resolved])
+        fused = read_fused(files.folder, shape)
+        weights = place_weights(fused, len(shape.levels), place, DTYPES[resolved])
         model = LeanBolt(weights, shape, place, DTYPES[resolved])
-    info = ForecasterInfo(
-        name=files.name,
-        version=files.version,
-        digest=files.digest,
-        engine=lean_engine(),
-        device=place.type,
-        precision=resolved,
-        context_length=shape.context_length,
-        prediction_length=shape.prediction_length,
-        levels=shape.levels,
-        patch_size=shape.patch_size,
-    )
+    info = describe_bolt(files, shape, engine=lean_engine(), device=place.type, precision=resolved)
     return LeanForecaster(info, model, place)
 
 
@@ -112,46 +93,3 @@ class LeanForecaster(NetworkForecaster):
             context = torch.cat([context, context[-1:].expand(excess, -1)])
         parts = [self._model(piece, steps, masked=masked) for piece in torch.split(context, sizes)]
         return torch.cat(parts)[: len(context) - excess]
-
-
-def piece_sizes(rows: int, tokens: int) -> list[int]:
-    """Return the sizes of the pieces in which ``rows`` of ``tokens`` each are computed.
-
-    All sizes are powers of two. oneDNN compiles every product again for every new number of rows,
-    which takes as long as forecasting a hundred series, so only few sizes may occur. Measured over
-    batches of random sizes: 5,600 series/s instead of 4,200 (docs/decisions, 0004).
-    Pieces are as large as `MAX_TOKENS` allows. The remainder is halved down to `MIN_TOKENS`, unless
-    filling up a piece wastes less than an eighth of it.
-    """
-    size = _power_of_two(MAX_TOKENS // tokens)
-    smallest = _power_of_two(MIN_TOKENS // tokens)
-    if rows < smallest:
-        return [1 << (rows - 1).bit_length()]
-    sizes = []
-    while rows > 0:
-        while size > smallest and rows <= size - size // 8:
-            size //= 2
-        sizes.append(size)
-        rows -= size
-    return sizes
-
-
-def _power_of_two(limit: int) -> int:
-    """Return the largest power of two up to a limit, at least 1."""
-    return 1 << max(0, limit.bit_length() - 1)
-
-
-def _read_bolt_shape(folder: Path) -> BoltShape:
-    """Return the shape of a model that the lean forward can run; raise `ModelError` for others."""
-    config = read_model_config(folder)
-    if is_adapter(folder):
-        raise ModelError(
-            f"{folder} holds a LoRA adapter, not a model",
-            hint="merge it into its base model and save that",
-        )
-    if not runs_lean(config):
-        raise ModelError(f"the model in {folder} is no Chronos-Bolt with ReLU: use load_chronos")
-    try:
-        return read_shape(config)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder}: config.json is incomplete: {error!r}") from error

@@ -10,13 +10,12 @@ Sources: Ansari et al., "Chronos: Learning the Language of Time Series" (TMLR 20
 "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer" (JMLR 2020).
 """
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from gigacast.forecasters.lean.input import Patches, cut_patches
+from gigacast.forecasters.lean.position import relative_buckets
 from gigacast.forecasters.lean.shape import BoltShape
 from gigacast.forecasters.lean.weights import BoltWeights, DecoderLayer, EncoderLayer
 
@@ -125,7 +124,7 @@ class LeanBolt:
             # A CPU accepts a float32 bias beside bfloat16 queries; a GPU requires equal types.
             dtype = torch.float32 if self._device.type == "cpu" else self._dtype
             buckets = relative_buckets(length, self._shape.buckets, self._shape.max_distance)
-            bias = self._weights.position[buckets].permute(2, 0, 1)[None]
+            bias = self._weights.position[torch.from_numpy(buckets)].permute(2, 0, 1)[None]
             # Made contiguous at the padded width and then cut, so that every row stays aligned.
             bias = functional.pad(bias, (0, -length % LANES), value=torch.finfo(dtype).min)
             aligned = bias.to(self._device, dtype).contiguous()
@@ -183,20 +182,3 @@ def fill_keys(length: int) -> int:
     if remainder < LANES // 2 or length >= MAX_FILLED_LENGTH:
         return 0
     return LANES - remainder
-
-
-def relative_buckets(length: int, buckets: int, max_distance: int) -> Tensor:
-    """Return T5's bidirectional buckets of relative positions, int64 [S, S].
-
-    Half of the buckets are for earlier tokens and half for later ones. One half of each holds
-    single distances, the other half ranges that grow logarithmically up to ``max_distance``.
-    """
-    position = torch.arange(length)
-    distance = position[None, :] - position[:, None]
-    half = buckets // 2
-    exact = half // 2
-    ahead = (distance > 0).long() * half
-    distance = distance.abs()
-    wide = torch.log(distance.float() / exact) / math.log(max_distance / exact) * (half - exact)
-    wide = (exact + wide.to(torch.long)).clamp(max=half - 1)
-    return ahead + torch.where(distance < exact, distance, wide)

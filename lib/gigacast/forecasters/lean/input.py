@@ -6,12 +6,9 @@ neighbouring values of a series apart, the normalisation ruins the forecast.
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-from gigacast.core.array import FloatArray
 
 CONSTANT_SCALE = 1e-5
 """Scale of a constant series, whose standard deviation is zero; as in the stock model."""
@@ -69,17 +66,3 @@ def cut_patches(context: Tensor, size: int, stride: int) -> Patches:
     both = torch.stack([centred / scale, (~missing).float()], dim=1)
     patches = both.unfold(-1, size, stride).transpose(1, 2).flatten(2)
     return Patches(patches, location, scale)
-
-
-def has_empty_patch(context: FloatArray, size: int) -> bool:
-    """Return whether any patch of a context, [B, T], has no value; only then is a mask needed.
-
-    The host's copy is read: an answer of a GPU would have to wait for its earlier work.
-    """
-    filled = -(-context.shape[1] // size) * size - context.shape[1]
-    # Fast path: in series without gaps the last step of every patch has a value.
-    if np.isfinite(context[:, size - 1 - filled :: size]).all():
-        return False
-    padded = np.pad(context, ((0, 0), (filled, 0)), constant_values=np.nan)
-    finite = np.isfinite(padded).reshape(len(padded), -1, size)
-    return not bool(finite.any(axis=2).all())

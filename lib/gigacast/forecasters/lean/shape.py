@@ -10,6 +10,11 @@ from typing import Any
 LEAN_REVISION = 1
 """Increased whenever the numbers of the lean forward change; part of the engine name in specs."""
 
+NUMPY_REVISION = 1
+OPENVINO_REVISION = 1
+INT8_REVISION = 1
+"""As `LEAN_REVISION`, of the forwards in NumPy and as an OpenVINO graph, and of int8 scales."""
+
 _T5_DEFAULTS: Mapping[str, Any] = {
     "d_model": 512,
     "d_kv": 64,
@@ -74,6 +79,23 @@ class BoltShape:
 def lean_engine() -> str:
     """Return the engine name of the lean forward, with its revision, as stored in specs."""
     return f"gigacast-bolt-r{LEAN_REVISION}"
+
+
+def numpy_engine() -> str:
+    """Return the engine name of the lean forward in NumPy, with its revision."""
+    return f"gigacast-bolt-numpy-r{NUMPY_REVISION}"
+
+
+def openvino_engine(scales: str | None = None) -> str:
+    """Return the engine name of the lean forward as an OpenVINO graph, with its revision.
+
+    Parameters
+    ----------
+    scales : str, optional
+        Digest of the int8 scales, which change the numbers as weights do.
+    """
+    engine = f"gigacast-bolt-openvino-r{OPENVINO_REVISION}"
+    return f"{engine}-int8-r{INT8_REVISION}-{scales}" if scales else engine
 
 
 def runs_lean(config: Mapping[str, Any]) -> bool:

@@ -1,9 +1,18 @@
-"""The fused weights of a Chronos-Bolt for the lean forward; see `lean.loading`."""
+"""The fused weights of a Chronos-Bolt in torch, on a device and in a precision."""
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from gigacast.core.array import FloatArray
+from gigacast.forecasters.lean.fused import (
+    FusedAffine,
+    FusedBolt,
+    FusedDecoderLayer,
+    FusedEncoderLayer,
+    FusedResidual,
+)
 from gigacast.forecasters.lean.linear import Linear, make_linear
 
 
@@ -72,38 +81,28 @@ class Head:
 
     Parameters
     ----------
-    hidden : Linear
-        D to d_ff.
-    output, skip : tuple of Tensor
-        Weight, [K * P, I], and bias, [K * P], from d_ff and from D: K levels of P steps each.
+    block : FusedResidual
+        D to K * P: K levels of P steps each.
     levels : int
         Number of quantile levels, K.
+    place : Placement
     """
 
-    def __init__(
-        self,
-        hidden: Linear,
-        output: tuple[Tensor, Tensor],
-        skip: tuple[Tensor, Tensor],
-        levels: int,
-    ) -> None:
-        self._hidden = hidden
-        self._output = output
-        self._skip = skip
+    def __init__(self, block: FusedResidual, levels: int, place: "Placement") -> None:
+        self._block = block
         self._levels = levels
+        self._place = place
+        # One hidden layer for all cuts: it does not depend on the steps.
+        self._hidden = place.affine(block.hidden)
         self._cuts: dict[int, Residual] = {}
 
     def cut(self, steps: int) -> Residual:
         """Return the block for the first ``steps`` of each level, [B, K * steps]; cached."""
         if steps not in self._cuts:
-            output, skip = self._first(self._output, steps), self._first(self._skip, steps)
+            first = self._block.first_steps(self._levels, steps)
+            output, skip = self._place.affine(first.output), self._place.affine(first.skip)
             self._cuts[steps] = Residual(self._hidden, output, skip)
         return self._cuts[steps]
-
-    def _first(self, layer: tuple[Tensor, Tensor], steps: int) -> Linear:
-        # Outputs are ordered by level, then by step: the first steps of each level are kept.
-        weight, bias = (part.view(self._levels, -1, *part.shape[1:])[:, :steps] for part in layer)
-        return make_linear(weight.flatten(0, 1).contiguous(), bias.flatten().contiguous())
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +131,75 @@ class BoltWeights:
     start: Tensor
     decoder: tuple[DecoderLayer, ...]
     head: Head
+
+
+def place_weights(
+    fused: FusedBolt, levels: int, device: torch.device, dtype: torch.dtype
+) -> BoltWeights:
+    """Return fused weights on a device, in the working precision.
+
+    Parameters
+    ----------
+    fused : FusedBolt
+    levels : int
+        Number of quantile levels, K.
+    device : torch.device
+    dtype : torch.dtype
+        Type of all weights but the position bias.
+    """
+    place = Placement(device, dtype)
+    return BoltWeights(
+        embed=place.residual(fused.embed),
+        register=None if fused.register is None else place.tensor(fused.register[0]),
+        # Float32 on the CPU: the forward expands it once per length and moves the result.
+        position=torch.from_numpy(fused.position),
+        encoder=tuple(place.encoder_layer(layer) for layer in fused.encoder),
+        start=place.tensor(fused.start),
+        decoder=tuple(place.decoder_layer(layer) for layer in fused.decoder),
+        head=Head(fused.head, levels, place),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Moves fused weights, which are float32 arrays, to a device and into a precision."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def tensor(self, array: FloatArray) -> Tensor:
+        """Return an array on the device in the working precision."""
+        return torch.from_numpy(array).to(self.device, self.dtype).contiguous()
+
+    def linear(self, weight: FloatArray) -> Linear:
+        """Return the product with a weight, [O, I]."""
+        return make_linear(self.tensor(weight))
+
+    def affine(self, affine: FusedAffine) -> Linear:
+        """Return the product with a weight and its bias."""
+        return make_linear(self.tensor(affine.weight), self.tensor(affine.bias))
+
+    def residual(self, block: FusedResidual) -> Residual:
+        """Return a residual block."""
+        return Residual(*map(self.affine, (block.hidden, block.output, block.skip)))
+
+    def encoder_layer(self, layer: FusedEncoderLayer) -> EncoderLayer:
+        """Return a layer of the encoder."""
+        return EncoderLayer(
+            joined=self.linear(layer.joined),
+            output=self.linear(layer.output),
+            widen=self.linear(layer.widen),
+            narrow=self.linear(layer.narrow),
+        )
+
+    def decoder_layer(self, layer: FusedDecoderLayer) -> DecoderLayer:
+        """Return a layer of the decoder."""
+        return DecoderLayer(
+            own=self.linear(layer.own),
+            query=self.linear(layer.query),
+            key=self.tensor(layer.key),
+            value=self.tensor(layer.value),
+            output=self.linear(layer.output),
+            widen=self.linear(layer.widen),
+            narrow=self.linear(layer.narrow),
+        )

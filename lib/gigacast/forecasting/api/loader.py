@@ -73,7 +73,7 @@ class ChronosLoader:
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     precision : str
-        ``auto``, ``float32`` or ``bfloat16``.
+        ``auto``, ``float32``, ``bfloat16`` or ``int8``.
 
     Raises
     ------

@@ -5,7 +5,6 @@ another name and renamed, so that other processes find it complete or not at all
 again before every use.
 """
 
-import os
 import shutil
 import tempfile
 import time
@@ -14,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from gigacast.core.cache import cache_folder
 from gigacast.core.digest import digest_etags
 from gigacast.errors import ModelIntegrityError
 from gigacast.lake.layout import MODEL_MANIFEST
@@ -36,8 +36,7 @@ class Cached(NamedTuple):
 
 def default_cache() -> Path:
     """Return the folder of the cache: below ``GIGACAST_CACHE``, or ``~/.cache/gigacast``."""
-    configured = os.environ.get("GIGACAST_CACHE")
-    return (Path(configured) if configured else Path.home() / ".cache" / "gigacast") / "models"
+    return cache_folder("models")
 
 
 class ModelCache:

@@ -15,6 +15,7 @@ from gigacast.errors import ModelError, ModelIntegrityError
 from gigacast.forecasters.catalog import describe_forecaster, load_forecaster
 from gigacast.forecasters.chronos.loading import quiet
 from gigacast.forecasters.chronos.lora import WEIGHTS
+from gigacast.forecasters.engine import EngineChoice
 from gigacast.forecasters.forecaster import Forecaster
 from tests.support.tiny_models import session_folder, tiny_chronos2
 
@@ -50,7 +51,7 @@ def adapt(base: Path, folder: Path, **options: object) -> Path:
 
 def load(folder: Path, precision: str = "float32") -> Forecaster:
     info = describe_forecaster(
-        folder, name="m", version="1", digest="d", device="cpu", precision=precision
+        folder, name="m", version="1", digest="d", choice=EngineChoice("auto", "cpu", precision)
     )
     return load_forecaster(folder, info)
 

@@ -22,10 +22,15 @@ from gigacast.errors import (  # noqa: E402
     UnsupportedForecastError,
 )
 from gigacast.forecasters.forecaster import Forecaster  # noqa: E402
-from gigacast.forecasters.lean.forecaster import MAX_TOKENS, piece_sizes  # noqa: E402
-from gigacast.forecasters.lean.forward import fill_keys, relative_buckets  # noqa: E402
-from gigacast.forecasters.lean.input import cut_patches, has_empty_patch  # noqa: E402
+from gigacast.forecasters.lean.forward import fill_keys  # noqa: E402
+from gigacast.forecasters.lean.input import cut_patches  # noqa: E402
 from gigacast.forecasters.lean.linear import Linear, PackedLinear  # noqa: E402
+from gigacast.forecasters.lean.pieces import (  # noqa: E402
+    MAX_TOKENS,
+    has_empty_patch,
+    piece_sizes,
+)
+from gigacast.forecasters.lean.position import relative_buckets  # noqa: E402
 from gigacast.forecasters.lean.shape import lean_engine, read_shape, runs_lean  # noqa: E402
 from tests.support.tiny_models import session_folder, tiny_chronos2, tiny_t5  # noqa: E402
 from tests.unit.forecasters.lean.lean_models import (  # noqa: E402
@@ -229,7 +234,7 @@ def test_relative_buckets_are_t5s(buckets: int, distance: int):
     expected = T5Attention._relative_position_bucket(
         place[None] - place[:, None], num_buckets=buckets, max_distance=distance
     )
-    assert torch.equal(relative_buckets(140, buckets, distance), expected)
+    assert np.array_equal(relative_buckets(140, buckets, distance), expected.numpy())
 
 
 @pytest.mark.parametrize("tokens", [1, 7, 13, 128])

@@ -14,7 +14,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gigacast.forecasters.lean.forecaster import piece_sizes  # noqa: E402
+from gigacast.forecasters.lean.pieces import piece_sizes  # noqa: E402
 from tests.support.tiny_models import session_folder  # noqa: E402
 from tests.unit.forecasters.lean.lean_models import (  # noqa: E402
     PUBLISHED_LAYERS,

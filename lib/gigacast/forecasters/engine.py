@@ -1,0 +1,116 @@
+"""Choice of the engine that runs a model: torch, NumPy or OpenVINO."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Literal
+
+from gigacast.errors import ConfigError
+
+EngineName = Literal["auto", "torch", "numpy", "openvino"]
+"""Engines by the names that people type. The name in specs has a revision as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """How a person wants a model to be computed.
+
+    Parameters
+    ----------
+    engine : {"auto", "torch", "numpy", "openvino"}
+    device : {"auto", "cpu", "cuda", "cuda:N"}
+    precision : {"auto", "float32", "bfloat16", "int8"}
+    """
+
+    engine: EngineName = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+
+
+ANY_ENGINE = EngineChoice()
+"""What a person who says nothing wants."""
+
+
+def choose_engine(choice: EngineChoice, *, lean: bool) -> str:
+    """Return the engine that runs a model: ``torch``, ``numpy`` or ``openvino``.
+
+    Parameters
+    ----------
+    choice : EngineChoice
+        With the device resolved.
+    lean : bool
+        Whether the lean forward can run the model: only then there is something to choose.
+
+    Returns
+    -------
+    str
+        For ``auto`` torch where it is installed, so that what was done with it stays done; else
+        OpenVINO, else NumPy. Int8 is computed by OpenVINO.
+
+    Raises
+    ------
+    ConfigError
+        If the engine cannot run the model, or not on this device or in this precision, or its
+        library is missing.
+    """
+    engine = _resolve_auto(choice, lean=lean) if choice.engine == "auto" else choice.engine
+    if engine == "torch":
+        _check_torch(choice)
+    else:
+        _check_array_engine(engine, choice, lean=lean)
+    if engine != "numpy" and not has_library(engine):
+        raise _missing(engine)
+    return engine
+
+
+def _resolve_auto(choice: EngineChoice, *, lean: bool) -> str:
+    if choice.precision == "int8":
+        return "openvino"
+    if has_library("torch") or not lean or choice.device != "cpu":
+        return "torch"
+    return "openvino" if has_library("openvino") else "numpy"
+
+
+def _check_torch(choice: EngineChoice) -> None:
+    if choice.precision == "int8":
+        raise ConfigError(
+            "precision: the engine torch does not compute in int8",
+            hint="use --model_engine openvino, or --precision auto",
+        )
+
+
+def _check_array_engine(engine: str, choice: EngineChoice, *, lean: bool) -> None:
+    if not lean:
+        reason = (
+            f"precision: {choice.precision}"
+            if choice.engine == "auto"
+            else f"model_engine: {engine}"
+        )
+        raise ConfigError(
+            f"{reason} is for Chronos-Bolt with ReLU only, and this model is another",
+            hint="use --model_engine torch and --precision auto",
+        )
+    if choice.device != "cpu":
+        raise ConfigError(
+            f"model_engine: {engine} runs on a CPU, not on {choice.device}",
+            hint="use --device cpu, or --model_engine torch",
+        )
+    if engine == "numpy" and choice.precision not in ("auto", "float32"):
+        raise ConfigError(
+            f"precision: the engine numpy computes in float32, not in {choice.precision}",
+            hint="use --precision float32, or --model_engine openvino",
+        )
+
+
+@lru_cache(maxsize=8)
+def has_library(name: str) -> bool:
+    """Return whether a library is installed; it is not imported."""
+    return find_spec(name) is not None
+
+
+def _missing(engine: str) -> ConfigError:
+    extra = {"torch": "torch", "openvino": "fast"}[engine]
+    return ConfigError(
+        f"the engine {engine} needs {engine}, which is not installed",
+        hint=f"pip install 'gigacast[{extra}]'",
+    )
