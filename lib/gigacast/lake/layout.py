@@ -28,6 +28,8 @@ FEATURE_TILES = "feature_store/tiles/"
 FEATURE_SURVEYS = "feature_store/surveys/"
 FEATURE_COVARIATES = "feature_store/covariates/"
 FEATURE_UPLOADS = "feature_store/uploads/"
+REPORTS = "reports/"
+ANOMALIES = "anomalies/"
 FEATURE_KEPT = "feature_store/kept/"
 FEATURE_LOGS = "feature_store/logs/"
 MODEL_MANIFEST = "manifest.json"
@@ -61,6 +63,8 @@ RESERVED = frozenset(
         PLANS,
         MODELS,
         FEATURE_STORE,
+        REPORTS,
+        ANOMALIES,
         *(f"{layer}/" for layer in LAYERS),
     }
 )
@@ -138,6 +142,11 @@ def leaderboard_key(name: str, ending: str) -> str:
 def evaluation_key(name: str, ending: str) -> str:
     """Return the key of an evaluation in one of its forms: ``md``, ``json``, ``parquet``."""
     return f"{EVALUATIONS}{name}.{ending}"
+
+
+def report_key(name: str, ending: str = "html") -> str:
+    """Return the key of a page, or of another object beside the pages."""
+    return f"{REPORTS}{name}.{ending}"
 
 
 def quality_prefix(source: str, spec: str) -> str:

@@ -1,0 +1,97 @@
+"""Documents of results that are no runs of forecasts: evaluation, backtest and quality."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from gigacast.backtesting.document import backtest_document, evaluation_document, failed_forecasts
+from gigacast.backtesting.evaluation.result import Evaluation
+from gigacast.backtesting.run import BacktestResult
+from gigacast.quality.measures import Verdict
+from gigacast.quality.run import QualityResult
+from gigacast.report.document import Block, Document, Heading, Kind, Tile, Tiles, Tone
+from gigacast.report.html.page import Frame
+from gigacast.reporting.accuracy import accuracy_blocks, evaluation_values
+
+_VERDICTS = {Verdict.OK: Tone.GOOD, Verdict.WARN: Tone.WARNING, Verdict.FAIL: Tone.BAD}
+
+
+def evaluation_report(result: Evaluation, now: datetime) -> tuple[Document, Frame]:
+    """Return an evaluation as the document of a page, and what stands around it."""
+    values = evaluation_values(result)
+    best = min(
+        (f for f in result.figures["version"].values() if f.wql == f.wql),  # not NaN
+        key=lambda figures: figures.wql,
+        default=None,
+    )
+    tiles = [
+        Tile("Steps with an actual", result.matched, Kind.COUNT, f"of {result.steps:,}"),
+        Tile("Waiting", result.waiting, Kind.COUNT, "steps without an actual yet"),
+    ]
+    if best is not None:
+        tiles += [
+            Tile("WQL", best.wql, Kind.NUMBER, "weighted quantile loss"),
+            Tile("MASE", best.mase, Kind.NUMBER, "mean absolute scaled error"),
+            Tile("Bias", best.bias, Kind.PERCENT, "of the actuals' size"),
+        ]
+    document = evaluation_document(result)
+    blocks = (
+        Tiles(tuple(tiles)),
+        *accuracy_blocks(values, with_table=False),
+        *document.blocks,
+        *_titled("Not evaluated", failed_forecasts(result)),
+    )
+    status = "failed" if result.failures else "completed"
+    tone = Tone.BAD if result.failures else Tone.GOOD
+    return Document(blocks, document.title, tone), Frame("Evaluation", status, _when(now))
+
+
+def backtest_report(result: BacktestResult, now: datetime) -> tuple[Document, Frame]:
+    """Return a backtest as the document of a page, and what stands around it."""
+    board = result.leaderboard
+    first = board.standings[0]
+    tiles = (
+        Tile("Best model", first.model, Kind.TEXT, "lowest weighted quantile loss"),
+        Tile("WQL", first.figures.wql, Kind.NUMBER, "weighted quantile loss"),
+        Tile("MASE", first.figures.mase, Kind.NUMBER, "mean absolute scaled error"),
+        Tile("Skill", first.skill_wql, Kind.PERCENT, "over seasonal naive"),
+        Tile(
+            "Forecasts", first.figures.forecasts, Kind.COUNT, f"of {board.partitions:,} partitions"
+        ),
+    )
+    document = backtest_document(result)
+    status = result.status
+    tone = Tone.BAD if result.failures else Tone.GOOD
+    blocks = (Tiles(tiles), Heading("Models"), *document.blocks)
+    return Document(blocks, document.title, tone), Frame("Backtest", status, _when(now))
+
+
+def quality_report(result: QualityResult, now: datetime) -> tuple[Document, Frame]:
+    """Return a quality run as the document of a page, and what stands around it."""
+    report = result.report
+    summary = report.summary()
+    document = result.to_document()
+    tiles = (
+        Tile("Partitions", len(report.partitions), Kind.COUNT, f"{result.computed:,} measured now"),
+        *(
+            Tile(name, report.count(verdict), Kind.COUNT, tone=_count_tone(report, verdict))
+            for name, verdict in (("Warn", Verdict.WARN), ("Fail", Verdict.FAIL))
+        ),
+        Tile("Rows", summary["rows"], Kind.COUNT),
+        Tile("Newest row", str(summary["newest"] or "unknown")[:16].replace("T", " ")),
+    )
+    frame = Frame("Data quality", str(report.verdict), f"{_when(now)} · {report.source}")
+    blocks: Sequence[Block] = (Tiles(tiles), *document.blocks)
+    return Document(tuple(blocks), document.title, _VERDICTS[report.verdict]), frame
+
+
+def _count_tone(report: Any, verdict: Verdict) -> Tone:
+    return _VERDICTS[verdict] if report.count(verdict) else Tone.PLAIN
+
+
+def _titled(title: str, document: Document) -> tuple[Block, ...]:
+    return (Heading(title), *document.blocks) if document.content else ()
+
+
+def _when(now: datetime) -> str:
+    return f"{now.day} {now:%b %Y, %H:%M} UTC"
