@@ -61,6 +61,10 @@ COMMANDS = {
     "evaluate": Home(
         _BACKTEST, "Compare the forecasts in the bucket with the actuals that have come since."
     ),
+    "anomalies": Home(
+        "gigacast.cli.anomalies",
+        "Find values that the forecasts did not expect, and sensors that stopped measuring.",
+    ),
     "report": Home(
         _REPORT, "Write the page of RUN, the latest run by default: one HTML file in reports/."
     ),

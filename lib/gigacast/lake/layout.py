@@ -149,6 +149,11 @@ def report_key(name: str, ending: str = "html") -> str:
     return f"{REPORTS}{name}.{ending}"
 
 
+def anomaly_report_key(name: str, ending: str) -> str:
+    """Return the key of a report of anomalies: ``md``, ``json``, ``parquet``."""
+    return f"{ANOMALIES}_reports/{name}.{ending}"
+
+
 def quality_prefix(source: str, spec: str) -> str:
     """Return the folder of the measures of a source's partitions, taken by one spec."""
     return f"{QUALITY}{source}/{spec}/"

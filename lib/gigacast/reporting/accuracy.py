@@ -45,7 +45,7 @@ def accuracy_blocks(evaluation: Mapping[str, Any], *, with_table: bool = True) -
     """
     blocks: list[Block] = []
     for by, title in _TITLES.items():
-        figure = _over(by, title, evaluation.get(by) or ())
+        figure = _over(by, evaluation.get(by) or ())
         blocks += [Heading(title), figure] if figure is not None else []
     blocks += _calibration(evaluation)
     versions = evaluation.get("version") or ()
@@ -61,7 +61,7 @@ def _cell(entry: Mapping[str, Any], name: str) -> float | int | None:
     return value if isinstance(value, int | float) else None
 
 
-def _over(by: str, title: str, entries: Entries) -> Figure | None:
+def _over(by: str, entries: Entries) -> Figure | None:
     """Return the WQL over labels, a line per model; ``None`` for fewer than two labels."""
     labels = list(dict.fromkeys(str(entry.get(by)) for entry in entries if _is_known(entry)))
     if len(labels) < 2:
@@ -77,15 +77,15 @@ def _over(by: str, title: str, entries: Entries) -> Figure | None:
         Curve(model, "line", tuple(values.get((model, label), math.nan) for label in labels))
         for model in models
     )
-    places = _places(labels) if by != "step" else None
+    places = _places(labels) if by == "origin" else None
     return Figure(
-        title=f"{title}: weighted quantile loss",
+        title="Weighted quantile loss",
         x=tuple(labels),
         curves=curves,
         places=places,
         scale=Scale.TIME if places else Scale.STEP,
-        x_name="" if places else {"step": "steps ahead"}.get(by, by),
-        y_name="WQL, share of the actuals' size",
+        x_name={"step": "steps ahead"}.get(by, ""),
+        y_name="share of the actuals' size",
     )
 
 
@@ -101,9 +101,7 @@ def _order(label: str) -> tuple[int, str]:
 def _places(labels: Sequence[str]) -> tuple[float, ...] | None:
     """Return labels as seconds since 1970; ``None`` if they are no times."""
     try:
-        times = [
-            datetime.fromisoformat(f"{text}-01" if len(text) == 7 else text) for text in labels
-        ]
+        times = [datetime.fromisoformat(text) for text in labels]
     except ValueError:
         return None
     return tuple(t.replace(tzinfo=t.tzinfo or UTC).timestamp() for t in times)
@@ -120,7 +118,7 @@ def _calibration(evaluation: Mapping[str, Any]) -> list[Block]:
             and any(share is not None for share in entry["coverage"])
         }
         if shares:
-            blocks += [Heading("Calibration"), calibration_figure(own, shares)]
+            blocks += [Heading("Calibration curve"), calibration_figure(own, shares)]
     return blocks
 
 

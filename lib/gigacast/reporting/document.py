@@ -59,8 +59,8 @@ def run_document(report: RunReport) -> Document:
     blocks = (
         Tiles(tuple(_tiles(report))),
         *_failures(audit),
-        *accuracy_blocks(report.evaluation or {}),
         *_worst(report),
+        *accuracy_blocks(report.evaluation or {}),
         *_counted("Not by the model", "reason", "series", counts_of(audit, "reasons")),
         *_counted("Mended by the reader", "repair", "rows", counts_of(audit, "repairs")),
         *_changes(report),

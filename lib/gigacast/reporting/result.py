@@ -1,9 +1,10 @@
 """Documents of results that are no runs of forecasts: evaluation, backtest and quality."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from gigacast.anomalies.kernel import Kind as AnomalyKind
+from gigacast.anomalies.result import AnomalyReport
 from gigacast.backtesting.document import backtest_document, evaluation_document, failed_forecasts
 from gigacast.backtesting.evaluation.result import Evaluation
 from gigacast.backtesting.run import BacktestResult
@@ -70,6 +71,7 @@ def quality_report(result: QualityResult, now: datetime) -> tuple[Document, Fram
     """Return a quality run as the document of a page, and what stands around it."""
     report = result.report
     summary = report.summary()
+    newest = str(summary["newest"] or "")
     document = result.to_document()
     tiles = (
         Tile("Partitions", len(report.partitions), Kind.COUNT, f"{result.computed:,} measured now"),
@@ -78,11 +80,32 @@ def quality_report(result: QualityResult, now: datetime) -> tuple[Document, Fram
             for name, verdict in (("Warn", Verdict.WARN), ("Fail", Verdict.FAIL))
         ),
         Tile("Rows", summary["rows"], Kind.COUNT),
-        Tile("Newest row", str(summary["newest"] or "unknown")[:16].replace("T", " ")),
+        Tile("Newest row", newest[:10] or "unknown", Kind.TEXT, newest[11:16]),
     )
     frame = Frame("Data quality", str(report.verdict), f"{_when(now)} · {report.source}")
-    blocks: Sequence[Block] = (Tiles(tiles), *document.blocks)
-    return Document(tuple(blocks), document.title, _VERDICTS[report.verdict]), frame
+    # The first line of the document has the same counts.
+    blocks = (Tiles(tiles), *document.blocks[1:])
+    return Document(blocks, document.title, _VERDICTS[report.verdict]), frame
+
+
+def anomaly_report(result: AnomalyReport, now: datetime) -> tuple[Document, Frame]:
+    """Return a search for anomalies as the document of a page, and what stands around it."""
+    document = result.to_document()
+    share = result.count / result.compared if result.compared else 0.0
+    tone = Tone.WARNING if result.count else Tone.GOOD
+    tiles = (
+        Tile("Anomalies", result.count, Kind.COUNT, f"{share:.2%} of the values", tone),
+        Tile("Series", result.anomalous, Kind.COUNT, f"of {result.series:,} compared"),
+        Tile("Values compared", result.compared, Kind.COUNT, f"of {result.values:,}"),
+        *(
+            Tile(kind.label.replace("_", " ").capitalize(), result.kinds[kind.label], Kind.COUNT)
+            for kind in AnomalyKind
+            if result.kinds.get(kind.label)
+        ),
+    )
+    status = "anomalies" if result.count else "nothing unusual"
+    frame = Frame("Anomalies", status, _when(now))
+    return Document((Tiles(tiles), *document.blocks), document.title, document.tone), frame
 
 
 def _count_tone(report: Any, verdict: Verdict) -> Tone:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from gigacast.anomalies.result import AnomalyReport
 from gigacast.backtesting.evaluation.result import Evaluation
 from gigacast.backtesting.run import BacktestResult
 from gigacast.core.digest import digest_value
@@ -12,6 +13,7 @@ from gigacast.report.html.page import Frame
 from gigacast.reporting.document import TONES, run_document, run_frame
 from gigacast.reporting.publication import Entry, publish_page
 from gigacast.reporting.result import (
+    anomaly_report,
     backtest_report,
     evaluation_report,
     quality_report,
@@ -76,6 +78,13 @@ def write_quality_report(result: QualityResult, root: StoreAddress, now: datetim
     """Write the page of a quality run, and return its address."""
     document, frame = quality_report(result, now)
     return _publish(root, _entry(result.run_id, frame, document, now), document, frame)
+
+
+def write_anomaly_report(result: AnomalyReport, root: StoreAddress, now: datetime) -> str:
+    """Write the page of a search for anomalies, and return its address."""
+    name = f"anomalies_{result.location.rpartition('/')[2]}"
+    document, frame = anomaly_report(result, now)
+    return _publish(root, _entry(name, frame, document, now), document, frame)
 
 
 def _entry(name: str, frame: Frame, document: Document, now: datetime) -> Entry:

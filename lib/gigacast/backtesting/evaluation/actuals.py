@@ -23,6 +23,7 @@ from gigacast.core.partition.name import (
     month_prefixes,
     year_of_folder,
 )
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.time.bins import Bins
 from gigacast.core.time.month import Month
 from gigacast.errors import SchemaError
@@ -128,16 +129,22 @@ class Actuals:
         ------
         DataError, StorageError
         """
+        tables = []
+        for batch in self.batches(month, lineage, items):
+            scale = seasonal_error(batch.values, batch.offsets, seasons_of(batch))
+            columns = {"item": batch.item_ids, "target": batch.target_names}
+            tables.append(pa.table({**columns, "scale": to_arrow(scale)}))
+        return pa.concat_tables(tables) if tables else None
+
+    def batches(
+        self, month: Month, lineage: str, items: tuple[str, ...] = ()
+    ) -> Iterator[SeriesBatch]:
+        """Yield the series of a partition as it is now; none if it no longer exists."""
         own = [p for p in self._in_month(month) if p.name.lineage == lineage]
         if not own and is_whole_month(lineage):
             own = self._parts_of([*self._in_month(month)], lineage)
-        tables = []
         for partition in own:
-            for batch in read_series(self._sources([partition]), self._options(partition, items)):
-                scale = seasonal_error(batch.values, batch.offsets, seasons_of(batch))
-                columns = {"item": batch.item_ids, "target": batch.target_names}
-                tables.append(pa.table({**columns, "scale": to_arrow(scale)}))
-        return pa.concat_tables(tables) if tables else None
+            yield from read_series(self._sources([partition]), self._options(partition, items))
 
     def _groups(self, partitions: list[Partition]) -> list[list[Partition]]:
         """Divide partitions into those that are read together."""

@@ -27,7 +27,9 @@ from gigacast.report.quantity import text_of
 
 _MOST_ROWS = 200
 """Rows of a table; the files in the bucket hold all, and a page must stay small."""
-_NARROW_COLUMNS = 3
+_LONG_VALUE = 12
+"""Characters of a headline value; longer ones, as names, are written smaller."""
+_NARROW_COLUMNS = 5
 """Columns of a table that may stand beside another section."""
 
 
@@ -120,16 +122,19 @@ def _items(block: Items) -> Iterator[str]:
 
 def _tile(tile: Tile) -> str:
     note = f'<span class="note">{text(tile.note)}</span>' if tile.note else ""
-    value = text(text_of(tile.value, tile.kind))
+    value = text_of(tile.value, tile.kind)
+    size = " long" if len(value) > _LONG_VALUE else ""
+    line = draw_sparkline(tile.history)
     return (
         f'<li><span class="name">{text(tile.name)}</span>'
-        f'<span class="value {tile.tone}">{value}</span>{note}{draw_sparkline(tile.history)}</li>'
+        f'<span class="value {tile.tone}{size}">{text(value)}</span>{note}{line}</li>'
     )
 
 
 def _link(link: Link, root: str) -> str:
     # Quoted, so that a key with a question mark or a colon stays a path.
-    return f'<li><a href="{text(root + quote(link.key))}">{text(link.name)}</a><code>{text(link.key)}</code></li>'  # noqa: E501
+    address = text(root + quote(link.key))
+    return f'<li><a href="{address}">{text(link.name)}</a><code>{text(link.key)}</code></li>'
 
 
 def _table(table: Table, heading: str) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from gigacast.settings.flag import flag
 from gigacast.settings.option import Range
@@ -34,6 +35,15 @@ class QuietOption:
     """No output but errors."""
 
     quiet: bool = flag(False, "Print errors only.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogOption:
+    """The form of progress and events."""
+
+    log: Literal["bar", "json"] = flag(
+        "bar", "On stderr: a progress bar, or JSON lines with embedded CloudWatch metrics."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

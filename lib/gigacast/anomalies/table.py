@@ -1,0 +1,75 @@
+"""Anomalies as rows: one per anomalous value, with the band that did not hold it."""
+
+import numpy as np
+import pyarrow as pa
+
+from gigacast.anomalies.kernel import (
+    Compared,
+    Found,
+    History,
+    Kind,
+    Limits,
+    central_share,
+    find_anomalies,
+)
+from gigacast.core.column import text_column, to_arrow
+
+VALUES = pa.schema(
+    [
+        ("actual", pa.float32()),
+        ("median", pa.float32()),
+        ("lower", pa.float32()),
+        ("upper", pa.float32()),
+        ("score", pa.float64()),
+        ("level", pa.float64()),
+        ("direction", pa.string()),
+        ("kind", pa.string()),
+        ("run", pa.int64()),
+    ]
+)
+"""Columns after those that name the value: items, ``timestamp`` and ``target_name``."""
+_DIRECTIONS = ("below", "within", "above")
+_KINDS = ("", *(kind.label for kind in Kind))
+
+
+def detect(keys: pa.Table, compared: Compared, history: History, limits: Limits) -> pa.Table:
+    """Return the anomalies of N series of H steps as rows.
+
+    Parameters
+    ----------
+    keys : pa.Table [N * H]
+        Item columns, ``timestamp`` and ``target_name`` of each step, series by series.
+    compared : Compared
+    history : History
+        Of the N series.
+    limits : Limits
+    """
+    found = find_anomalies(compared, history, limits)
+    places = np.flatnonzero(found.is_anomaly.ravel())
+    low, high = compared.band
+    edges = (compared.quantiles[..., low], compared.quantiles[..., high])
+    numbers = (compared.actual, compared.median, *edges)
+    columns = [to_arrow(np.ascontiguousarray(n).ravel()[places]) for n in numbers]
+    columns += _described(found, places, limits)
+    rows = keys.take(to_arrow(places))
+    for field, column in zip(VALUES, columns, strict=True):
+        rows = rows.append_column(field, column.cast(field.type))
+    return rows
+
+
+def _described(found: Found, places: np.ndarray, limits: Limits) -> list[pa.Array]:
+    score = found.score.ravel()[places]
+    is_out = np.abs(np.nan_to_num(score)) >= limits.score
+    side = np.where(is_out, np.sign(np.nan_to_num(score)), 0).astype(np.int64)
+    return [
+        to_arrow(score, np.isnan(score)),
+        to_arrow(central_share(score), np.isnan(score)),
+        text_column(_DIRECTIONS).take(to_arrow(side + 1)),
+        text_column(_KINDS).take(to_arrow(found.kind.ravel()[places].astype(np.int64))),
+        to_arrow(found.run.ravel()[places]),
+    ]
+
+
+def schema_of(keys: pa.Schema) -> pa.Schema:
+    """Return the columns of anomalies whose values are named by these columns."""
+    return pa.schema([*keys, *VALUES])
