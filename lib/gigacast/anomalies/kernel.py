@@ -211,12 +211,12 @@ def run_lengths(values: RealArray) -> IntArray:
 
 
 def _flat(y: DoubleArray, history: History, steps: int) -> BoolArray:
-    """Return which values are in a row of ``steps`` values whose mean change is unusually small."""
+    """Return which values are in a row of ``steps`` values that hardly differ from the last one."""
     flat = np.zeros(y.shape, np.bool_)
     if y.shape[1] < steps:
         return flat
     change = np.abs(np.diff(y, axis=1))
-    windows = np.lib.stride_tricks.sliding_window_view(change, steps - 1, axis=1).mean(axis=2)
+    windows = np.lib.stride_tricks.sliding_window_view(change, steps - 1, axis=1).max(axis=2)
     # Without any change a sensor is stuck, and not only flat.
     quiet = (windows > 0) & (windows < _FLAT * history.change[:, None])
     for shift in range(steps):  # over the steps of a row, not over series

@@ -150,7 +150,7 @@ def read_evaluation(content: bytes, key: str) -> dict[str, Any]:
     CorruptedFileError
     """
     source = Source(key, CorruptedFileError, "not an evaluation", "run `gigacast evaluate` again")
-    values = decode_json(content, source)
+    values = read_value(dict[str, object], decode_json(content, source), source)
     parts = {name: values.get(name) or [] for name in ("version", "month", "step", "origin")}
     levels = read_value(dict[str, list[Amount]], values.get("levels") or {}, source, place="levels")
     checked = {

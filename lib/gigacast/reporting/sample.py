@@ -190,13 +190,17 @@ def rank(forecasts: Forecasts, actual: FloatArray) -> tuple[DoubleArray, DoubleA
     Returns
     -------
     wql, width : float64 [N]
-        NaN where undefined.
+        NaN where undefined. The loss of a series whose actuals are all zero is relative to its
+        median.
     """
     levels = np.asarray(forecasts.levels, np.float64)
     quantiles = forecasts.quantiles.astype(np.float64)
     known = np.isfinite(actual) & np.isfinite(quantiles).all(axis=2)
     loss = quantile_loss(actual.astype(np.float64), quantiles, levels).mean(axis=2)
     size = np.where(known, np.abs(actual), 0.0).sum(axis=1)
+    # A series that has fallen to zero would have no loss: relative to its forecast it has one.
+    expected = np.where(known, np.abs(forecasts.median), 0.0).sum(axis=1)
+    size = np.where(size > 0, size, expected)
     total = np.where(known, loss, 0.0).sum(axis=1)
     undefined = np.full(len(actual), np.nan)
     wql = np.divide(total, size, out=undefined.copy(), where=size > 0)

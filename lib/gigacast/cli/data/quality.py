@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gigacast.cli.data.files import file_options, print_set_aside, read_files
-from gigacast.cli.flags import flags_of, settings_flags
+from gigacast.cli.flags import flags_of, read_settings, settings_flags
 from gigacast.cli.help import Command
 from gigacast.cli.report import announce
 from gigacast.core.exit import EXIT_FAILED
@@ -52,6 +52,7 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, **flags: Any) -> in
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     limits, check = take(OutlierLimits, flags), take(ContractOptions, flags)
     accuracy, has_page = take(AccuracyOption, flags).accuracy, take(ReportOption, flags).report
+    has_page = has_page or read_settings(dict(flags)).report.write
     targets = flags.pop("targets")
     flags_with_targets = {**flags, "targets": targets}
     files, forecast, thresholds = read_files(dataset, flags)

@@ -6,6 +6,7 @@ width in it. Texts have places in percent, so that nothing needs a script or a s
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from html import escape
 
 import numpy as np
@@ -21,8 +22,9 @@ _SIDE = 1000
 _PLOT_HEIGHT = 84
 """Percent of a figure's height that curves take; below are the labels of the x axis."""
 _WIDEST_LABEL = 9
-_MOST_PLACES = 600
-"""Positions drawn: more than a screen has pixels for, per figure."""
+_MOST_PLACES = 300
+"""Positions drawn of a figure, so that a page stays small."""
+_MOST_BANDS = 3
 _MOST_DOTS = 48
 _X_TICKS, _Y_TICKS = 4, 3
 _ROOM = 0.07
@@ -146,10 +148,21 @@ class _Scaler:
         )
 
 
+def _with_few_bands(figure: Figure) -> Figure:
+    """Return a figure with its widest, its narrowest and a middle band only."""
+    bands = figure.of_role("band")
+    if len(bands) <= _MOST_BANDS:
+        return figure
+    shown = {id(bands[place]) for place in (0, len(bands) // 2, len(bands) - 1)}
+    curves = tuple(c for c in figure.curves if c.role != "band" or id(c) in shown)
+    return replace(figure, curves=curves)
+
+
 class _Chart:
     """The parts of one figure."""
 
     def __init__(self, figure: Figure) -> None:
+        figure = _with_few_bands(figure)
         self._figure = figure
         places = figure.places if figure.places is not None else range(len(figure.x))
         self._chosen = _thinned(len(figure.x), figure.border)
@@ -290,13 +303,18 @@ def _short(value: float) -> str:
 
 def _class_of(figure: Figure, curve: Curve) -> str:
     if curve.role == "line":
-        return f"line c{figure.of_role('line').index(curve) % 8}"
+        return f"line c{_place_of(curve, figure.of_role('line')) % 8}"
     if curve.role == "band":
         bands = figure.of_role("band")
-        return f"band b{min(3, 4 * bands.index(curve) // max(len(bands), 1))}"
+        return f"band b{min(3, 4 * _place_of(curve, bands) // max(len(bands), 1))}"
     if curve.role == "actual" and len(figure.x) - figure.border <= _MOST_DOTS:
         return "actual dots"
     return curve.role
+
+
+def _place_of(curve: Curve, curves: Sequence[Curve]) -> int:
+    # By identity: curves may hold arrays and NaN, whose comparison says nothing.
+    return next(place for place, other in enumerate(curves) if other is curve)
 
 
 def _swatch_path(curve: Curve) -> str:

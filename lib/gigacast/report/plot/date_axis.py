@@ -35,12 +35,15 @@ def date_ticks(low: float, high: float, most: int) -> list[Tick]:
     most : int
         At least 2.
     """
+    finer: tuple[str, IntArray] | None = None
     for unit, places in _candidates(low, high, most):
         if len(places) <= most:
-            return [
-                Tick(float(place), *texts)
-                for place, texts in zip(places, _labels(unit, places), strict=True)
-            ]
+            if len(places) < 2 and finer is not None:
+                # A single tick shows no distance: some of the finer ones do.
+                unit, places = finer[0], finer[1][:: -(-len(finer[1]) // most)]  # noqa: PLW2901
+            texts = _labels(unit, places)
+            return [Tick(float(p), *t) for p, t in zip(places, texts, strict=True)]
+        finer = (unit, places)
     return []
 
 
@@ -93,7 +96,7 @@ def _times_of_day(places: IntArray) -> list[str]:
 
 def _where_new(labels: list[str], below: list[str]) -> list[tuple[str, str]]:
     """Return labels with the texts below them; these only where they differ from the last."""
-    before = ["", *below[:-1]]
+    before = ["", *below][: len(below)]
     return [
         (label, text if text != last else "")
         for label, text, last in zip(labels, below, before, strict=True)

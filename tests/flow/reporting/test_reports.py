@@ -1,0 +1,190 @@
+"""Pages of runs and results, written by commands."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gigacast.cli.program import run
+from gigacast.reporting import run as reporting
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store, StoreAddress
+from tests.flow.reporting.lake import HOSTILE, NAIVE, flags, forecast, put_lake
+from tests.support.faulty_store import FaultyStore
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a bucket with a run, its evaluation, a backtest, quality and anomalies, as pages."""
+    url = put_lake(tmp_path_factory.mktemp("morning") / "lake")
+    assert forecast(url, "--report") == 0
+    assert run(["evaluate", *flags(url), "--report"]) == 0
+    backtest = ["backtest", *flags(url), "--model", "seasonal-naive", "--horizon", "7"]
+    assert run([*backtest, "--months", "2", "--report"]) == 0
+    assert run(["data", "quality", *flags(url), "--report"]) == 0
+    assert run(["anomalies", *flags(url), "--report"]) == 0
+    return url
+
+
+@pytest.fixture
+def store(url: str) -> Store:
+    return open_store(StoreAddress(url))
+
+
+def pages(store: Store) -> dict[str, str]:
+    keys = [e.key for page in store.list("reports/") for e in page if e.key.endswith(".html")]
+    names = [key.removeprefix("reports/").removesuffix(".html") for key in keys]
+    return {name: store.get(f"reports/{name}.html").decode() for name in names}
+
+
+def page_of(store: Store, kind: str) -> str:
+    return next(page for name, page in pages(store).items() if name.startswith(kind))
+
+
+def test_every_job_writes_its_page_and_the_index_lists_them(store: Store) -> None:
+    written = pages(store)
+    kinds = [name.partition("_")[0] for name in sorted(written)]
+    assert kinds == [
+        "anomalies",
+        "backtest",
+        "evaluation",
+        "forecast",
+        "index",
+        "latest",
+        "quality",
+    ]
+    index = written["index"]
+    named = set(re.findall(r'<a href="([^"#]+)\.html">', index))
+    assert named == set(written) - {"index", "latest"}
+    assert written["latest"] == page_of(store, "anomalies")
+
+
+def test_the_page_of_a_run_has_its_numbers_and_its_worst_series(store: Store) -> None:
+    page = page_of(store, "forecast")
+    assert "Worst series" in page
+    # In the order of their losses: what is stuck far below, what fell to zero, what doubled.
+    titles = re.findall(r"<figcaption>(.+?) · target</figcaption>", page)
+    assert titles[:3] == ["east", "north", "west"]
+    assert "../audit/forecast_" in page
+    assert "completed" in page
+    assert HOSTILE not in page
+    assert "&lt;img src=x" in page
+
+
+def test_a_page_is_made_again_with_what_is_known_by_now(
+    url: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (name,) = (name for name in pages(store) if name.startswith("forecast_"))
+    assert "Accuracy by step ahead" not in pages(store)[name]
+    newest = pages(store)["latest"]
+
+    assert run(["report", name, "--bucket", url, "--json"]) == 0
+
+    content = json.loads(capsys.readouterr().out)
+    page = pages(store)[name]
+    assert content["location"].endswith(f"/reports/{name}.html")
+    assert content["audit"]["session_id"] == name
+    assert "Accuracy by step ahead" in page
+    assert "Calibration curve" in page
+    assert pages(store)["latest"] == newest  # an older run is not the latest
+    assert f"{content['evaluation']['version'][0]['wql']:.4g}" in page
+    worst = content["worst"]
+    assert worst == sorted(worst, key=lambda entry: -entry["wql"])
+    assert content["freshness"]["newest"].startswith("2024-02-29")
+
+
+def test_the_page_of_a_run_of_any_job_can_be_written_to_a_file(
+    url: str, store: Store, tmp_path: Path
+) -> None:
+    names = [e.key for page in store.list("audit/") for e in page]
+    for job in ("backtest", "quality"):
+        name = next(key for key in names if f"/{job}_" in key).split("/")[1].removesuffix(".json")
+        file = tmp_path / "deep" / f"{job}.html"
+        assert run(["report", name, "--bucket", url, "--output", str(file)]) == 0
+        assert f"<h1>{name}</h1>" in file.read_text(encoding="utf-8")
+        assert "index.html" not in file.read_text(encoding="utf-8")
+
+
+def test_two_reports_of_one_state_are_the_same_bytes(url: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert run(["report", "--bucket", url, "--output", str(tmp_path / name)]) == 0
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("../x", "no id of a run"), ("a/b", "no id of a run"), ("forecast_1", "no such run")],
+)
+def test_a_run_that_is_none_is_refused(
+    url: str, name: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["report", name, "--bucket", url]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_bucket_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", "--bucket", tmp_path.as_uri()]) == 2
+    assert "no run yet" in capsys.readouterr().err
+
+
+def test_failures_are_on_the_page_of_their_run(tmp_path: Path) -> None:
+    url = put_lake(tmp_path / "lake")
+    bad = tmp_path / "lake/2024/01/part-00001.parquet"
+    bad.write_bytes(b"no Parquet")
+
+    assert forecast(url, "--report") == 1
+
+    page = (tmp_path / "lake/reports/latest.html").read_text(encoding="utf-8")
+    assert "<h2" in page
+    assert "Failed</h2>" in page
+    assert "2024/01/part-00001" in page
+    assert 'class="status bad">failed' in page
+
+
+def test_the_setting_writes_pages_without_the_flag_and_a_dry_run_writes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = put_lake(tmp_path / "lake")
+    monkeypatch.setenv("GIGACAST_REPORT__WRITE", "true")
+    assert forecast(url, "--dry_run") == 0
+    assert not (tmp_path / "lake/reports").exists()
+    assert forecast(url) == 0
+    assert (tmp_path / "lake/reports/latest.html").exists()
+
+
+def test_a_report_of_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("item_id,timestamp,target\na,2024-01-01,1\n")
+    assert run(["forecast", str(file), "--report"]) == 2
+    assert "report" in capsys.readouterr().err
+
+
+def test_the_run_before_is_compared_with(tmp_path: Path) -> None:
+    url = put_lake(tmp_path / "lake")
+    assert run(["forecast", *flags(url), *NAIVE, "--months", "1"]) == 0
+    assert run(["forecast", *flags(url), *NAIVE, "--months", "1:2", "--report"]) == 0
+    page = (tmp_path / "lake/reports/latest.html").read_text(encoding="utf-8")
+    assert "Change since the run before" in page
+    assert 'class="spark"' in page
+
+
+def test_reports_read_a_bounded_number_of_objects(tmp_path: Path, monkeypatch: Any) -> None:
+    url = put_lake(tmp_path / "lake")
+    source = tmp_path / "lake/2024/02/part-00000.parquet"
+    for number in range(1, 10):
+        target = source.with_name(f"part-{number:05d}.parquet")
+        target.write_bytes(source.read_bytes())
+    assert forecast(url) == 0
+    stores: list[FaultyStore] = []
+
+    def counted(address: Any) -> FaultyStore:
+        stores.append(FaultyStore(open_store(address)))
+        return stores[-1]
+
+    monkeypatch.setattr(reporting, "open_store", counted)
+    assert run(["report", "--bucket", url]) == 0
+    (outputs,) = stores
+    # The audit, the manifest, and of six partitions the forecast, its receipt and its ranges.
+    assert outputs.counts["get"] <= 60
