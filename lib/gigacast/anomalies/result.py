@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from gigacast.report.document import (
     Block,
     Column,
     Document,
+    Figure,
     Heading,
     Items,
     Paragraph,
@@ -23,10 +25,12 @@ from gigacast.report.document import (
 )
 from gigacast.report.document import Kind as Form
 from gigacast.report.markdown import render_markdown
+from gigacast.report.plot.panel import ForecastPanel
 from gigacast.storage.parquet.writer import table_bytes
 
 MAX_SERIES = 1000
 """Worst series that a result lists; the dataset has all."""
+MAX_PANELS = 6
 _SHOWN = 20
 _COLUMNS = (
     Column("item", Form.KEY),
@@ -100,6 +104,8 @@ class AnomalyReport:
         URL of the folder of the dataset: a row per anomalous value.
     run_id : str
         Run that made the forecasts; empty for stored ones.
+    panels : list of (float, ForecastPanel)
+        Pictures of a few of the worst series with their weights, of stored forecasts only.
     """
 
     basis: str
@@ -114,6 +120,7 @@ class AnomalyReport:
     location: str = ""
     dataset: str = ""
     run_id: str = ""
+    panels: list[tuple[float, ForecastPanel]] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -126,6 +133,16 @@ class AnomalyReport:
         found = summarise(partition, rows)
         self.anomalous += len({(entry.item, entry.target) for entry in found})
         self.worst = sorted([*self.worst, *found], key=_badness)[:MAX_SERIES]
+
+    def add_panels(self, panels: Sequence[tuple[float, ForecastPanel]]) -> None:
+        """Add pictures of series; the worst `MAX_PANELS` are kept."""
+        order = sorted([*self.panels, *panels], key=lambda entry: -entry[0])
+        self.panels = order[:MAX_PANELS]
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Pictures of the worst series: the band, and what came."""
+        return tuple(panel.to_figure() for _, panel in self.panels)
 
     def to_json(self) -> dict[str, Any]:
         """Return the values of ``--json``."""
@@ -169,7 +186,7 @@ class AnomalyReport:
     def _summary(self) -> str:
         compared = counted(self.compared, "value")
         against = "stored forecasts" if self.basis == "stored" else "forecasts from before them"
-        return f"{compared} compared with the {self.limits.level:.4g} band of {against}"
+        return f"{compared} compared with the {100 * self.limits.level:.6g}% band of {against}"
 
     def files(self) -> dict[str, bytes]:
         """Return the stored files by ending: Markdown, JSON, Parquet."""
@@ -238,7 +255,7 @@ def summarise(partition: str, rows: pa.Table) -> list[SeriesAnomalies]:
 
 
 def _time_text(value: Any) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else str(value).removesuffix(" 00:00:00")
 
 
 def _counts(kinds: pa.ChunkedArray) -> dict[str, int]:
@@ -246,10 +263,14 @@ def _counts(kinds: pa.ChunkedArray) -> dict[str, int]:
     return {str(entry["values"]): int(entry["counts"]) for entry in counted_kinds}
 
 
-def _badness(entry: SeriesAnomalies) -> tuple[float, float, str, str, str]:
+def weight_of(entry: SeriesAnomalies) -> float:
+    """Return how bad the anomalies of a series are."""
     # Many values somewhat beyond the band are as bad as a few far beyond it.
-    weight = entry.steps * max(abs(entry.score), 1.0)
-    return -weight, -abs(entry.score), entry.partition, entry.item, entry.kind
+    return entry.steps * max(abs(entry.score), 1.0)
+
+
+def _badness(entry: SeriesAnomalies) -> tuple[float, float, str, str, str]:
+    return -weight_of(entry), -abs(entry.score), entry.partition, entry.item, entry.kind
 
 
 def _row(entry: SeriesAnomalies) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.anomalies.kernel import Compared, History, Limits, describe_history
-from gigacast.anomalies.result import AnomalyReport
+from gigacast.anomalies.result import MAX_PANELS, AnomalyReport, summarise, weight_of
 from gigacast.anomalies.rolling import AnomalySetup
 from gigacast.anomalies.table import detect
 from gigacast.backtesting.evaluation.actuals import Actuals
@@ -23,11 +23,12 @@ from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.digest import digest_value
 from gigacast.core.partition.name import is_whole_month, lineage_of, month_of_folder
 from gigacast.core.partition.spec import horizon_of_spec
-from gigacast.core.series.item_key import item_names, key_columns
+from gigacast.core.series.item_key import item_names, items_of, key_columns
 from gigacast.core.time.month import Month
 from gigacast.errors import DataNotFoundError, GigacastError
 from gigacast.forecasting.prediction import long_table
 from gigacast.forecasting.prepare import Prepared, check_discovered, describe_job, prepare
+from gigacast.forecasting.preview import wall_times
 from gigacast.forecasting.read import Generation, find_generations
 from gigacast.forecasting.run import make_executor_for
 from gigacast.forecasting.worker import ModelSetup
@@ -41,6 +42,7 @@ from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.manifest import read_manifest
 from gigacast.lake.plan.planner import make_plan
 from gigacast.lake.plan.receipt import Receipt, read_receipt
+from gigacast.report.plot.panel import ForecastPanel
 from gigacast.runtime.executor import Executor
 from gigacast.storage.opening import open_store
 from gigacast.storage.parquet.read import read_batches, read_table
@@ -174,23 +176,25 @@ class _Comparison:
         """Return the anomalies of a file, and count its series and values in the report."""
         max_steps = self._job.resources.memory_limit_bytes // _STEP_BYTES
         batches = read_batches(self._outputs, row["key"], if_match=row["etag"])
-        tables, counts = [], []
+        tables, counts, panels = [], [], []
         for table in whole_series(batches, horizon, max_steps):
-            rows, count = self._part(table, row["partition"], horizon)
+            rows, count, part_panels = self._part(table, row["partition"], horizon)
             tables.append(rows)
             counts.append(count)
+            panels += part_panels
         # Only now, when all parts were read: a file counts completely or not at all.
         for series, values, compared in counts:
             report.series += series
             report.values += values
             report.compared += compared
+        report.add_panels(panels)
         if not tables:
             raise DataNotFoundError(f"{row['key']}: it has no forecast")
         return pa.concat_tables(tables)
 
     def _part(
         self, table: pa.Table, partition: str, horizon: int
-    ) -> tuple[pa.Table, tuple[int, int, int]]:
+    ) -> tuple[pa.Table, tuple[int, int, int], list[tuple[float, ForecastPanel]]]:
         forecasts = read_forecasts(table, horizon)
         actuals = self._actuals(table, partition)
         month, lineage = month_of_folder(partition.rpartition("/")[0]), lineage_of(partition)
@@ -204,7 +208,8 @@ class _Comparison:
         keys = rows.select([*item_names(rows.schema), "timestamp", "target_name"])
         compared = Compared(actual, forecasts.median, forecasts.quantiles, forecasts.levels)
         anomalies = detect(keys.replace_schema_metadata(), compared, history, self._limits)
-        return anomalies, (len(actual), actual.size, int(np.isfinite(actual).sum()))
+        counts = (len(actual), actual.size, int(np.isfinite(actual).sum()))
+        return anomalies, counts, _panels(partition, anomalies, rows, compared)
 
     def _actuals(self, table: pa.Table, partition: str) -> Actuals:
         """Return the actuals of a file: read in its bins, and as a whole month if it is one."""
@@ -214,6 +219,33 @@ class _Comparison:
         if (text := (table.schema.metadata or {}).get(AGGREGATION.encode())) is not None:
             job = replace(job, method=with_aggregation(job.method, text, "a forecast"))
         return Actuals(job, self._inputs)
+
+
+def _panels(
+    partition: str, anomalies: pa.Table, rows: pa.Table, compared: Compared
+) -> list[tuple[float, ForecastPanel]]:
+    """Return pictures of the worst series of a part, with their weights."""
+    items, targets = items_of(rows).cast(pa.string()), rows["target_name"].cast(pa.string())
+    horizon = compared.median.shape[1]
+    panels = []
+    for entry in summarise(partition, anomalies)[:MAX_PANELS]:
+        own = pc.and_(pc.equal(items, entry.item), pc.equal(targets, entry.target))
+        series = int(np.flatnonzero(to_numpy(pc.fill_null(own, False)))[0]) // horizon
+        times = wall_times(rows["timestamp"].slice(series * horizon, horizon))
+        if times is None:
+            continue
+        panel = ForecastPanel(
+            f"{entry.item} · {entry.target}: {entry.kind.replace('_', ' ')}",
+            times[:0],
+            np.empty(0, np.float32),
+            times,
+            compared.median[series],
+            tuple(compared.levels),
+            compared.quantiles[series],
+            compared.actual[series],
+        )
+        panels.append((weight_of(entry), panel))
+    return panels
 
 
 def _history(

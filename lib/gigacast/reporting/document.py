@@ -118,6 +118,9 @@ def _freshness_tile(freshness: Freshness) -> Tile:
     when = f"newest value {newest.day} {newest:%b %Y, %H:%M}"
     if freshness.age_s < 0:
         return Tile("Data age", "in the future", Kind.TEXT, when, Tone.WARNING)
+    days = int(freshness.age_s // 86_400)
+    if days >= 2:
+        return Tile("Data age", f"{days:,} days", Kind.TEXT, when)
     return Tile("Data age", freshness.age_s, Kind.DURATION, when)
 
 

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-from gigacast.anomalies.kernel import Kind as AnomalyKind
 from gigacast.anomalies.result import AnomalyReport
 from gigacast.backtesting.document import backtest_document, evaluation_document, failed_forecasts
 from gigacast.backtesting.evaluation.result import Evaluation
@@ -97,15 +96,13 @@ def anomaly_report(result: AnomalyReport, now: datetime) -> tuple[Document, Fram
         Tile("Anomalies", result.count, Kind.COUNT, f"{share:.2%} of the values", tone),
         Tile("Series", result.anomalous, Kind.COUNT, f"of {result.series:,} compared"),
         Tile("Values compared", result.compared, Kind.COUNT, f"of {result.values:,}"),
-        *(
-            Tile(kind.label.replace("_", " ").capitalize(), result.kinds[kind.label], Kind.COUNT)
-            for kind in AnomalyKind
-            if result.kinds.get(kind.label)
-        ),
     )
     status = "anomalies" if result.count else "nothing unusual"
     frame = Frame("Anomalies", status, _when(now))
-    return Document((Tiles(tiles), *document.blocks), document.title, document.tone), frame
+    figures = result.figures
+    pictures = (Heading("Pictures"), *figures) if figures else ()
+    blocks = (Tiles(tiles), *document.blocks, *pictures)
+    return Document(blocks, document.title, document.tone), frame
 
 
 def _count_tone(report: Any, verdict: Verdict) -> Tone:

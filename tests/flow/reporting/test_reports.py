@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,9 @@ from tests.flow.reporting.lake import HOSTILE, NAIVE, flags, forecast, put_lake
 from tests.support.faulty_store import FaultyStore
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return a bucket with a run, its evaluation, a backtest, quality and anomalies, as pages."""
-    url = put_lake(tmp_path_factory.mktemp("morning") / "lake")
-    assert forecast(url, "--report") == 0
-    assert run(["evaluate", *flags(url), "--report"]) == 0
-    backtest = ["backtest", *flags(url), "--model", "seasonal-naive", "--horizon", "7"]
-    assert run([*backtest, "--months", "2", "--report"]) == 0
-    assert run(["data", "quality", *flags(url), "--report"]) == 0
-    assert run(["anomalies", *flags(url), "--report"]) == 0
-    return url
+@pytest.fixture
+def url(morning: Path) -> str:
+    return morning.as_uri()
 
 
 @pytest.fixture
@@ -74,22 +67,24 @@ def test_the_page_of_a_run_has_its_numbers_and_its_worst_series(store: Store) ->
 
 
 def test_a_page_is_made_again_with_what_is_known_by_now(
-    url: str, store: Store, capsys: pytest.CaptureFixture[str]
+    morning: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (name,) = (name for name in pages(store) if name.startswith("forecast_"))
-    assert "Accuracy by step ahead" not in pages(store)[name]
-    newest = pages(store)["latest"]
+    shutil.copytree(morning, tmp_path / "lake")
+    url, folder = (tmp_path / "lake").as_uri(), tmp_path / "lake/reports"
+    page = next(folder.glob("forecast_*.html"))
+    assert "Accuracy by step ahead" not in page.read_text(encoding="utf-8")
+    newest = (folder / "latest.html").read_bytes()
 
-    assert run(["report", name, "--bucket", url, "--json"]) == 0
+    assert run(["report", page.stem, "--bucket", url, "--json"]) == 0
 
     content = json.loads(capsys.readouterr().out)
-    page = pages(store)[name]
-    assert content["location"].endswith(f"/reports/{name}.html")
-    assert content["audit"]["session_id"] == name
-    assert "Accuracy by step ahead" in page
-    assert "Calibration curve" in page
-    assert pages(store)["latest"] == newest  # an older run is not the latest
-    assert f"{content['evaluation']['version'][0]['wql']:.4g}" in page
+    text = page.read_text(encoding="utf-8")
+    assert content["location"].endswith(f"/reports/{page.name}")
+    assert content["audit"]["session_id"] == page.stem
+    assert "Accuracy by step ahead" in text
+    assert "Calibration curve" in text
+    assert (folder / "latest.html").read_bytes() == newest  # an older run is not the latest
+    assert f"{content['evaluation']['version'][0]['wql']:.4g}" in text
     worst = content["worst"]
     assert worst == sorted(worst, key=lambda entry: -entry["wql"])
     assert content["freshness"]["newest"].startswith("2024-02-29")
