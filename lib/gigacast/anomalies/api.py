@@ -137,8 +137,8 @@ def detect_anomalies(  # noqa: PLR0913 - keywords, each the name of a flag
     table = table_of(data, takes="a bucket")
     job = job_of(_settings("memory://frame", config, options))
     registry = registry_of(_settings(_url_of(bucket), config, options))
-    found = search_table(table, load_chosen(job.model, registry), job.method, limits, windows)
-    return give_back(found, data, _to_pandas)
+    anomalies = search_table(table, load_chosen(job.model, registry), job.method, limits, windows)
+    return give_back(anomalies, data, _to_pandas)
 
 
 def limits_of(options: AnomalyOptions) -> Limits:

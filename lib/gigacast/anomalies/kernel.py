@@ -191,8 +191,10 @@ def score_values(compared: Compared) -> DoubleArray:
     deviation = np.maximum(np.where(distance >= 0, above, below), least)
     score = np.where(distance == 0, 0.0, np.copysign(MAX_SCORE, distance))
     np.divide(distance, deviation, out=score, where=(deviation > 0) & (distance != 0))
-    known = np.isfinite(y) & np.isfinite(m) & np.isfinite(q[..., low]) & np.isfinite(q[..., high])
-    return np.where(known, np.clip(score, -MAX_SCORE, MAX_SCORE), np.nan)
+    answered = (
+        np.isfinite(y) & np.isfinite(m) & np.isfinite(q[..., low]) & np.isfinite(q[..., high])
+    )
+    return np.where(answered, np.clip(score, -MAX_SCORE, MAX_SCORE), np.nan)
 
 
 def run_lengths(values: RealArray) -> IntArray:
@@ -237,7 +239,7 @@ def describe_history(values: RealArray, offsets: IntArray) -> History:
     count = len(offsets) - 1
     y = np.asarray(values, np.float64)
     owner = np.repeat(np.arange(count), np.diff(offsets))
-    known = np.isfinite(y)
+    finite = np.isfinite(y)
     same_series = owner[1:] == owner[:-1]
     begins = np.ones(len(y), np.bool_)
     begins[1:] = ~same_series | (y[1:] != y[:-1])
@@ -245,7 +247,7 @@ def describe_history(values: RealArray, offsets: IntArray) -> History:
     if len(y):
         lengths = np.bincount(np.cumsum(begins) - 1)
         starts = np.flatnonzero(begins)
-        valid = known[starts]
+        valid = finite[starts]
         np.maximum.at(repeats, owner[starts[valid]], lengths[valid])
     change = np.abs(np.diff(y))
     counted = same_series & np.isfinite(change)
@@ -255,8 +257,8 @@ def describe_history(values: RealArray, offsets: IntArray) -> History:
         repeats,
         _ratio(total, np.bincount(owners, minlength=count)),
         _ratio(
-            np.bincount(owner[known & (y == 0)], minlength=count),
-            np.bincount(owner[known], minlength=count),
+            np.bincount(owner[finite & (y == 0)], minlength=count),
+            np.bincount(owner[finite], minlength=count),
         ),
     )
 

@@ -130,9 +130,9 @@ class AnomalyReport:
     def add(self, partition: str, rows: pa.Table) -> None:
         """Add the anomalies of a part of a partition."""
         self.kinds.update(_counts(rows["kind"]))
-        found = summarise(partition, rows)
-        self.anomalous += len({(entry.item, entry.target) for entry in found})
-        self.worst = sorted([*self.worst, *found], key=_badness)[:MAX_SERIES]
+        entries = summarise(partition, rows)
+        self.anomalous += len({(entry.item, entry.target) for entry in entries})
+        self.worst = sorted([*self.worst, *entries], key=_badness)[:MAX_SERIES]
 
     def add_panels(self, panels: Sequence[tuple[float, ForecastPanel]]) -> None:
         """Add pictures of series; the worst `MAX_PANELS` are kept."""

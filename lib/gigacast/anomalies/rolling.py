@@ -93,11 +93,11 @@ class AnomalyWorker(PartitionWorker[BatchAnomalies]):
         options = method.options(task.horizon, resources.batch_size)
         for batch in batches:
             with watch.measure("prepare", besides="predict"):
-                found = search_batch(
+                anomalies = search_batch(
                     batch, forecaster, options, self._windows.count, self._limits, self._budget
                 )
-            tally.add(batch, found.reasons)
-            yield found
+            tally.add(batch, anomalies.reasons)
+            yield anomalies
 
     def _schema(self, task: Task, first: BatchAnomalies | None) -> pa.Schema:
         names = self._setup.job.method.columns.items

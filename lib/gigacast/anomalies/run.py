@@ -201,8 +201,8 @@ class _Comparison:
         if month is None:
             raise DataNotFoundError(f"{partition}: its name has no month")
         items = key_columns(table.schema)
-        found, _ = actuals.find(forecasts, month, lineage, items)
-        actual = match(forecasts, found)
+        arrived, _ = actuals.find(forecasts, month, lineage, items)
+        actual = match(forecasts, arrived)
         history = _history(actuals, forecasts, (month, lineage, items))
         rows = long_table(table)
         keys = rows.select([*item_names(rows.schema), "timestamp", "target_name"])

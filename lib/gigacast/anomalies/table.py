@@ -44,13 +44,13 @@ def detect(keys: pa.Table, compared: Compared, history: History, limits: Limits)
         Of the N series.
     limits : Limits
     """
-    found = find_anomalies(compared, history, limits)
-    places = np.flatnonzero(found.is_anomaly.ravel())
+    anomalies = find_anomalies(compared, history, limits)
+    places = np.flatnonzero(anomalies.is_anomaly.ravel())
     low, high = compared.band
     edges = (compared.quantiles[..., low], compared.quantiles[..., high])
     numbers = (compared.actual, compared.median, *edges)
     columns = [to_arrow(np.ascontiguousarray(n).ravel()[places]) for n in numbers]
-    columns += _described(found, places, limits)
+    columns += _described(anomalies, places, limits)
     rows = keys.take(to_arrow(places))
     for field, column in zip(VALUES, columns, strict=True):
         rows = rows.append_column(field, column.cast(field.type))

@@ -1,6 +1,5 @@
 """Accuracy as figures: over origins, months and horizon steps, and the calibration."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -162,12 +161,3 @@ def read_evaluation(content: bytes, key: str) -> dict[str, Any]:
             if not isinstance(row.get("model"), str) or not isinstance(row.get("coverage"), list):
                 raise CorruptedFileError(f"{key}: not an evaluation: an entry of {name}")
     return {"levels": levels, **checked}
-
-
-def evaluation_values(evaluation: Any) -> dict[str, Any]:
-    """Return the values of an evaluation that has just been made, as `accuracy_blocks` reads them.
-
-    They go through JSON, so that a page made again is the same.
-    """
-    values: dict[str, Any] = json.loads(json.dumps(evaluation.to_json()))
-    return values

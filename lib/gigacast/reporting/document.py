@@ -30,6 +30,7 @@ from gigacast.report.document import (
 from gigacast.report.html.page import Frame
 from gigacast.report.summary import FailedPartition, failure_items
 from gigacast.reporting.accuracy import accuracy_blocks
+from gigacast.reporting.anomaly import anomaly_blocks
 from gigacast.reporting.run import Freshness, RunReport, counts_of, total_of
 
 TONES = {
@@ -60,6 +61,7 @@ def run_document(report: RunReport) -> Document:
         Tiles(tuple(_tiles(report))),
         *_failures(audit),
         *_worst(report),
+        *anomaly_blocks(report.anomalies),
         *accuracy_blocks(report.evaluation or {}),
         *_counted("Not by the model", "reason", "series", counts_of(audit, "reasons")),
         *_counted("Mended by the reader", "repair", "rows", counts_of(audit, "repairs")),
@@ -90,8 +92,8 @@ def _tiles(report: RunReport) -> Iterator[Tile]:
         speed = f"{quantity.rate(series, audit.elapsed_s)} per second"
         yield Tile("Series", series, Kind.COUNT, speed, history=_history(report, "series"))
     failed = audit.files_failed
-    others = {"skipped": audit.files_skipped, "failed": failed}
-    note = ", ".join(f"{quantity.count(n)} {name}" for name, n in others.items() if n)
+    counts = {"skipped": audit.files_skipped, "failed": failed}
+    note = ", ".join(f"{quantity.count(n)} {name}" for name, n in counts.items() if n)
     tone = Tone.BAD if failed else Tone.PLAIN
     yield Tile("Partitions done", audit.files_processed, Kind.COUNT, note or "none failed", tone)
     if series and audit.job == "forecast":
@@ -102,6 +104,10 @@ def _tiles(report: RunReport) -> Iterator[Tile]:
         yield _freshness_tile(report.freshness)
     if (accuracy := _accuracy(report.evaluation)) is not None:
         yield Tile("WQL", accuracy, Kind.NUMBER, "of the latest evaluation")
+    if report.anomalies is not None:
+        count, series = report.anomalies["anomalies"], report.anomalies["anomalous_series"]
+        tone = Tone.WARNING if count else Tone.PLAIN
+        yield Tile("Anomalies", count, Kind.COUNT, f"in {series:,} series", tone)
     yield from _cost_tiles(report)
     if written := total_of(audit, "bytes_written"):
         rows = counted(total_of(audit, "rows_written"), "row")
@@ -190,8 +196,8 @@ def _worst(report: RunReport) -> tuple[Block, ...]:
 
 def _figure(entry: Any) -> Figure:
     figure = figure_of(entry.look)
-    known = entry.wql == entry.wql  # not NaN
-    note = f"WQL {quantity.short(entry.wql)}" if known else ""
+    has_loss = entry.wql == entry.wql  # not NaN
+    note = f"WQL {quantity.short(entry.wql)}" if has_loss else ""
     unit = " · ".join(filter(None, (entry.partition, note)))
     return Figure(
         figure.title,

@@ -119,8 +119,8 @@ def _update_index(outputs: Store, entry: Entry) -> list[Entry]:
     key = report_key(_INDEX, "json")
     for attempt in range(_ATTEMPTS):
         entries, etag = read_index(outputs)
-        others = [other for other in entries if other.name != entry.name]
-        merged = sorted([*others, entry], key=lambda e: (moment_of(e.at), e.name), reverse=True)
+        older = [listed for listed in entries if listed.name != entry.name]
+        merged = sorted([*older, entry], key=lambda e: (moment_of(e.at), e.name), reverse=True)
         merged = merged[:MAX_ENTRIES]
         content = json.dumps([asdict(e) for e in merged], indent=1).encode()
         try:

@@ -11,14 +11,14 @@ from gigacast.quality.measures import Verdict
 from gigacast.quality.run import QualityResult
 from gigacast.report.document import Block, Document, Heading, Kind, Tile, Tiles, Tone
 from gigacast.report.html.page import Frame
-from gigacast.reporting.accuracy import accuracy_blocks, evaluation_values
+from gigacast.reporting.accuracy import accuracy_blocks
 
 _VERDICTS = {Verdict.OK: Tone.GOOD, Verdict.WARN: Tone.WARNING, Verdict.FAIL: Tone.BAD}
 
 
 def evaluation_report(result: Evaluation, now: datetime) -> tuple[Document, Frame]:
     """Return an evaluation as the document of a page, and what stands around it."""
-    values = evaluation_values(result)
+    values = result.to_json()
     best = min(
         (f for f in result.figures["version"].values() if f.wql == f.wql),  # not NaN
         key=lambda figures: figures.wql,

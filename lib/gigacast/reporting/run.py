@@ -17,6 +17,7 @@ from gigacast.lake.layout import AUDIT, audit_key
 from gigacast.lake.plan.audit import Audit, read_audit
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.reporting.accuracy import find_evaluation
+from gigacast.reporting.anomaly import find_search
 from gigacast.reporting.sample import RankedSeries, sample_series
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
@@ -65,6 +66,8 @@ class RunReport:
         ``None`` where no receipt names a time.
     evaluation : mapping, optional
         Stored evaluation of the model's version, see `accuracy.find_evaluation`.
+    anomalies : mapping, optional
+        Stored search of the forecasts of this spec, see `anomaly.find_search`.
     """
 
     audit: Audit
@@ -74,6 +77,7 @@ class RunReport:
     ranked: int = 0
     freshness: Freshness | None = None
     evaluation: Mapping[str, Any] | None = None
+    anomalies: Mapping[str, Any] | None = None
 
     @property
     def fallbacks(self) -> int:
@@ -100,6 +104,7 @@ class RunReport:
                 for entry in self.series
             ],
             "evaluation": self.evaluation,
+            "anomalies": self.anomalies,
         }
 
 
@@ -155,6 +160,7 @@ def report_run(job: ForecastJob, run_id: str | None = None) -> RunReport:
         ranked=sample.ranked,
         freshness=freshness_of(sample.receipts),
         evaluation=find_evaluation(outputs, generation.model, generation.version),
+        anomalies=find_search(outputs, generation),
     )
 
 
@@ -224,11 +230,11 @@ def freshness_of(receipts: Sequence[Receipt]) -> Freshness | None:
         for receipt in receipts
         if receipt.newest_timestamp is not None
     ]
-    known = [(moment, age) for moment, age in ages if age is not None]
-    if not known:
+    dated = [(moment, age) for moment, age in ages if age is not None]
+    if not dated:
         return None
-    newest, age = max(known)
-    return Freshness(_text(newest), _text(min(known)[0]), age, len(known))
+    newest, age = max(dated)
+    return Freshness(_text(newest), _text(min(dated)[0]), age, len(dated))
 
 
 def _text(moment: datetime) -> str:

@@ -135,9 +135,9 @@ def _worst(parts: Sequence[_Part]) -> list[tuple[int, int]]:
     width = np.concatenate([part.width for part in parts])
     owner = np.repeat(np.arange(len(parts)), [len(part.wql) for part in parts])
     row = np.concatenate([np.arange(len(part.wql)) for part in parts])
-    known = np.isfinite(wql)
-    values = np.nan_to_num(np.where(known, wql, width), nan=-1.0)
-    order = np.lexsort((-values, ~known))[: 2 * SHOWN]
+    is_scored = np.isfinite(wql)
+    values = np.nan_to_num(np.where(is_scored, wql, width), nan=-1.0)
+    order = np.lexsort((-values, ~is_scored))[: 2 * SHOWN]
     return list(zip(owner[order].tolist(), row[order].tolist(), strict=True))
 
 
@@ -171,10 +171,10 @@ def _actuals(
     if month is None:
         return unknown
     try:
-        found, _ = Actuals(job, inputs).find(forecasts, month, lineage_of(partition), items)
+        arrived, _ = Actuals(job, inputs).find(forecasts, month, lineage_of(partition), items)
     except GigacastError:
         return unknown
-    return match(forecasts, found)
+    return match(forecasts, arrived)
 
 
 def rank(forecasts: Forecasts, actual: FloatArray) -> tuple[DoubleArray, DoubleArray]:
@@ -195,13 +195,13 @@ def rank(forecasts: Forecasts, actual: FloatArray) -> tuple[DoubleArray, DoubleA
     """
     levels = np.asarray(forecasts.levels, np.float64)
     quantiles = forecasts.quantiles.astype(np.float64)
-    known = np.isfinite(actual) & np.isfinite(quantiles).all(axis=2)
+    answered = np.isfinite(actual) & np.isfinite(quantiles).all(axis=2)
     loss = quantile_loss(actual.astype(np.float64), quantiles, levels).mean(axis=2)
-    size = np.where(known, np.abs(actual), 0.0).sum(axis=1)
+    size = np.where(answered, np.abs(actual), 0.0).sum(axis=1)
     # A series that has fallen to zero would have no loss: relative to its forecast it has one.
-    expected = np.where(known, np.abs(forecasts.median), 0.0).sum(axis=1)
+    expected = np.where(answered, np.abs(forecasts.median), 0.0).sum(axis=1)
     size = np.where(size > 0, size, expected)
-    total = np.where(known, loss, 0.0).sum(axis=1)
+    total = np.where(answered, loss, 0.0).sum(axis=1)
     undefined = np.full(len(actual), np.nan)
     wql = np.divide(total, size, out=undefined.copy(), where=size > 0)
     intervals = intervals_of(forecasts.levels)

@@ -62,10 +62,10 @@ def test_values_outside_the_band_of_stored_forecasts_are_the_anomalies(
     scores = slow_scores(gigacast.read_forecasts(lake.as_uri()), daily_panel())
     limit = NormalDist().inv_cdf(0.995)
     expected = {key for key, score in scores.items() if abs(score) >= limit}
-    found = dict(zip(zip(rows.item_id, rows.timestamp, strict=True), rows.score, strict=True))
-    assert {key for key in found if abs(found[key]) >= limit} == expected
+    stored = dict(zip(zip(rows.item_id, rows.timestamp, strict=True), rows.score, strict=True))
+    assert {key for key in stored if abs(stored[key]) >= limit} == expected
     for key in expected:
-        assert found[key] == pytest.approx(np.clip(scores[key], -100, 100), rel=1e-3)
+        assert stored[key] == pytest.approx(np.clip(scores[key], -100, 100), rel=1e-3)
     assert result.compared == len(scores)
     assert result.count == len(rows)
 
@@ -111,8 +111,8 @@ def test_rolling_searches_are_a_job_that_skips_what_is_done(tmp_path: Path) -> N
     assert first.run_id.startswith("anomalies_")
     audit = json.loads(store.get(f"audit/{first.run_id}.json"))
     assert (audit["status"], audit["job"]) == ("completed", "anomalies")
-    found = {(entry.item, entry.kind) for entry in first.worst}
-    assert {("north", "zeros"), ("east", "stuck"), ("west", "level_shift")} <= found
+    kinds = {(entry.item, entry.kind) for entry in first.worst}
+    assert {("north", "zeros"), ("east", "stuck"), ("west", "level_shift")} <= kinds
     second = gigacast.detect_anomalies(url, **options)
     assert second.run_id == ""
     assert second.worst == first.worst
@@ -127,11 +127,11 @@ def test_frames_have_the_anomalies_of_a_bucket_with_the_same_rows(tmp_path: Path
     stored = read_dataset(open_store(StoreAddress(url)))
     keys = ["item_id", "timestamp"]
     rows = gigacast.detect_anomalies(daily_panel(), **options)
-    left, right = (f.sort_values(keys).reset_index(drop=True) for f in (rows, stored))
+    made, read = (f.sort_values(keys).reset_index(drop=True) for f in (rows, stored))
     pd.testing.assert_frame_equal(
-        left[[*keys, "kind", "run", "direction"]], right[[*keys, "kind", "run", "direction"]]
+        made[[*keys, "kind", "run", "direction"]], read[[*keys, "kind", "run", "direction"]]
     )
-    np.testing.assert_allclose(left["score"], right["score"], rtol=1e-5)
+    np.testing.assert_allclose(made["score"], read["score"], rtol=1e-5)
 
 
 def test_shuffled_rows_have_the_same_anomalies() -> None:

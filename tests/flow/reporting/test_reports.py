@@ -83,6 +83,8 @@ def test_a_page_is_made_again_with_what_is_known_by_now(
     assert content["audit"]["session_id"] == page.stem
     assert "Accuracy by step ahead" in text
     assert "Calibration curve" in text
+    assert "Anomalies</h2>" in text
+    assert content["anomalies"]["anomalies"] > 20
     assert (folder / "latest.html").read_bytes() == newest  # an older run is not the latest
     assert f"{content['evaluation']['version'][0]['wql']:.4g}" in text
     worst = content["worst"]

@@ -93,9 +93,9 @@ def test_sudden_zeros_have_a_name_and_usual_ones_are_judged_as_other_values() ->
 def test_a_stuck_sensor_is_found_within_the_band() -> None:
     actual = wave()
     actual[6:13] = 10.25
-    found = find_anomalies(compared(actual), USUAL)
-    assert found.kind[0].tolist() == [0] * 6 + [Kind.STUCK] * 7 + [0] * 3
-    assert found.run[0, 6:13].tolist() == [7] * 7
+    anomalies = find_anomalies(compared(actual), USUAL)
+    assert anomalies.kind[0].tolist() == [0] * 6 + [Kind.STUCK] * 7 + [0] * 3
+    assert anomalies.run[0, 6:13].tolist() == [7] * 7
 
 
 def test_equal_values_are_nothing_unusual_for_a_series_that_has_many() -> None:
@@ -109,18 +109,18 @@ def test_equal_values_are_nothing_unusual_for_a_series_that_has_many() -> None:
 def test_a_sensor_that_hardly_moves_is_flat() -> None:
     actual = wave()
     actual[4:14] = 10.2 + 0.01 * (np.arange(10) % 2)
-    found = kinds(actual)
-    assert found[4:14] == [Kind.FLAT] * 10
-    assert not any(found[:4])
+    marks = kinds(actual)
+    assert marks[4:14] == [Kind.FLAT] * 10
+    assert not any(marks[:4])
 
 
 def test_a_missing_value_is_no_anomaly_and_ends_a_run() -> None:
     actual = wave()
     actual[2:12] += 8
     actual[6] = np.nan
-    found = find_anomalies(compared(actual), USUAL)
-    assert found.kind[0, 6] == 0
-    assert found.run[0, 2:12].tolist() == [4, 4, 4, 4, 0, 5, 5, 5, 5, 5]
+    anomalies = find_anomalies(compared(actual), USUAL)
+    assert anomalies.kind[0, 6] == 0
+    assert anomalies.run[0, 2:12].tolist() == [4, 4, 4, 4, 0, 5, 5, 5, 5, 5]
 
 
 def test_a_wider_band_holds_what_a_narrower_one_does() -> None:
@@ -164,13 +164,13 @@ def test_histories_are_those_of_a_slow_count(rows: list[list[float]]) -> None:
     offsets = np.cumsum([0, *map(len, rows)])
     history = describe_history(np.concatenate([np.array(row) for row in rows]), offsets)
     for n, row in enumerate(rows):
-        known = [v for v in row if not math.isnan(v)]
+        present = [v for v in row if not math.isnan(v)]
         changes = [abs(b - a) for a, b in itertools.pairwise(row)]
         changes = [change for change in changes if not math.isnan(change)]
         assert history.repeats[n] == max(slow_runs(row), default=0)
         expected = sum(changes) / len(changes) if changes else math.nan
         assert history.change[n] == pytest.approx(expected, nan_ok=True)
-        share = known.count(0.0) / len(known) if known else math.nan
+        share = present.count(0.0) / len(present) if present else math.nan
         assert history.zeros[n] == pytest.approx(share, nan_ok=True)
 
 
@@ -193,13 +193,13 @@ def random_series(seed: int, count: int = 6) -> tuple[Compared, History]:
 @settings(max_examples=40)
 def test_the_order_of_series_changes_nothing(seed: int, order: list[int]) -> None:
     series, history = random_series(seed)
-    whole = find_anomalies(series, history)
+    ordered = find_anomalies(series, history)
     shuffled = find_anomalies(
         Compared(series.actual[order], series.median[order], series.quantiles[order], LEVELS),
         History(history.repeats[order], history.change[order], history.zeros[order]),
     )
     for name in ("score", "kind", "run"):
-        np.testing.assert_array_equal(getattr(whole, name)[order], getattr(shuffled, name))
+        np.testing.assert_array_equal(getattr(ordered, name)[order], getattr(shuffled, name))
 
 
 @given(seed=st.integers(0, 10_000), power=st.integers(-30, 30))

@@ -127,8 +127,8 @@ def test_no_text_makes_a_tag_or_an_address(text: str) -> None:
     page = page_of(text)
     assert page.tags <= TAGS
     addresses = [value for name, value in page.attributes if name in {"href", "src"}]
-    known = {"#main", "#s1", "latest.html", "index.html"}
-    assert all(a in known or a.startswith("../") or a.endswith(".html") for a in addresses)
+    own_places = {"#main", "#s1", "latest.html", "index.html"}
+    assert all(a in own_places or a.startswith("../") or a.endswith(".html") for a in addresses)
     assert not any(re.match(r"[a-z]+:|//", address, re.IGNORECASE) for address in addresses)
 
 

@@ -64,9 +64,9 @@ def test_the_latest_evaluation_of_a_version_is_found_and_a_damaged_one_passed_ov
     store = MemoryStore("evaluations")
     store.put("evaluations/a.json", json.dumps(evaluation(steps=1)).encode())
     store.put("evaluations/b.json", b"{not json")
-    found = find_evaluation(store, "m", "1")
-    assert found is not None
-    assert found["levels"] == {"m/1": [0.1, 0.5, 0.9]}
+    latest = find_evaluation(store, "m", "1")
+    assert latest is not None
+    assert latest["levels"] == {"m/1": [0.1, 0.5, 0.9]}
     assert find_evaluation(store, "other", "1") is None
     forget_memory("evaluations")
 

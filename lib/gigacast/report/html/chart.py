@@ -96,12 +96,12 @@ def summary_of(figure: Figure) -> str:
         parts.append(f"from {figure.x[0]} to {figure.x[-1]}")
     for curve in figure.curves:
         values = np.asarray(curve.values, np.float64)
-        known = np.flatnonzero(np.isfinite(values))
-        if not len(known) or curve.role == "guide":
+        finite = np.flatnonzero(np.isfinite(values))
+        if not len(finite) or curve.role == "guide":
             continue
-        value = short(float(values[known[-1]]))
+        value = short(float(values[finite[-1]]))
         if curve.lower is not None:
-            value = f"{short(float(curve.lower[known[-1]]))} to {value}"
+            value = f"{short(float(curve.lower[finite[-1]]))} to {value}"
         parts.append(f"{curve.name} ends at {value}")
     return "; ".join(parts)
 
@@ -132,8 +132,8 @@ class _Scaler:
 
     def dots(self, heights: DoubleArray) -> str:
         """Return the path of a row of points: lines without length have round ends."""
-        known = np.flatnonzero(np.isfinite(heights))
-        points = zip(self.x(self._places[known]), self.y(heights[known]), strict=True)
+        finite = np.flatnonzero(np.isfinite(heights))
+        points = zip(self.x(self._places[finite]), self.y(heights[finite]), strict=True)
         return "".join(f"M{_short(x)} {_short(y)}h0" for x, y in points)
 
     def band(self, upper: DoubleArray, lower: DoubleArray) -> str:
@@ -286,8 +286,8 @@ def _thinned(count: int, border: int) -> AnyArray:
 
 def _runs(values: DoubleArray) -> Iterable[slice]:
     """Yield the parts of values without a missing one."""
-    known = np.isfinite(values).astype(np.int8)
-    edges = np.flatnonzero(np.diff(known, prepend=0, append=0))
+    finite = np.isfinite(values).astype(np.int8)
+    edges = np.flatnonzero(np.diff(finite, prepend=0, append=0))
     return (slice(int(a), int(b)) for a, b in edges.reshape(-1, 2))
 
 
@@ -314,7 +314,7 @@ def _class_of(figure: Figure, curve: Curve) -> str:
 
 def _place_of(curve: Curve, curves: Sequence[Curve]) -> int:
     # By identity: curves may hold arrays and NaN, whose comparison says nothing.
-    return next(place for place, other in enumerate(curves) if other is curve)
+    return next(place for place, entry in enumerate(curves) if entry is curve)
 
 
 def _swatch_path(curve: Curve) -> str:
