@@ -75,8 +75,9 @@ def forecast(*, file: str | None, as_json: bool, quiet: bool, **flags: Any) -> i
         from gigacast.cli.batch import run_on_batch  # noqa: PLC0415 - AWS' clients
 
         options = array_options_of(settings)
-        return run_on_batch(job, options, log=own.log, as_json=as_json, quiet=quiet)
-    code = run_and_report(job, log=own.log, as_json=as_json, quiet=quiet, dry_run=own.dry_run)
+        code = run_on_batch(job, options, log=own.log, as_json=as_json, quiet=quiet)
+    else:
+        code = run_and_report(job, log=own.log, as_json=as_json, quiet=quiet, dry_run=own.dry_run)
     if (has_page or settings.report.write) and not own.dry_run:
         from gigacast.cli.report import announce  # noqa: PLC0415 - not needed by other runs
         from gigacast.reporting.write import write_run_report  # noqa: PLC0415

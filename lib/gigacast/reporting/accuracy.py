@@ -11,6 +11,7 @@ from gigacast.core.mark import Amount
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_value
 from gigacast.errors import CorruptedFileError, StorageError
+from gigacast.forecasting.read import Generation
 from gigacast.lake.layout import EVALUATIONS
 from gigacast.report.document import Block, Column, Curve, Figure, Heading, Kind, Scale, Table
 from gigacast.storage.store import Store
@@ -29,6 +30,7 @@ _COLUMNS = (
     Column("bias", Kind.NUMBER),
     Column("steps", Kind.COUNT),
 )
+_PARTS = ("version", *_TITLES)
 Entries = Sequence[Mapping[str, Any]]
 
 
@@ -114,6 +116,7 @@ def _calibration(evaluation: Mapping[str, Any]) -> list[Block]:
             str(entry["model"]): [math.nan if s is None else float(s) for s in entry["coverage"]]
             for entry in evaluation.get("version") or ()
             if tuple(levels.get(str(entry["model"]), ())) == own
+            and len(entry["coverage"]) == len(own)
             and any(share is not None for share in entry["coverage"])
         }
         if shares:
@@ -121,8 +124,8 @@ def _calibration(evaluation: Mapping[str, Any]) -> list[Block]:
     return blocks
 
 
-def find_evaluation(outputs: Store, model: str, version: str) -> dict[str, Any] | None:
-    """Return the latest stored evaluation of a model's version; ``None`` if there is none.
+def find_evaluation(outputs: Store, generation: Generation) -> dict[str, Any] | None:
+    """Return the figures of a spec in the latest stored evaluation; ``None`` if there are none.
 
     One listing, and a few small objects at most.
 
@@ -132,12 +135,15 @@ def find_evaluation(outputs: Store, model: str, version: str) -> dict[str, Any] 
     """
     entries = [e for page in outputs.list(EVALUATIONS) for e in page if e.key.endswith(".json")]
     entries.sort(key=lambda entry: (entry.modified_ns, entry.key), reverse=True)
-    name = f"{model}/{version}"
+    version = f"{generation.model}/{generation.version}"
+    # Its spec is named only where a version has several.
+    names = {version, f"{version}/{generation.spec}"}
     for entry in entries[:_NEWEST]:
         with suppress(CorruptedFileError, StorageError):
             content = read_evaluation(outputs.get(entry.key), entry.key)
-            if any(str(row["model"]).startswith(name) for row in content["version"]):
-                return content
+            own = {n: [r for r in content[n] if r["model"] in names] for n in _PARTS}
+            if own["version"]:
+                return {"levels": content["levels"], **own}
     return None
 
 
@@ -150,7 +156,7 @@ def read_evaluation(content: bytes, key: str) -> dict[str, Any]:
     """
     source = Source(key, CorruptedFileError, "not an evaluation", "run `gigacast evaluate` again")
     values = read_value(dict[str, object], decode_json(content, source), source)
-    parts = {name: values.get(name) or [] for name in ("version", "month", "step", "origin")}
+    parts = {name: values.get(name) or [] for name in _PARTS}
     levels = read_value(dict[str, list[Amount]], values.get("levels") or {}, source, place="levels")
     checked = {
         name: read_value(list[dict[str, object]], rows, source, place=name)
@@ -158,6 +164,6 @@ def read_evaluation(content: bytes, key: str) -> dict[str, Any]:
     }
     for name, rows in checked.items():
         for row in rows:
-            if not isinstance(row.get("model"), str) or not isinstance(row.get("coverage"), list):
-                raise CorruptedFileError(f"{key}: not an evaluation: an entry of {name}")
+            read_value(str, row.get("model"), source, place=f"{name}.model")
+            read_value(list[float | None], row.get("coverage"), source, place=f"{name}.coverage")
     return {"levels": levels, **checked}

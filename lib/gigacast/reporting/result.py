@@ -100,7 +100,7 @@ def anomaly_report(result: AnomalyReport, now: datetime) -> tuple[Document, Fram
     status = "anomalies" if result.count else "nothing unusual"
     frame = Frame("Anomalies", status, _when(now))
     figures = result.figures
-    pictures = (Heading("Pictures"), *figures) if figures else ()
+    pictures: tuple[Block, ...] = (Heading("Pictures"), *figures) if figures else ()
     blocks = (Tiles(tiles), *document.blocks, *pictures)
     return Document(blocks, document.title, document.tone), frame
 

@@ -159,7 +159,7 @@ def report_run(job: ForecastJob, run_id: str | None = None) -> RunReport:
         series=sample.series,
         ranked=sample.ranked,
         freshness=freshness_of(sample.receipts),
-        evaluation=find_evaluation(outputs, generation.model, generation.version),
+        evaluation=find_evaluation(outputs, generation),
         anomalies=find_search(outputs, generation),
     )
 

@@ -3,6 +3,10 @@
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +189,18 @@ def test_reports_read_a_bounded_number_of_objects(tmp_path: Path, monkeypatch: A
     (outputs,) = stores
     # The audit, the manifest, and of six partitions the forecast, its receipt and its ranges.
     assert outputs.counts["get"] <= 60
+
+
+def test_a_bucket_is_served_until_the_process_is_interrupted(morning: Path) -> None:
+    command = [sys.executable, "-m", "gigacast", "serve-report", "--bucket", morning.as_uri()]
+    with subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        place = process.stdout.readline().split()[-1]
+        port = int(place.rstrip("/").rpartition(":")[2])
+        connection = HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", "/reports/latest.html")
+        answer = connection.getresponse()
+        assert answer.read() == (morning / "reports/latest.html").read_bytes()
+        connection.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130

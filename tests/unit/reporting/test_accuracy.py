@@ -9,6 +9,7 @@ import pytest
 
 from gigacast.backtesting.evaluation.join import Forecasts
 from gigacast.errors import CorruptedFileError
+from gigacast.forecasting.read import Generation
 from gigacast.report.document import Figure, Heading, Scale, Table
 from gigacast.reporting.accuracy import accuracy_blocks, find_evaluation, read_evaluation
 from gigacast.reporting.sample import rank
@@ -64,16 +65,34 @@ def test_the_latest_evaluation_of_a_version_is_found_and_a_damaged_one_passed_ov
     store = MemoryStore("evaluations")
     store.put("evaluations/a.json", json.dumps(evaluation(steps=1)).encode())
     store.put("evaluations/b.json", b"{not json")
-    latest = find_evaluation(store, "m", "1")
+    latest = find_evaluation(store, Generation("m", "1", "h3-q3-00000000", 0))
     assert latest is not None
     assert latest["levels"] == {"m/1": [0.1, 0.5, 0.9]}
-    assert find_evaluation(store, "other", "1") is None
+    assert find_evaluation(store, Generation("m", "10", "h3-q3-00000000", 0)) is None
     forget_memory("evaluations")
+
+
+def test_only_the_figures_of_the_spec_of_a_run_are_on_its_page() -> None:
+    store = MemoryStore("two-specs")
+    rows = [row(name, "version", "all", 0.3) for name in ("m/1/a", "m/1/b", "m/10")]
+    levels = {str(entry["model"]): [0.1, 0.5, 0.9] for entry in rows}
+    store.put("evaluations/a.json", json.dumps({"levels": levels, "version": rows}).encode())
+    latest = find_evaluation(store, Generation("m", "1", "b", 0))
+    assert latest is not None
+    assert [entry["model"] for entry in latest["version"]] == ["m/1/b"]
+    forget_memory("two-specs")
+
+
+def test_a_calibration_whose_levels_do_not_fit_is_left_out() -> None:
+    assert "Calibration curve" not in headings({**evaluation(), "levels": {"m/1": [0.1, 0.9]}})
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"[]", b'{"version": 3}', b'{"version": [{"model": 1}]}', b'{"levels": {"m": ["x"]}}'],
+    [
+        *(b"[]", b'{"version": 3}', b'{"version": [{"model": 1}]}', b'{"levels": {"m": ["x"]}}'),
+        b'{"version": [{"model": "m/1", "coverage": ["x"]}]}',
+    ],
 )
 def test_an_evaluation_of_another_form_is_refused(content: bytes) -> None:
     with pytest.raises(CorruptedFileError, match=r"evaluations/x\.json"):
