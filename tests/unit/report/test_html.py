@@ -231,3 +231,18 @@ def test_headline_numbers_and_links_are_facts_elsewhere(render: Any) -> None:
     assert "1,234" in shown
     assert "2 per second" in shown
     assert "audit/x.json" in shown
+
+
+def test_a_legend_names_only_what_is_drawn() -> None:
+    empty, drawn = (np.nan, np.nan), (1.0, 2.0)
+    curves = (Curve("context", "history", empty), Curve("median", "forecast", drawn))
+    source = render_page(Document((Figure("f", ("a", "b"), curves),)), Frame("k"))
+    assert re.findall(r"</svg>(\w+)</li>", source) == ["median"]
+
+
+def test_figures_with_the_same_curves_share_a_legend() -> None:
+    figure = Figure("f", ("a", "b"), (Curve("m", "line", (1.0, 2.0)),))
+    other = Figure("g", ("a", "b"), (Curve("n", "line", (1.0, 2.0)),))
+    shared = render_page(Document((figure, figure)), Frame("k"))
+    apart = render_page(Document((figure, other)), Frame("k"))
+    assert [page.count('<ul class="legend">') for page in (shared, apart)] == [1, 2]

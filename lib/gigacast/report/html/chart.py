@@ -56,7 +56,8 @@ def legend_of(figure: Figure) -> str:
     middle = {id(band) for band in bands[1:-1]}
     entries = []
     for curve in figure.curves:
-        if id(curve) in middle:
+        # A figure without a past has a curve for it, too.
+        if id(curve) in middle or not np.isfinite(np.asarray(curve.values, np.float64)).any():
             continue
         name = f"{curve.name} interval" if curve.role == "band" else curve.name
         look = _class_of(figure, curve)
