@@ -1,15 +1,28 @@
 """Documents of results that are no runs of forecasts: evaluation, backtest and quality."""
 
+import math
 from datetime import datetime
 from typing import Any
 
 from gigacast.anomalies.result import AnomalyReport
 from gigacast.backtesting.document import backtest_document, evaluation_document, failed_forecasts
 from gigacast.backtesting.evaluation.result import Evaluation
+from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.run import BacktestResult
+from gigacast.forecasters.metric import Figures
 from gigacast.quality.measures import Verdict
 from gigacast.quality.run import QualityResult
-from gigacast.report.document import Block, Document, Heading, Kind, Tile, Tiles, Tone
+from gigacast.report.document import (
+    Block,
+    Curve,
+    Document,
+    Figure,
+    Heading,
+    Kind,
+    Tile,
+    Tiles,
+    Tone,
+)
 from gigacast.report.html.page import Frame
 from gigacast.reporting.accuracy import accuracy_blocks
 
@@ -62,8 +75,28 @@ def backtest_report(result: BacktestResult, now: datetime) -> tuple[Document, Fr
     document = backtest_document(result)
     status = result.status
     tone = Tone.BAD if result.failures else Tone.GOOD
-    blocks = (Tiles(tiles), Heading("Models"), *document.blocks)
+    blocks = (Tiles(tiles), *_over_segments(board), Heading("Models"), *document.blocks)
     return Document(blocks, document.title, tone), Frame("Backtest", status, _when(now))
+
+
+def _over_segments(board: Leaderboard) -> tuple[Block, ...]:
+    """Return the WQL of each model over months or windows; nothing for other segments."""
+    if board.segment not in {"month", "window"} or len(board.segments) < 2:
+        return ()
+    labels = sorted(board.segments)
+    if board.segment == "window":  # the latest window has the number 0
+        labels.sort(key=int, reverse=True)
+    curves = tuple(
+        Curve(name, "line", tuple(_wql(board.segments[label].get(name)) for label in labels))
+        for name in (standing.model for standing in board.standings)
+    )
+    title = f"Weighted quantile loss by {board.segment}"
+    figure = Figure(title, tuple(labels), curves, y_name="share of the actuals' size")
+    return Heading(f"Accuracy by {board.segment}"), figure
+
+
+def _wql(figures: Figures | None) -> float:
+    return figures.wql if figures is not None else math.nan
 
 
 def quality_report(result: QualityResult, now: datetime) -> tuple[Document, Frame]:

@@ -16,8 +16,10 @@ from gigacast.cli.program import run
 from gigacast.reporting import run as reporting
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
-from tests.flow.reporting.lake import HOSTILE, NAIVE, flags, forecast, put_lake
+from tests.flow.reporting.lake import HOSTILE, NAIVE, daily_panel, flags, forecast, put_lake
 from tests.support.faulty_store import FaultyStore
+from tests.support.moto_server import MotoServer
+from tests.support.panels import put_frame
 
 
 @pytest.fixture
@@ -204,3 +206,29 @@ def test_a_bucket_is_served_until_the_process_is_interrupted(morning: Path) -> N
         connection.close()
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
+
+
+@pytest.mark.parametrize("segment", ["window", "month"])
+def test_a_backtest_by_window_or_month_has_its_accuracy_over_them(
+    tmp_path: Path, segment: str
+) -> None:
+    url = put_lake(tmp_path / "lake")
+    backtest = ["backtest", *flags(url), "--model", "seasonal-naive", "--horizon", "5"]
+    assert run([*backtest, "--windows", "3", "--segment", segment, "--report"]) == 0
+    page = (tmp_path / "lake/reports/latest.html").read_text(encoding="utf-8")
+    assert f"Accuracy by {segment}</h2>" in page
+    ticks = re.findall(r'text-anchor="(?:start|middle|end)">([^<]+)</text>', page)
+    expected = {"window": ["2", "1", "0"], "month": ["2024-01", "2024-02", "2024-03"]}[segment]
+    assert [tick for tick in ticks if tick in expected][:3] == expected
+
+
+def test_pages_are_written_to_s3(moto_server: MotoServer) -> None:
+    store = open_store(moto_server.new_address())
+    panel = daily_panel()
+    put_frame(store, "2024/01/part-00000.parquet", panel[panel["timestamp"] < "2024-02-01"])
+    place = ["--bucket", store.address.url, "--quiet", "--model", "seasonal-naive"]
+    for horizon in ("3", "4"):
+        assert run(["forecast", *place, "--horizon", horizon, "--report"]) == 0
+    names = [entry["name"] for entry in json.loads(store.get("reports/index.json"))]
+    assert len(names) == 2
+    assert store.get("reports/latest.html") == store.get(f"reports/{names[0]}.html")
