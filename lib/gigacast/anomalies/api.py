@@ -164,8 +164,8 @@ def limits_of(options: AnomalyOptions) -> Limits:
     return Limits(options.band / 100, options.shift_steps, options.stuck_steps, options.flat_steps)
 
 
-def _is_within(value: float, least: float | None, most: float | None) -> bool:
-    return (least is None or value >= least) and (most is None or value <= most)
+def _is_within(value: float, low: float | None, high: float | None) -> bool:
+    return (low is None or value >= low) and (high is None or value <= high)
 
 
 def _settings(bucket: Any, config: str | Path | None, options: Options) -> Any:

@@ -174,8 +174,8 @@ class AnomalyReport:
             columns = (Column("kind"), Column("values", Form.COUNT, has_bar=True))
             blocks += [Heading("Kinds"), Table(columns, kinds), Heading("Worst series")]
             rows = tuple(_row(entry) for entry in self.worst)
-            rest = f": see {self.dataset}"
-            blocks.append(Table(_COLUMNS, rows, limit=_SHOWN, rest=rest))
+            more = f": see {self.dataset}"
+            blocks.append(Table(_COLUMNS, rows, limit=_SHOWN, rest=more))
         if self.failures:
             texts = (f"{key}: {message}" for key, message in self.failures)
             blocks += [Heading("Not compared"), Items.of(texts, limit=_SHOWN)]

@@ -57,16 +57,16 @@ def detect(keys: pa.Table, compared: Compared, history: History, limits: Limits)
     return rows
 
 
-def _described(found: Found, places: np.ndarray, limits: Limits) -> list[pa.Array]:
-    score = found.score.ravel()[places]
+def _described(anomalies: Found, places: np.ndarray, limits: Limits) -> list[pa.Array]:
+    score = anomalies.score.ravel()[places]
     is_out = np.abs(np.nan_to_num(score)) >= limits.score
     side = np.where(is_out, np.sign(np.nan_to_num(score)), 0).astype(np.int64)
     return [
         to_arrow(score, np.isnan(score)),
         to_arrow(central_share(score), np.isnan(score)),
         text_column(_DIRECTIONS).take(to_arrow(side + 1)),
-        text_column(_KINDS).take(to_arrow(found.kind.ravel()[places].astype(np.int64))),
-        to_arrow(found.run.ravel()[places]),
+        text_column(_KINDS).take(to_arrow(anomalies.kind.ravel()[places].astype(np.int64))),
+        to_arrow(anomalies.run.ravel()[places]),
     ]
 
 

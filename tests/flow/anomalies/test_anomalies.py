@@ -127,11 +127,12 @@ def test_frames_have_the_anomalies_of_a_bucket_with_the_same_rows(tmp_path: Path
     stored = read_dataset(open_store(StoreAddress(url)))
     keys = ["item_id", "timestamp"]
     rows = gigacast.detect_anomalies(daily_panel(), **options)
-    made, read = (f.sort_values(keys).reset_index(drop=True) for f in (rows, stored))
+    of_frame, of_bucket = (f.sort_values(keys).reset_index(drop=True) for f in (rows, stored))
     pd.testing.assert_frame_equal(
-        made[[*keys, "kind", "run", "direction"]], read[[*keys, "kind", "run", "direction"]]
+        of_frame[[*keys, "kind", "run", "direction"]],
+        of_bucket[[*keys, "kind", "run", "direction"]],
     )
-    np.testing.assert_allclose(made["score"], read["score"], rtol=1e-5)
+    np.testing.assert_allclose(of_frame["score"], of_bucket["score"], rtol=1e-5)
 
 
 def test_shuffled_rows_have_the_same_anomalies() -> None:

@@ -16,8 +16,8 @@ def seconds(text: str) -> float:
     return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
-def shown(first: str, last: str, most: int = 4) -> list[tuple[str, str]]:
-    return [(t.label, t.below) for t in date_ticks(seconds(first), seconds(last), most)]
+def shown(first: str, last: str, max_ticks: int = 4) -> list[tuple[str, str]]:
+    return [(t.label, t.below) for t in date_ticks(seconds(first), seconds(last), max_ticks)]
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,16 @@ def test_the_month_beside_a_tick_is_its_own(
     assert [tick for tick in ticks if tick in expected] == expected
 
 
-@given(low=st.floats(FIRST, LAST), span=st.floats(2.0, 400 * 365 * DAY), most=st.integers(2, 8))
+@given(
+    low=st.floats(FIRST, LAST), span=st.floats(2.0, 400 * 365 * DAY), max_ticks=st.integers(2, 8)
+)
 def test_ticks_are_few_ascending_within_the_range_and_tell_their_time(
-    low: float, span: float, most: int
+    low: float, span: float, max_ticks: int
 ) -> None:
     high = low + span
-    ticks = date_ticks(low, high, most)
+    ticks = date_ticks(low, high, max_ticks)
     places = [tick.place for tick in ticks]
-    assert len(ticks) <= most
+    assert len(ticks) <= max_ticks
     assert places == sorted(set(places))
     assert all(low <= place <= high for place in places)
     year = ""

@@ -242,7 +242,7 @@ def test_a_legend_names_only_what_is_drawn() -> None:
 
 def test_figures_with_the_same_curves_share_a_legend() -> None:
     figure = Figure("f", ("a", "b"), (Curve("m", "line", (1.0, 2.0)),))
-    other = Figure("g", ("a", "b"), (Curve("n", "line", (1.0, 2.0)),))
+    renamed = Figure("g", ("a", "b"), (Curve("n", "line", (1.0, 2.0)),))
     shared = render_page(Document((figure, figure)), Frame("k"))
-    apart = render_page(Document((figure, other)), Frame("k"))
+    apart = render_page(Document((figure, renamed)), Frame("k"))
     assert [page.count('<ul class="legend">') for page in (shared, apart)] == [1, 2]

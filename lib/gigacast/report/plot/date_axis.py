@@ -23,8 +23,8 @@ class Tick(NamedTuple):
     below: str = ""
 
 
-def date_ticks(low: float, high: float, most: int) -> list[Tick]:
-    """Return the finest calendar ticks between two times, at most ``most`` of them.
+def date_ticks(low: float, high: float, max_ticks: int) -> list[Tick]:
+    """Return the finest calendar ticks between two times, at most ``max_ticks`` of them.
 
     The year stands below the first tick and where it changes; below times of day it is the day.
 
@@ -32,29 +32,29 @@ def date_ticks(low: float, high: float, most: int) -> list[Tick]:
     ----------
     low, high : float
         Seconds since 1970 (UTC); years 1 to 9999.
-    most : int
+    max_ticks : int
         At least 2.
     """
     finer: tuple[str, IntArray] | None = None
-    for unit, places in _candidates(low, high, most):
-        if len(places) <= most:
+    for unit, places in _candidates(low, high, max_ticks):
+        if len(places) <= max_ticks:
             if len(places) < 2 and finer is not None:
                 # A single tick shows no distance: some of the finer ones do.
-                unit, places = finer[0], finer[1][:: -(-len(finer[1]) // most)]  # noqa: PLW2901
+                unit, places = finer[0], finer[1][:: -(-len(finer[1]) // max_ticks)]  # noqa: PLW2901
             texts = _labels(unit, places)
             return [Tick(float(p), *t) for p, t in zip(places, texts, strict=True)]
         finer = (unit, places)
     return []
 
 
-def _candidates(low: float, high: float, most: int) -> Iterator[tuple[str, IntArray]]:
+def _candidates(low: float, high: float, max_ticks: int) -> Iterator[tuple[str, IntArray]]:
     """Yield the ticks of each step, from the finest that may fit to the coarsest."""
     span = high - low
     for step in _SECONDS:
-        if span / step <= most:
+        if span / step <= max_ticks:
             yield "time", _multiples(low, high, step)
     for days in _DAYS:
-        if span / (days * _DAY) <= most:
+        if span / (days * _DAY) <= max_ticks:
             offset = _MONDAY * _DAY if days >= 7 else 0
             yield "day", _multiples(low - offset, high - offset, days * _DAY) + offset
     first, last = (
