@@ -94,6 +94,7 @@ class _Part:
     width: DoubleArray
     receipt: Receipt | None
     job: ForecastJob
+    items: tuple[str, ...]
 
 
 def sample_series(
@@ -152,10 +153,11 @@ def _read_part(
     receipt = next(
         (read_receipt(outputs, key) for key, _ in list_receipts(outputs, row["key"])), None
     )
-    actual = _actuals(job, inputs, forecasts, row["partition"], key_columns(table.schema))
+    items = key_columns(table.schema)
+    actual = _actuals(job, inputs, forecasts, row["partition"], items)
     wql, width = rank(forecasts, actual)
     rows = long_table(table)
-    return _Part(row["partition"], rows, forecasts, actual, wql, width, receipt, job)
+    return _Part(row["partition"], rows, forecasts, actual, wql, width, receipt, job, items)
 
 
 def _actuals(
@@ -247,6 +249,12 @@ def _histories(part: _Part, inputs: Store, name: PartitionName, item: str) -> It
     reading = part.job.method.reading
     options = replace(
         reading,
+        # The forecasts say how their items are named, whatever the settings of now are.
+        columns=replace(
+            reading.columns,
+            items=part.items,
+            item_id=None if part.items else reading.columns.item_id,
+        ),
         context_length=STEPS,
         item_id=name.symbol or name.series_name,
         memory_limit_bytes=part.job.resources.memory_limit_bytes,

@@ -10,6 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from gigacast.cli.program import run
@@ -232,3 +233,19 @@ def test_pages_are_written_to_s3(moto_server: MotoServer) -> None:
     names = [entry["name"] for entry in json.loads(store.get("reports/index.json"))]
     assert len(names) == 2
     assert store.get("reports/latest.html") == store.get(f"reports/{names[0]}.html")
+
+
+def test_items_of_several_columns_have_their_past(tmp_path: Path) -> None:
+    (tmp_path / "lake").mkdir()
+    store = open_store(StoreAddress((tmp_path / "lake").as_uri()))
+    panel = daily_panel().assign(sku=1)
+    panel = pd.concat([panel, panel.assign(sku=2, target=panel["target"] * 3)])
+    panel = panel.rename(columns={"item_id": "store"})
+    put_frame(store, "2024/03/part-00000.parquet", panel)
+    place = ["--bucket", store.address.url, "--quiet", "--item_columns", "store,sku"]
+    assert run(["forecast", *place, *NAIVE]) == 0
+    assert run(["report", "--bucket", store.address.url]) == 0  # without the columns' flag
+    page = (tmp_path / "lake/reports/latest.html").read_text(encoding="utf-8")
+    # In the mark of the page, in each of six pictures, and in their legend.
+    assert page.count('class="history" d="M') == 8
+    assert "context" in page
