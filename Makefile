@@ -25,8 +25,8 @@ test-spark: $(STAMP) ## Run the tests of the feature store on Spark, which needs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,spark]'
 	$(BIN)/python -m pytest -q tests/contract/engine tests/spark
 
-test-browser: $(STAMP) ## Run the tests of the page of served features in a Chromium
-	$(BIN)/python -m pytest -q tests/flow/feature_store/test_page.py
+test-browser: $(STAMP) ## Run the tests of pages in a Chromium: served features, reports
+	$(BIN)/python -m pytest -q tests/flow/feature_store/test_page.py tests/flow/reporting/test_pages.py
 
 quickstart: $(STAMP) ## Walk through the feature store: define, compile, backfill, print
 	$(BIN)/python -m tools.quickstart

@@ -15,6 +15,7 @@ from gigacast.core.lazy import lazy_names
 from gigacast.core.version import VERSION as __version__  # noqa: F401, N811 - the usual name
 
 if TYPE_CHECKING:
+    from gigacast.anomalies.api import detect_anomalies
     from gigacast.backtesting.api import backtest, evaluate
     from gigacast.errors import GigacastError
     from gigacast.forecasting.api.functions import forecast, plan, read_forecasts
@@ -35,6 +36,7 @@ __all__ = [
     "Prediction",
     "TrainOptions",
     "backtest",
+    "detect_anomalies",
     "evaluate",
     "finetune",
     "forecast",
@@ -52,6 +54,7 @@ _HOMES = {
     "Prediction": "gigacast.forecasting.api.loader",
     "TrainOptions": "gigacast.training.keywords",
     "backtest": "gigacast.backtesting.api",
+    "detect_anomalies": "gigacast.anomalies.api",
     "evaluate": "gigacast.backtesting.api",
     "finetune": "gigacast.training.api",
     "forecast": "gigacast.forecasting.api.functions",

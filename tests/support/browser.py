@@ -69,6 +69,31 @@ class Browser:
             time.sleep(0.05)
         return value
 
+    def prefer(self, *, dark: bool, medium: str = "") -> None:
+        """Show pages in the colours that a person prefers, and as on a medium, as ``print``."""
+        feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._send("Emulation.setEmulatedMedia", media=medium, features=[feature])
+
+    def press(self, key: str) -> None:
+        """Press and release a key: ``Tab`` or ``Enter``."""
+        code, text = {"Tab": (9, ""), "Enter": (13, "\r")}[key]
+        fields = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        down: dict[str, Any] = {**fields, "text": text} if text else fields
+        self._send("Input.dispatchKeyEvent", type="keyDown", **down)
+        self._send("Input.dispatchKeyEvent", type="keyUp", **fields)
+
+    def accessibility(self) -> list[dict[str, str]]:
+        """Return the role and the name of each part of the page that a screen reader reads."""
+        nodes = self._send("Accessibility.getFullAXTree")["nodes"]
+        return [
+            {
+                "role": node.get("role", {}).get("value", ""),
+                "name": node.get("name", {}).get("value", ""),
+            }
+            for node in nodes
+            if not node["ignored"]
+        ]
+
     def picture(self, path: Path) -> None:
         """Write a picture of the whole page."""
         answer = self._send("Page.captureScreenshot", captureBeyondViewport=True)

@@ -160,6 +160,7 @@ def test_the_public_names_of_gigacast_are_the_documented_ones() -> None:
         "Prediction",
         "TrainOptions",
         "backtest",
+        "detect_anomalies",
         "evaluate",
         "finetune",
         "forecast",

@@ -6,6 +6,7 @@ _BACKTEST = "gigacast.cli.backtest.command"
 _BATCH = "gigacast.cli.batch"
 _CONFIGURATION = "gigacast.cli.configuration"
 _PREVIEW = "gigacast.cli.preview"
+_REPORT = "gigacast.cli.report"
 COMMANDS = {
     "forecast": Home(
         "gigacast.cli.forecast",
@@ -63,6 +64,16 @@ COMMANDS = {
     ),
     "evaluate": Home(
         _BACKTEST, "Compare the forecasts in the bucket with the actuals that have come since."
+    ),
+    "anomalies": Home(
+        "gigacast.cli.anomalies",
+        "Find values that the forecasts did not expect, and sensors that stopped measuring.",
+    ),
+    "report": Home(
+        _REPORT, "Write the page of RUN, the latest run by default: one HTML file in reports/."
+    ),
+    "serve-report": Home(
+        _REPORT, "Show the pages in a bucket's reports/ to a browser of this machine."
     ),
     "submit": Home(_BATCH, "Submit a run to AWS Batch and return; `watch RUN` shows its progress."),
     "watch": Home(

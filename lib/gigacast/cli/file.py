@@ -26,7 +26,7 @@ _MEMORY = "memory://file"
 """Bucket of the job of a file: it reads and writes nothing there."""
 _FOR_BUCKETS = (
     *names_of("which", "synthetic", "amount", "array"),
-    *("input_prefix", "executor", "n_jobs", "features", "dry_run"),
+    *("input_prefix", "executor", "n_jobs", "features", "dry_run", "report"),
 )
 """Flags that select or divide the partitions of a bucket."""
 
@@ -43,7 +43,8 @@ def forecast_one_file(
     DataError, ModelError
     """
     refuse_flags_for_buckets(flags, file)
-    settings = read_settings({n: v for n, v in flags.items() if n not in ("features", "dry_run")})
+    own = ("features", "dry_run", "report")
+    settings = read_settings({n: v for n, v in flags.items() if n not in own})
     job = file_job(settings)
     if output is not None:
         encoding_of(output)  # before the model is loaded

@@ -27,6 +27,7 @@ from gigacast.report.run_progress import RunProgress
 from gigacast.report.summary import failures_document, summary_document
 from gigacast.report.terminal import show, show_json
 from gigacast.settings.assembly import array_options_of, job_of
+from gigacast.settings.command.common import ReportOption
 from gigacast.settings.command.feature_store import FeaturesOption
 from gigacast.settings.command.forecast import ForecastFlags
 from gigacast.settings.flag import take
@@ -39,7 +40,7 @@ from gigacast.settings.options import names_of
 @settings_flags(*names_of("synthetic"))
 @array_options
 @settings_flags(*names_of("amount"))
-@flags_of(ForecastFlags, FeaturesOption)
+@flags_of(ForecastFlags, FeaturesOption, ReportOption)
 @json_option
 @quiet_option
 def forecast(*, file: str | None, as_json: bool, quiet: bool, **flags: Any) -> int:
@@ -57,10 +58,11 @@ def forecast(*, file: str | None, as_json: bool, quiet: bool, **flags: Any) -> i
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     own = take(ForecastFlags, flags)
     features = take(FeaturesOption, flags).features
+    has_page = take(ReportOption, flags).report
     if file is not None:
         from gigacast.cli.file import forecast_one_file  # noqa: PLC0415 - not needed by a job
 
-        refused = {"features": features, "dry_run": own.dry_run or None}
+        refused = {"features": features, "dry_run": own.dry_run or None, "report": has_page or None}
         return forecast_one_file(
             file, own.output, {**flags, **refused}, as_json=as_json, quiet=quiet
         )
@@ -73,8 +75,15 @@ def forecast(*, file: str | None, as_json: bool, quiet: bool, **flags: Any) -> i
         from gigacast.cli.batch import run_on_batch  # noqa: PLC0415 - AWS' clients
 
         options = array_options_of(settings)
-        return run_on_batch(job, options, log=own.log, as_json=as_json, quiet=quiet)
-    return run_and_report(job, log=own.log, as_json=as_json, quiet=quiet, dry_run=own.dry_run)
+        code = run_on_batch(job, options, log=own.log, as_json=as_json, quiet=quiet)
+    else:
+        code = run_and_report(job, log=own.log, as_json=as_json, quiet=quiet, dry_run=own.dry_run)
+    if (has_page or settings.report.write) and not own.dry_run:
+        from gigacast.cli.report import announce  # noqa: PLC0415 - not needed by other runs
+        from gigacast.reporting.write import write_run_report  # noqa: PLC0415
+
+        announce(write_run_report(job), quiet=quiet or as_json)
+    return code
 
 
 def run_and_report(

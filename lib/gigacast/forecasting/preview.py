@@ -303,7 +303,8 @@ def look_of(
             f"{item} has no frequency, hence no times to draw: {rows['fallback'][0].as_py()}",
             hint="choose another series by --item, or give --freq to the job",
         )
-    times = _wall_times(stamps)
+    times = wall_times(stamps)
+    assert times is not None  # noqa: S101 - none is null
     quantiles = np.stack([_floats(rows[level_name(level)]) for level in levels], axis=1)
     history = contexts.get(pair, (times[:0], np.empty(0, np.float32)))
     before, since = _split(history, times[0])
@@ -344,7 +345,10 @@ def _floats(column: pa.ChunkedArray) -> FloatArray:
     return np.asarray(column.to_numpy(), dtype=np.float32)
 
 
-def _wall_times(stamps: pa.ChunkedArray) -> AxisArray:
+def wall_times(stamps: pa.ChunkedArray) -> AxisArray | None:
+    """Return times as an axis shows them: local times, or steps; ``None`` if one is missing."""
+    if stamps.null_count:
+        return None
     if pa.types.is_integer(stamps.type):
         return np.asarray(stamps.to_numpy())
     # numpy has no zones: the axis shows local times in the zone of the series.

@@ -29,6 +29,8 @@ FEATURE_TILES = "feature_store/tiles/"
 FEATURE_SURVEYS = "feature_store/surveys/"
 FEATURE_COVARIATES = "feature_store/covariates/"
 FEATURE_UPLOADS = "feature_store/uploads/"
+REPORTS = "reports/"
+ANOMALIES = "anomalies/"
 FEATURE_KEPT = "feature_store/kept/"
 FEATURE_LOGS = "feature_store/logs/"
 FEATURE_SCHEMAS = "feature_store/schemas/"
@@ -64,6 +66,8 @@ RESERVED = frozenset(
         PLANS,
         MODELS,
         FEATURE_STORE,
+        REPORTS,
+        ANOMALIES,
         *(f"{layer}/" for layer in LAYERS),
     }
 )
@@ -190,6 +194,16 @@ def scores_prefix(output_key_or_prefix: str) -> str:
     """Return the folder of the scores of a forecast, or of all forecasts below a prefix."""
     below = output_key_or_prefix.removeprefix(FORECASTS)
     return f"{EVALUATIONS}{below}" if below.endswith("/") else f"{EVALUATIONS}{below}/"
+
+
+def report_key(name: str, ending: str = "html") -> str:
+    """Return the key of a page, or of another object beside the pages."""
+    return f"{REPORTS}{name}.{ending}"
+
+
+def anomaly_report_key(name: str, ending: str) -> str:
+    """Return the key of a report of anomalies: ``md``, ``json``, ``parquet``."""
+    return f"{ANOMALIES}_reports/{name}.{ending}"
 
 
 def quality_prefix(source: str, spec: str) -> str:

@@ -68,6 +68,10 @@ class Column:
         Decimals of a percentage; as many as the value needs by default.
     align : str, optional
         ``left`` or ``right``; by the kind by default.
+    has_bar : bool
+        Whether a page draws a bar beside each value, as long as its share of the largest one.
+    is_link : bool
+        Whether its texts are the names of pages beside this one.
     """
 
     name: str
@@ -76,6 +80,8 @@ class Column:
     label: str = ""
     digits: int | None = None
     align: Literal["left", "right"] | None = None
+    has_bar: bool = False
+    is_link: bool = False
 
     @property
     def full_name(self) -> str:
@@ -122,6 +128,53 @@ class KeyValues:
     def of(cls, pairs: Iterable[tuple[str, Cell]]) -> "KeyValues":
         """Return the pairs that have a value as facts of text."""
         return cls(tuple(Fact(name, value) for name, value in pairs if value not in {None, ""}))
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A headline number.
+
+    Parameters
+    ----------
+    name : str
+    value : str, int or float
+    kind : Kind
+    note : str
+        A few words on the value: its rate, or the amount that was predicted.
+    tone : Tone
+        Whether the value is good or bad.
+    history : tuple of float
+        Values of earlier runs and of this one, for a small line; none by default.
+    """
+
+    name: str
+    value: Cell
+    kind: Kind = Kind.TEXT
+    note: str = ""
+    tone: Tone = Tone.PLAIN
+    history: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Headline numbers, side by side where there is room."""
+
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A name and the key of an object below the same root."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Objects to read on, below the same root as the document."""
+
+    links: tuple[Link, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +291,8 @@ class Figure:
         Meaning of the positions.
     x_name : str
         Title of the axis; may be empty.
+    y_name : str
+        Quantity and unit of the heights; may be empty.
 
     Raises
     ------
@@ -252,6 +307,7 @@ class Figure:
     places: tuple[float, ...] | None = None
     scale: Scale = Scale.STEP
     x_name: str = ""
+    y_name: str = ""
 
     def __post_init__(self) -> None:
         if self.places is not None and len(self.places) != len(self.x):
@@ -268,8 +324,8 @@ class Figure:
         return [curve for curve in self.curves if curve.role == role]
 
 
-_NOTHING: tuple[object, ...] = (Items(()), KeyValues(()))
-Block = Heading | Paragraph | KeyValues | Items | Table | Figure
+_NOTHING: tuple[object, ...] = (Items(()), KeyValues(()), Tiles(()), Links(()))
+Block = Heading | Paragraph | KeyValues | Items | Table | Figure | Tiles | Links
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +358,18 @@ class Document:
     def followed_by(self, *blocks: Block) -> "Document":
         """Return the document with more blocks at its end."""
         return Document((*self.blocks, *blocks), self.title, self.tone)
+
+
+def plain_facts(block: Tiles | Links) -> KeyValues:
+    """Return headline numbers or links as facts, for forms that have nothing else for them."""
+    if isinstance(block, Links):
+        return KeyValues(tuple(Fact(link.name, link.key, Kind.KEY) for link in block.links))
+    facts = []
+    for tile in block.tiles:
+        facts.append(Fact(tile.name, tile.value, tile.kind))
+        if tile.note:
+            facts.append(Fact("", tile.note))
+    return KeyValues(tuple(facts))
 
 
 Renderer = Callable[[Document], str]

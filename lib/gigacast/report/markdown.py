@@ -14,8 +14,11 @@ from gigacast.report.document import (
     Items,
     KeyValues,
     Kind,
+    Links,
     Paragraph,
     Table,
+    Tiles,
+    plain_facts,
 )
 from gigacast.report.quantity import text_of
 
@@ -42,10 +45,11 @@ def _block(block: Block) -> str:
             return "\n".join(f"- {f.name}: {_inline(text_of(f.value, f.kind))}" for f in facts)
         case Items():
             return "\n".join(f"{'  ' * item.depth}- {_inline(item.text)}" for item in block.items)
-        case Table():
-            return "\n".join(_table_lines(block))
-        case Figure():
-            return "\n".join(_table_lines(_figure_table(block)))
+        case Table() | Figure():
+            table = _figure_table(block) if isinstance(block, Figure) else block
+            return "\n".join(_table_lines(table))
+        case Tiles() | Links():
+            return _block(plain_facts(block))
         case _:
             assert_never(block)
 

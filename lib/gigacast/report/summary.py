@@ -1,7 +1,7 @@
 """The summary of a run, on one screen."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -105,7 +105,7 @@ def summary_document(summary: RunSummary, max_failures: int = 10) -> Document:
     max_failures : int
         Failures to list; the others are counted.
     """
-    failures = _failure_items(summary, max_failures) if summary.failures else ()
+    failures = failure_items(summary.failures, max_failures) if summary.failures else ()
     problems = [Paragraph(problem, Tone.WARNING) for problem in summary.problems]
     blocks: tuple[Block, ...] = (KeyValues.of(_facts(summary)), *problems, Items(tuple(failures)))
     tone = _TONES.get(summary.status, Tone.PLAIN)
@@ -138,13 +138,14 @@ def and_more(name: str, count: int) -> str:
 
 def failures_document(summary: RunSummary, max_failures: int = 10) -> Document:
     """Return the failures of a run alone, as ``--quiet`` prints them; empty without any."""
-    items = _failure_items(summary, max_failures) if summary.failures else ()
+    items = failure_items(summary.failures, max_failures) if summary.failures else ()
     return Document((Items(tuple(items)),) if summary.failures else ())
 
 
-def _failure_items(summary: RunSummary, limit: int) -> Iterator[Item]:
+def failure_items(failures: Sequence[FailedPartition], limit: int) -> Iterator[Item]:
+    """Yield the title and the entries of a list of failures; equal ones are one entry."""
     yield Item("Failed", tone=Tone.BAD)
-    groups = equal_failures(summary.failures)
+    groups = equal_failures(failures)
     for group in groups[:limit]:
         failure = group[0]
         yield Item(and_more(failure.partition, len(group)), depth=1)

@@ -29,9 +29,12 @@ from gigacast.report.document import (
     Items,
     KeyValues,
     Kind,
+    Links,
     Paragraph,
     Table,
+    Tiles,
     Tone,
+    plain_facts,
 )
 from gigacast.report.layout import (
     GAP,
@@ -261,6 +264,8 @@ class _Drawing:
                     yield from self._wrapped(text, style, indent, hanging=_INDENT)
             case Table():
                 yield from self._table(block)
+            case Tiles() | Links():
+                yield from self._facts(plain_facts(block).facts, self._indent)
             case Figure():
                 yield from self._figure(block)
             case _:

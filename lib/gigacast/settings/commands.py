@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from gigacast.settings.command import (
+    anomalies,
     backtest,
     common,
     data,
@@ -43,6 +44,10 @@ CLASSES: Mapping[str, type[Any]] = {
     "config-flag": common.ConfigOption,
     "json-flag": common.JsonOption,
     "quiet-flag": common.QuietOption,
+    "log-flag": common.LogOption,
+    "report-flag": common.ReportOption,
+    "report-flags": common.ReportRunOptions,
+    "serve-report-flags": common.ServeReportOptions,
     "why-flag": common.ReasonOption,
     "yes-flag": common.DeletionOption,
     "forecast-flags": forecast.ForecastFlags,
@@ -58,6 +63,7 @@ CLASSES: Mapping[str, type[Any]] = {
     "logs-flags": forecast.LogsOptions,
     "backtest-flags": backtest.BacktestFlags,
     "evaluate-flags": backtest.EvaluateOptions,
+    "anomaly-flags": anomalies.AnomalyFlags,
     "gate-flags": backtest.GateOptions,
     "download-flags": models.DownloadOptions,
     "publish-model-flags": models.PublishModelOptions,

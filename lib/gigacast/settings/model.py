@@ -27,6 +27,7 @@ from gigacast.settings.level import ValueSource, VariableSource
 from gigacast.settings.loader import Numbers, ParquetLoaderSettings, Strings
 from gigacast.settings.option import ENV_PREFIX
 from gigacast.settings.quality import QualitySettings
+from gigacast.settings.report import ReportSettings
 from gigacast.storage.store import Verify
 
 MAX_HORIZON = 100_000
@@ -179,7 +180,6 @@ class ForecastSettings(Section):
         details="Bolt, T5 and the baselines forecast each series alone. Summary, audit and receipt "
         "name what was ignored.",
     )
-
     duplicates: DuplicatePolicy | None = option(
         None,
         "Value where rows of one series and time differ: by default the mean, but of a few only.",
@@ -360,6 +360,7 @@ class Settings(BaseSettings):
     parquet_loader: ParquetLoaderSettings = ParquetLoaderSettings()
     batch: BatchSettings = BatchSettings()
     quality: QualitySettings = QualitySettings()
+    report: ReportSettings = ReportSettings()
     tables: Mapping[str, str] = option(
         {},
         "Places of the feature store's tables by name: a folder, file or URL, or a dataset as "

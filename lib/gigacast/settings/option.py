@@ -23,6 +23,7 @@ GROUPS: Mapping[str, str] = {
     "which": "Which partitions",
     "series": "Which series",
     "backtest": "Backtest",
+    "anomalies": "Anomalies",
     "gate": "Condition of the switch",
     "features": "Features",
     "contract": "Contract",

@@ -80,6 +80,8 @@ COMMANDS = {
     "prune": (f"prune {FORECASTS['symbol']}", 0),
     "backtest": (BACKTEST, 0),
     "evaluate": (EVALUATE, 0),
+    "anomalies": (f"anomalies {FORECASTS['nano']} --fail_above 1000", 0),
+    "report": ("report --prefix sales", 0),
     "quality of a dataset": (f"{QUALITY['dataset']} {FRESH}", 1),
     "quality of partitions": (f"{QUALITY['partitions']} {FRESH}", 0),
     "clean": (CLEAN, 0),

@@ -121,6 +121,7 @@ PREPARATIONS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "feature-store": (put_shop, put_stores),
     "serving": (put_shop,),
     "quality": (put_sales, put_bars),
+    "reports": (put_sales,),
     "python": (put_sales, put_fx, put_frame_file, put_stores),
     "settings": (put_sales,),
     "troubles": (put_sales,),

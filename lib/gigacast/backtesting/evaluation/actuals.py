@@ -25,6 +25,7 @@ from gigacast.core.partition.name import (
     year_of_folder,
 )
 from gigacast.core.partition.task import InputObject
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.time.bins import Bins
 from gigacast.core.time.month import Month
 from gigacast.errors import SchemaError
@@ -138,6 +139,13 @@ class Actuals:
             )
         )
         return scales_before(batches, forecasts)
+
+    def batches(
+        self, month: Month, lineage: str, items: tuple[str, ...] = ()
+    ) -> Iterator[SeriesBatch]:
+        """Yield the series of a partition as it is now; none if it no longer exists."""
+        for partition in self._own(month, lineage):
+            yield from read_series(self._sources([partition]), self._options(partition, items))
 
     def _own(self, month: Month, lineage: str) -> list[Partition]:
         own = [p for p in self._in_month(month) if p.name.lineage == lineage]

@@ -29,15 +29,19 @@ from gigacast.cli.flags import (
     settings_flags,
 )
 from gigacast.cli.help import Command
+from gigacast.cli.report import announce
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.forecasting.file import open_file
+from gigacast.job.run import utc_now
 from gigacast.report.document import Document
 from gigacast.report.plot.picture import save_figures
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show, show_json
+from gigacast.reporting.write import write_backtest_report, write_evaluation_report
 from gigacast.settings.assembly import job_of, registry_of
 from gigacast.settings.command.backtest import BacktestFlags, EvaluateOptions
+from gigacast.settings.command.common import ReportOption
 from gigacast.settings.command.feature_store import FeaturesOption
 from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
@@ -55,7 +59,7 @@ _EVALUATE_FLAGS = (
 
 @click.command(cls=Command)
 @click.argument("file", required=False)
-@flags_of(BacktestFlags, FeaturesOption)
+@flags_of(BacktestFlags, FeaturesOption, ReportOption)
 @settings_flags(*_BACKTEST_FLAGS, "limit", "overwrite", command="backtest")
 @config_option
 @json_option
@@ -77,8 +81,9 @@ def backtest(*, file: str | None, as_json: bool, quiet: bool, **flags: Any) -> i
     if plot is not None and plot.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--plot: {plot} ends with none of {', '.join(_PICTURES)}")
     features = take(FeaturesOption, flags).features
+    has_page = take(ReportOption, flags).report
     if file is not None:
-        refuse_flags_for_buckets({**flags, "features": features}, file)
+        refuse_flags_for_buckets({**flags, "features": features, "report": has_page or None}, file)
     settings = read_settings(flags)
     with RunProgress(quiet=quiet or as_json, verb="backtest") as progress:
         if file is not None:
@@ -95,6 +100,9 @@ def backtest(*, file: str | None, as_json: bool, quiet: bool, **flags: Any) -> i
         show(failed_backtests(result), sys.stderr)
     if plot is not None:
         _draw(plot, backtest_document(result))
+    if file is None and (has_page or settings.report.write):
+        root = job_of(settings).outputs
+        announce(write_backtest_report(result, root, utc_now()), quiet=quiet or as_json)
     return EXIT_FAILED if result.failures else 0
 
 
@@ -112,6 +120,7 @@ def _draw(path: Path, document: Document) -> None:
 @click.command(cls=Command)
 @flags_of(EvaluateOptions)
 @settings_flags(*_EVALUATE_FLAGS)
+@flags_of(ReportOption)
 @config_option
 @json_option
 @quiet_option
@@ -126,9 +135,11 @@ def evaluate(*, as_json: bool, quiet: bool, **flags: Any) -> int:
       gigacast evaluate --bucket my-bucket --model my-model --years 2024 --json
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     model, version = flags.get("model"), flags.get("model_version")
+    has_page = take(ReportOption, flags).report
     options = take(EvaluateOptions, flags)
+    settings = read_settings(flags)
     job = EvaluationJob(
-        job_of(read_settings(flags)),
+        job_of(settings),
         model,
         version,
         worst=options.worst,
@@ -142,4 +153,7 @@ def evaluate(*, as_json: bool, quiet: bool, **flags: Any) -> int:
         show(evaluation_document(result))
     if not as_json:
         show(failed_forecasts(result), sys.stderr)
+    if has_page or settings.report.write:
+        root = job.forecast.outputs
+        announce(write_evaluation_report(result, root, utc_now()), quiet=quiet or as_json)
     return EXIT_FAILED if result.failures else 0

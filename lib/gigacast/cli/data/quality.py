@@ -7,11 +7,13 @@ from typing import Any
 import click
 
 from gigacast.cli.data.files import file_options, print_set_aside, read_files
-from gigacast.cli.flags import flags_of, settings_flags
+from gigacast.cli.flags import flags_of, read_settings, settings_flags
 from gigacast.cli.help import Command
+from gigacast.cli.report import announce
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.datasets.resolve import find_contract
 from gigacast.job.forecast_job import Method
+from gigacast.job.run import utc_now
 from gigacast.quality.accuracy import Accuracy, report_accuracy
 from gigacast.quality.aggregation import Binning
 from gigacast.quality.measures import Verdict
@@ -24,6 +26,8 @@ from gigacast.quality.run import (
 )
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import say, show, show_json
+from gigacast.reporting.write import write_quality_report
+from gigacast.settings.command.common import ReportOption
 from gigacast.settings.command.data import ContractOptions
 from gigacast.settings.command.quality import AccuracyOption, OutlierLimits
 from gigacast.settings.flag import take
@@ -31,7 +35,7 @@ from gigacast.settings.flag import take
 
 @click.command(cls=Command)
 @click.argument("dataset", required=False)
-@flags_of(OutlierLimits, ContractOptions, AccuracyOption)
+@flags_of(OutlierLimits, ContractOptions, AccuracyOption, ReportOption)
 @settings_flags("aggregate", "partial_bins", "targets", command="quality")
 @file_options
 def quality(dataset: str | None, as_json: bool, quiet: bool, **flags: Any) -> int:
@@ -47,7 +51,8 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, **flags: Any) -> in
       gigacast data quality raw/SALES --freq W-MON --aggregate sum --bucket my-bucket
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     limits, check = take(OutlierLimits, flags), take(ContractOptions, flags)
-    accuracy = take(AccuracyOption, flags).accuracy
+    accuracy, has_page = take(AccuracyOption, flags).accuracy, take(ReportOption, flags).report
+    has_page = has_page or read_settings(dict(flags)).report.write
     targets = flags.pop("targets")
     flags_with_targets = {**flags, "targets": targets}
     files, forecast, thresholds = read_files(dataset, flags)
@@ -71,6 +76,8 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, **flags: Any) -> in
         _show_quality(result, compared)
     else:
         print_set_aside(result.report.set_aside)
+    if has_page:
+        announce(write_quality_report(result, files.outputs, utc_now()), quiet=quiet or as_json)
     return EXIT_FAILED if result.report.verdict is Verdict.FAIL else 0
 
 

@@ -10,14 +10,13 @@ import numpy as np
 
 from gigacast.core.array import AnyArray
 from gigacast.report.document import Curve, Figure, Scale
+from gigacast.report.plot.date_axis import date_ticks
+from gigacast.report.plot.palette import LIGHT
 
-_INK = "#24292f"
-_MUTED = "#6e7781"
-_GRID = "#e6e8eb"
-_CONTEXT = "#3d444d"
-_FORECAST = "#0b62a8"
-_ACTUAL = "#d9480f"
-_AHEAD = "#f4f7fa"
+_INK, _MUTED, _GRID = LIGHT.ink, LIGHT.muted, LIGHT.line
+_CONTEXT, _FORECAST, _ACTUAL = LIGHT.history, LIGHT.forecast, LIGHT.actual
+_AHEAD, _COLOURS = LIGHT.raised, LIGHT.compared
+_TIME_TICKS = 6
 _MOST_DOTS = 48
 """Maximum steps whose actuals are drawn as dots; more would run into each other."""
 _DOTS = {"ls": "", "marker": "o", "ms": 4.2, "mec": "white", "mew": 0.7}
@@ -25,7 +24,6 @@ _LINE = {"lw": 1.1}
 _PANEL_INCHES = (6.4, 2.9)
 _WIDE_INCHES = (9.0, 4.2)
 _SQUARE_INCHES = (5.2, 4.8)
-_COLOURS = ("#0b62a8", "#d9480f", "#2b8a3e", "#862e9c", "#b08800", "#c2255c", "#0c8599", "#5f3dc4")
 _SHAPES = "osD^vPX*"
 """Marks of the lines that are compared; a print without colours shows them."""
 _STYLE = {
@@ -136,6 +134,7 @@ def _draw(axis: Any, figure: Figure) -> None:
     # Titles hold item ids, in which a dollar sign does not begin a formula.
     axis.set_title(figure.title, parse_math=False)
     axis.set_xlabel(figure.x_name, parse_math=False)
+    axis.set_ylabel(figure.y_name, parse_math=False)
     if figure.scale is Scale.SHARE:
         axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     else:
@@ -202,20 +201,25 @@ def _tint(strength: float) -> tuple[float, ...]:
 
 
 def _label_axes(axis: Any, figure: Figure) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415
     from matplotlib.ticker import EngFormatter, MaxNLocator  # noqa: PLC0415
 
     if figure.scale is Scale.TIME:
-        locator = AutoDateLocator(minticks=3, maxticks=7)
-        axis.xaxis.set_major_locator(locator)
-        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-        axis.xaxis.get_offset_text().set_color(_MUTED)
+        _label_times(axis, figure)
     else:
         axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axis.yaxis.set_major_locator(MaxNLocator(5))
     low, high = axis.get_ylim()
     if 1e4 <= max(abs(low), abs(high)) < 1e15:
         axis.yaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _label_times(axis: Any, figure: Figure) -> None:
+    # The ticks of matplotlib are days and hours with the month of the last of them beside the
+    # axis: it is another month than that of the first ones. Ours name their own.
+    places = figure.places or (0.0,)
+    ticks = date_ticks(places[0], places[-1], _TIME_TICKS)
+    times = [np.datetime64(int(tick.place * 1e6), "us") for tick in ticks]
+    axis.set_xticks(times, [f"{tick.label}\n{tick.below}" for tick in ticks])
 
 
 def _legend(sheet: Any, axes: Iterable[Any], columns: int | None) -> None:

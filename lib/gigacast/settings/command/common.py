@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from gigacast.settings.flag import flag
 from gigacast.settings.option import Range
@@ -34,6 +35,42 @@ class QuietOption:
     """No output but errors."""
 
     quiet: bool = flag(False, "Print errors only.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogOption:
+    """The form of progress and events."""
+
+    log: Literal["bar", "json"] = flag(
+        "bar", "On stderr: a progress bar, or JSON lines with embedded CloudWatch metrics."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOption:
+    """A page of the result."""
+
+    report: bool = flag(
+        False,
+        "Write the result as a page under reports/ of the bucket.",
+        details="The setting `report.write` does so for every run.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRunOptions:
+    """Options of `gigacast report`."""
+
+    output: Path | None = flag(
+        None, "Local file to write the page to, in place of the bucket.", kind="file"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeReportOptions:
+    """Options of `gigacast serve-report`."""
+
+    port: int = flag(8642, "Port on this machine; 0 for any free one.", range_=Range(0, 65_535))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Anomalies: values that forecasts did not expect, and sensors that stopped measuring."""

@@ -1,0 +1,58 @@
+"""Anomalies of a table in memory, for notebooks: the code of the job without a bucket."""
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from gigacast.anomalies.kernel import Limits
+from gigacast.anomalies.rolling import search_batch
+from gigacast.anomalies.table import schema_of
+from gigacast.backtesting.partition import HISTORY
+from gigacast.forecasters.batching import BatchBudget
+from gigacast.forecasters.forecaster import Forecaster
+from gigacast.forecasting.prediction import item_fields
+from gigacast.job.covariates import fit_method
+from gigacast.job.forecast_job import Method
+from gigacast.series.duplicates import warn_of_conflicts
+from gigacast.series.reader import read_series
+from gigacast.series.source import SeriesSource
+
+
+def search_table(
+    table: pa.Table, forecaster: Forecaster, method: Method, limits: Limits, windows: int = 1
+) -> pa.Table:
+    """Return the anomalies among the last steps of every series of a table.
+
+    Parameters
+    ----------
+    table : pa.Table
+        Table in any layout that the reader of partitions accepts.
+    forecaster : Forecaster
+    method : Method
+        The horizon is that of the model by default.
+    limits : Limits
+    windows : int
+        Number of horizons at the end of each series that are searched.
+
+    Raises
+    ------
+    SchemaError, ConfigError, ModelError
+    """
+    info = forecaster.info
+    method, _ = fit_method(method, info)
+    options = method.options(method.horizon or info.prediction_length, None)
+    reading = replace(
+        method.reading_for(info, options.horizon),
+        item_id="series",
+        context_length=HISTORY + windows * options.horizon,
+    )
+    reader = read_series([SeriesSource.of_table(table)], reading)
+    budget = BatchBudget(options.batch_size)
+    tables = [
+        search_batch(batch, forecaster, options, windows, limits, budget).rows for batch in reader
+    ]
+    warn_of_conflicts(reader.stats.conflicts, method.duplicates)
+    if tables:
+        return pa.concat_tables(tables)
+    keys = [*item_fields(None, method.columns.items), pa.field("timestamp", pa.timestamp("us"))]
+    return schema_of(pa.schema([*keys, pa.field("target_name", pa.string())])).empty_table()

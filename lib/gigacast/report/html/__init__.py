@@ -1,0 +1,1 @@
+"""Documents as pages: one HTML file without scripts and without external resources."""

@@ -1,0 +1,150 @@
+"""Documents of results that are no runs of forecasts: evaluation, backtest and quality."""
+
+import math
+from datetime import datetime
+from typing import Any
+
+from gigacast.anomalies.result import AnomalyReport
+from gigacast.backtesting.document import backtest_document, evaluation_document, failed_forecasts
+from gigacast.backtesting.evaluation.result import Evaluation
+from gigacast.backtesting.leaderboard.result import Leaderboard
+from gigacast.backtesting.run import BacktestResult
+from gigacast.forecasters.metric import Figures
+from gigacast.quality.measures import Verdict
+from gigacast.quality.run import QualityResult
+from gigacast.report.document import (
+    Block,
+    Curve,
+    Document,
+    Figure,
+    Heading,
+    Kind,
+    Tile,
+    Tiles,
+    Tone,
+)
+from gigacast.report.html.page import Frame
+from gigacast.reporting.accuracy import accuracy_blocks
+
+_VERDICTS = {Verdict.OK: Tone.GOOD, Verdict.WARN: Tone.WARNING, Verdict.FAIL: Tone.BAD}
+
+
+def evaluation_report(result: Evaluation, now: datetime) -> tuple[Document, Frame]:
+    """Return an evaluation as the document of a page, and what stands around it."""
+    values = result.to_json()
+    best = min(
+        (f for f in result.figures["version"].values() if f.wql == f.wql),  # not NaN
+        key=lambda figures: figures.wql,
+        default=None,
+    )
+    tiles = [
+        Tile("Steps with an actual", result.matched, Kind.COUNT, f"of {result.steps:,}"),
+        Tile("Waiting", result.waiting, Kind.COUNT, "steps without an actual yet"),
+    ]
+    if best is not None:
+        tiles += [
+            Tile("WQL", best.wql, Kind.NUMBER, "weighted quantile loss"),
+            Tile("MASE", best.mase, Kind.NUMBER, "mean absolute scaled error"),
+            Tile("Bias", best.bias, Kind.PERCENT, "of the actuals' size"),
+        ]
+    document = evaluation_document(result)
+    blocks = (
+        Tiles(tuple(tiles)),
+        *accuracy_blocks(values, with_table=False),
+        *document.blocks,
+        *_titled("Not evaluated", failed_forecasts(result)),
+    )
+    status = "failed" if result.failures else "completed"
+    tone = Tone.BAD if result.failures else Tone.GOOD
+    return Document(blocks, document.title, tone), Frame("Evaluation", status, _when(now))
+
+
+def backtest_report(result: BacktestResult, now: datetime) -> tuple[Document, Frame]:
+    """Return a backtest as the document of a page, and what stands around it."""
+    board = result.leaderboard
+    first = board.standings[0]
+    tiles = (
+        Tile("Best model", first.model, Kind.TEXT, "lowest weighted quantile loss"),
+        Tile("WQL", first.figures.wql, Kind.NUMBER, "weighted quantile loss"),
+        Tile("MASE", first.figures.mase, Kind.NUMBER, "mean absolute scaled error"),
+        Tile("Skill", first.skill_wql, Kind.PERCENT, "over seasonal naive"),
+        Tile(
+            "Forecasts", first.figures.forecasts, Kind.COUNT, f"of {board.partitions:,} partitions"
+        ),
+    )
+    document = backtest_document(result)
+    status = result.status
+    tone = Tone.BAD if result.failures else Tone.GOOD
+    blocks = (Tiles(tiles), *_over_segments(board), Heading("Models"), *document.blocks)
+    return Document(blocks, document.title, tone), Frame("Backtest", status, _when(now))
+
+
+def _over_segments(board: Leaderboard) -> tuple[Block, ...]:
+    """Return the WQL of each model over months or windows; nothing for other segments."""
+    if board.segment not in {"month", "window"} or len(board.segments) < 2:
+        return ()
+    labels = sorted(board.segments)
+    if board.segment == "window":  # the latest window has the number 0
+        labels.sort(key=int, reverse=True)
+    curves = tuple(
+        Curve(name, "line", tuple(_wql(board.segments[label].get(name)) for label in labels))
+        for name in (standing.model for standing in board.standings)
+    )
+    title = f"Weighted quantile loss by {board.segment}"
+    figure = Figure(title, tuple(labels), curves, y_name="share of the actuals' size")
+    return Heading(f"Accuracy by {board.segment}"), figure
+
+
+def _wql(figures: Figures | None) -> float:
+    return figures.wql if figures is not None else math.nan
+
+
+def quality_report(result: QualityResult, now: datetime) -> tuple[Document, Frame]:
+    """Return a quality run as the document of a page, and what stands around it."""
+    report = result.report
+    summary = report.summary()
+    newest = str(summary["newest"] or "")
+    document = result.to_document()
+    tiles = (
+        Tile("Partitions", len(report.partitions), Kind.COUNT, f"{result.computed:,} measured now"),
+        *(
+            Tile(name, report.count(verdict), Kind.COUNT, tone=_count_tone(report, verdict))
+            for name, verdict in (("Warn", Verdict.WARN), ("Fail", Verdict.FAIL))
+        ),
+        Tile("Rows", summary["rows"], Kind.COUNT),
+        Tile("Newest row", newest[:10] or "unknown", Kind.TEXT, newest[11:16]),
+    )
+    frame = Frame("Data quality", str(report.verdict), f"{_when(now)} · {report.source}")
+    # The first line of the document has the same counts.
+    blocks = (Tiles(tiles), *document.blocks[1:])
+    return Document(blocks, document.title, _VERDICTS[report.verdict]), frame
+
+
+def anomaly_report(result: AnomalyReport, now: datetime) -> tuple[Document, Frame]:
+    """Return a search for anomalies as the document of a page, and what stands around it."""
+    document = result.to_document()
+    share = result.count / result.compared if result.compared else 0.0
+    tone = Tone.WARNING if result.count else Tone.GOOD
+    tiles = (
+        Tile("Anomalies", result.count, Kind.COUNT, f"{share:.2%} of the values", tone),
+        Tile("Series", result.anomalous, Kind.COUNT, f"of {result.series:,} compared"),
+        Tile("Values compared", result.compared, Kind.COUNT, f"of {result.values:,}"),
+    )
+    status = "anomalies" if result.count else "nothing unusual"
+    frame = Frame("Anomalies", status, _when(now))
+    figures = result.figures
+    pictures: tuple[Block, ...] = (Heading("Pictures"), *figures) if figures else ()
+    blocks = (Tiles(tiles), *document.blocks, *pictures)
+    return Document(blocks, document.title, document.tone), frame
+
+
+def _count_tone(report: Any, verdict: Verdict) -> Tone:
+    return _VERDICTS[verdict] if report.count(verdict) else Tone.PLAIN
+
+
+def _titled(title: str, document: Document) -> tuple[Block, ...]:
+    return (Heading(title), *document.blocks) if document.content else ()
+
+
+def _when(now: datetime) -> str:
+    return f"{now.day} {now:%b %Y, %H:%M} UTC"
