@@ -24,6 +24,10 @@ COMMANDS = {
         _PREVIEW,
         "Count partitions done, pending, failed, superseded and orphaned, by year and month.",
     ),
+    "ls": Home(
+        _PREVIEW,
+        "List finished forecasts: specs (by default), versions of models, partitions, or items.",
+    ),
     "show": Home(
         _PREVIEW,
         "Draw the forecast of a few series of PARTITION (as 2024/01/part-00000) in the terminal.",

@@ -5,7 +5,7 @@ For people: whole partitions are read to show a few of their series.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from gigacast.core.array import FloatArray, IntArray, TimeArray
 from gigacast.core.partition.name import folder_in, month_of_folder
 from gigacast.core.partition.task import InputObject, Task
+from gigacast.core.problem import did_you_mean
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.item_key import items_of
 from gigacast.core.time.month import IntRange, MonthFilter
@@ -64,6 +65,24 @@ class Look:
     actuals: FloatArray | None
     fallback: str | None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the series for ``--json``: times in ISO 8601, missing values as ``None``."""
+        columns = self.quantiles.T
+        names = [level_name(level) for level in self.levels]
+        return {
+            "item_id": self.item_id,
+            "target_name": self.target_name,
+            "fallback": self.fallback,
+            "context": {
+                "timestamps": _plain_times(self.context_times),
+                "values": _plain_numbers(self.context),
+            },
+            "timestamps": _plain_times(self.times),
+            "predictions": _plain_numbers(self.median),
+            "quantiles": dict(zip(names, map(_plain_numbers, columns), strict=True)),
+            "actuals": None if self.actuals is None else _plain_numbers(self.actuals),
+        }
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -74,7 +93,12 @@ class Finished:
 
 
 def find_finished(job: ForecastJob, partition: str) -> Finished:
-    """Return a finished partition by its name, input key or output key.
+    """Return a finished partition of a job; see `find_partition`."""
+    return find_partition(prepare(job), partition)
+
+
+def find_partition(prepared: Prepared, partition: str) -> Finished:
+    """Return a finished partition of a prepared job by its name, input key or output key.
 
     Raises
     ------
@@ -94,8 +118,9 @@ def find_finished(job: ForecastJob, partition: str) -> Finished:
     # One month only, so that planning lists its folder and nothing else. `overwrite` is off, since
     # with it no partition would count as done.
     only = MonthFilter(IntRange(month.year, month.year), IntRange(month.month, month.month))
-    narrow = replace(job, selection=replace(job.selection, months=only), overwrite=False)
-    prepared = prepare(narrow)
+    selection = replace(prepared.job.selection, months=only)
+    narrow = replace(prepared.job, selection=selection, overwrite=False)
+    prepared = replace(prepared, job=narrow)
     finished: list[DoneEntry] = []
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=finished.append)
     for entry in finished:
@@ -109,7 +134,11 @@ def find_finished(job: ForecastJob, partition: str) -> Finished:
     existing = ", ".join(
         [*(e.task.partition for e in finished), *(t.partition for t in plan.tasks)][:5]
     )
-    raise DataNotFoundError(f"no partition {name}; in {folder} there are: {existing or 'none'}")
+    names = [task.partition for task in (*(e.task for e in finished), *plan.tasks)]
+    raise DataNotFoundError(
+        f"no partition {name}; in {folder} there are: {existing or 'none'}",
+        hint=did_you_mean(name, names) or None,
+    )
 
 
 def _is_named(task: Task, name: str) -> bool:
@@ -165,8 +194,10 @@ def choose_series(
     missing = set(items) - {item for item, _ in pairs}
     if missing:
         existing = ", ".join(item for item, _ in pairs[:5])
+        absent = sorted(missing)[0]
         raise DataNotFoundError(
-            f"no item {sorted(missing)[0]!r} in this partition; there are: {existing}"
+            f"no item {absent!r} in this partition; there are: {existing}",
+            hint=did_you_mean(absent, dict.fromkeys(item for item, _ in pairs)) or None,
         )
     return [pair for pair in pairs if pair[0] in set(items)]
 
@@ -293,6 +324,18 @@ def look_of(
         actuals=_actuals(times, futures.get(pair)),
         fallback=rows["fallback"][0].as_py(),
     )
+
+
+def _plain_numbers(values: FloatArray) -> list[float | None]:
+    # The shortest text of each float32, not the long one of its double.
+    texts = (str(value) for value in values)
+    return [float(text) if text not in {"nan", "inf", "-inf"} else None for text in texts]
+
+
+def _plain_times(times: AxisArray) -> list[int | str]:
+    if np.issubdtype(times.dtype, np.integer):
+        return [int(time) for time in times]
+    return [time.isoformat() for time in times.astype("datetime64[us]").tolist()]
 
 
 def _floats(column: pa.ChunkedArray) -> FloatArray:

@@ -45,14 +45,20 @@ class Litter:
         return len(self.orphans) + len(self.receipts)
 
 
-def find_litter(job: ForecastJob) -> Litter:
+def find_litter(job: ForecastJob | Prepared, kept: frozenset[str] = frozenset()) -> Litter:
     """Return the objects that can be deleted; nothing is changed.
+
+    Parameters
+    ----------
+    job : ForecastJob or Prepared
+    kept : frozenset of str
+        Ids of further specs that are no old ones.
 
     Raises
     ------
     ConfigError, StorageError, ModelError
     """
-    prepared = prepare(job)
+    prepared = prepare(job) if isinstance(job, ForecastJob) else job
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request())
     # The specs of this job stay, also one whose inputs are all gone: its outputs are orphans, which
     # are listed one by one.
@@ -63,7 +69,7 @@ def find_litter(job: ForecastJob) -> Litter:
         prepared,
         sorted(plan.orphans),
         sorted(plan.stale_receipts),
-        _old_specs(prepared, live),
+        _old_specs(prepared, live | kept),
         frozenset(live),
     )
 

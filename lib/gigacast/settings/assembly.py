@@ -306,10 +306,12 @@ def selection_of(settings: Settings) -> Selection:
         If a range of years or months is malformed.
     """
     run = settings.run
+    latest = (run.months or "").strip().lower() == "latest"
     return Selection(
         months=MonthFilter(
             _range("years", run.years, 1000, 9999),
-            _range("months", run.months, 1, 12),
+            None if latest else _range("months", run.months, 1, 12),
+            latest=latest,
         ),
         symbols=frozenset(run.symbols),
         timeframes=frozenset(run.timeframes),

@@ -49,6 +49,8 @@ CLASSES: Mapping[str, type[Any]] = {
     "plan-flags": forecast.PlanFlags,
     "demo-flags": forecast.DemoOptions,
     "show-flags": forecast.SeriesOptions,
+    "spec-flag": forecast.SpecOption,
+    "list-flags": forecast.ListOptions,
     "init-flags": settings.InitOptions,
     "config-show-flags": settings.ConfigShowOptions,
     "plot-flags": forecast.PlotOptions,

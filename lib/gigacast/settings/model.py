@@ -240,7 +240,7 @@ class RunSettings(Section):
     )
     months: str | None = option(
         None,
-        "Month or range of months of each year, as 3 or 1:6.",
+        "Month or range of months of each year, as 3 or 1:6, or latest: the newest month.",
         group="which",
         aliases=("month",),
     )

@@ -6,8 +6,8 @@ waiting. A part has as many series as the memory limit allows, and only the actu
 times are in memory.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -42,7 +42,10 @@ from gigacast.core.series.item_key import key_columns
 from gigacast.core.time.month import Month
 from gigacast.errors import DataNotFoundError, GigacastError
 from gigacast.forecasters.metric import Sums, add_up, figures_of, measure
-from gigacast.forecasting.read import Generation, find_generations
+from gigacast.forecasting.prepare import pin_months
+from gigacast.forecasting.read import Generation, find_generations, is_spec
+from gigacast.forecasting.stored.choice import describes_reading
+from gigacast.forecasting.stored.recipe import Recipe, recipe_of
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs
 from gigacast.job.spec import AGGREGATION, with_aggregation
@@ -67,6 +70,8 @@ class EvaluationJob:
         Addresses, selection and columns; its model is not used.
     model, version : str, optional
         Model and version whose forecasts are evaluated; all by default.
+    spec : str, optional
+        Spec, by the start of its id or digest; all by default.
     by_partition : bool
         Whether to return figures by partition as well.
     """
@@ -74,6 +79,7 @@ class EvaluationJob:
     forecast: ForecastJob
     model: str | None = None
     version: str | None = None
+    spec: str | None = None
     by_partition: bool = False
 
 
@@ -86,15 +92,16 @@ def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
         When there are no finished forecasts of the model, version, months and series.
     StorageError
     """
-    forecast = job.forecast
+    forecast = pin_months(job.forecast)
     inputs, outputs = open_inputs(forecast.inputs), open_store(forecast.outputs)
     for store in (inputs, outputs):
         store.check()
     generations = [g for g in find_generations(outputs) if _is_selected(g, job)]
     if not generations:
         raise DataNotFoundError(
-            f"{forecast.outputs.url}: no finished forecasts of the requested model and version",
-            hint="run `gigacast forecast` first; see `gigacast status`",
+            f"{forecast.outputs.url}: no finished forecasts of the requested model, version and "
+            "spec",
+            hint="run `gigacast forecast` first; see `gigacast ls`",
         )
     evaluator = _Evaluator(forecast, inputs, outputs, _names(generations))
     # Kept only on request, as there may be a million partitions.
@@ -125,6 +132,7 @@ def _result_name(selection: Selection, generations: list[Generation]) -> str:
 def _is_selected(generation: Generation, job: EvaluationJob) -> bool:
     return job.model in {None, generation.model, f"{generation.model}/{generation.version}"} and (
         job.version in {None, generation.version}
+        and (job.spec is None or is_spec(generation, job.spec))
     )
 
 
@@ -226,27 +234,45 @@ class _Evaluator:
             items = key_columns(table.schema)
             if actuals_of is None:
                 # A forecast of weeks is compared with weeks, without being told.
-                text = (table.schema.metadata or {}).get(AGGREGATION.encode())
-                actuals_of = self._actuals(text, by_month=is_whole_month(lineage))
+                metadata = table.schema.metadata or {}
+                text = metadata.get(AGGREGATION.encode())
+                recipe = self._recipe(metadata, row["key"])
+                actuals_of = self._actuals(text, recipe, by_month=is_whole_month(lineage))
                 scales = actuals_of.scales(month, lineage, items)
             actuals, conflicts = actuals_of.find(forecasts, month, lineage, items)
             self._evaluation.conflicts += conflicts
             actual = match(forecasts, actuals)
             yield PartSums.of(forecasts, actual, match_scales(forecasts, scales))
 
-    def _actuals_as(self, aggregation: bytes | None, *, by_month: bool) -> Actuals:
-        """Return the actuals of forecasts with this aggregation; the job's by default.
+    def _recipe(self, metadata: Mapping[bytes, bytes], key: str) -> "_Described | None":
+        """Return the recipe in the metadata of a forecast, where the job says nothing of its own.
+
+        ``None`` for forecasts of an earlier release.
+        """
+        spec = metadata.get(b"gigacast.spec", b"").decode(errors="replace")
+        if describes_reading(self._job):
+            return None
+        recipe = recipe_of(metadata, spec, key)
+        return None if recipe is None else _Described(spec, recipe, recipe.input_root)
+
+    def _actuals_as(
+        self, aggregation: bytes | None, described: "_Described | None", *, by_month: bool
+    ) -> Actuals:
+        """Return the actuals of forecasts with this recipe or aggregation; the job's by default.
 
         Of the forecasts of a whole month, actuals are read as a whole month, too: an item may have
         rows in several parts.
         """
-        job = self._job
+        job, inputs = self._job, None
+        if described is not None:
+            job = described.recipe.job(job)
+            inputs = None if job.inputs == self._job.inputs else job.inputs
         if by_month:
             job = replace(job, selection=replace(job.selection, by_month=True))
         if aggregation is not None:
             method = with_aggregation(job.method, aggregation, "a forecast")
             job = replace(job, method=method)
-        return Actuals(job, self._inputs)
+        return Actuals(job, self._inputs if inputs is None else open_inputs(inputs))
 
     def _count(self, name: str, month: Month, part: "PartSums") -> None:
         self._evaluation.levels[name] = part.levels
@@ -260,6 +286,15 @@ class _Evaluator:
 
 def _add_to(totals: dict[FigureKey, Sums], key: FigureKey, sums: Sums) -> None:
     totals[key] = totals[key] + sums if key in totals else sums
+
+
+@dataclass(frozen=True)
+class _Described:
+    """A recipe, equal to another of the same spec and inputs."""
+
+    spec: str
+    recipe: Recipe = field(compare=False)
+    input_root: str | None = None
 
 
 @dataclass(frozen=True)

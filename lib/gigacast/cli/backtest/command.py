@@ -39,6 +39,7 @@ from gigacast.report.terminal import show, show_json
 from gigacast.settings.assembly import job_of, registry_of
 from gigacast.settings.command.backtest import BacktestFlags
 from gigacast.settings.command.feature_store import FeaturesOption
+from gigacast.settings.command.forecast import SpecOption
 from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
 
@@ -111,6 +112,7 @@ def _draw(path: Path, document: Document) -> None:
 
 @click.command(cls=Command)
 @settings_flags(*_EVALUATE_FLAGS)
+@flags_of(SpecOption)
 @config_option
 @json_option
 @quiet_option
@@ -123,7 +125,8 @@ def evaluate(*, as_json: bool, quiet: bool, **flags: Any) -> int:
       gigacast evaluate --bucket my-bucket --model my-model --years 2024 --json
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     model, version = flags.get("model"), flags.get("model_version")
-    job = EvaluationJob(job_of(read_settings(flags)), model, version)
+    spec = take(SpecOption, flags).spec
+    job = EvaluationJob(job_of(read_settings(flags)), model, version, spec)
     result = evaluate_forecasts(job)
     if as_json:
         show_json(result.to_json(), is_ascii=True)

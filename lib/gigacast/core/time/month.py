@@ -1,7 +1,8 @@
 """Calendar months, the unit by which a bucket is divided, and filters of months."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from gigacast.errors import ConfigError
 
@@ -66,13 +67,30 @@ class IntRange:
 class MonthFilter:
     """A selection of years, and of months in each of them; ``None`` selects all.
 
-    The range of months applies to each year, as in "the first half of each of these years".
+    The range of months applies to each year, as in "the first half of each of these years". With
+    ``latest`` the only month is the newest that there is; `among` finds it.
     """
 
     years: IntRange | None = None
     months: IntRange | None = None
+    # Not shown: names of stored results are digests of the text of a filter.
+    latest: bool = field(default=False, repr=False)
+
+    def among(self, months: Iterable[Month]) -> "MonthFilter":
+        """Return this filter with the newest of the months that exist in place of ``latest``."""
+        if not self.latest:
+            return self
+        chosen = [month for month in months if self.years is None or month.year in self.years]
+        newest = max(chosen, default=None)
+        # Nothing exists: the filter of a month that nothing is in.
+        year, month = (9999, 12) if newest is None else (newest.year, newest.month)
+        return MonthFilter(IntRange(year, year), IntRange(month, month))
 
     def __contains__(self, month: Month) -> bool:
+        if self.latest:
+            raise ConfigError(
+                "run.months: the latest month means nothing here", hint="name it, as --months 3"
+            )
         return (self.years is None or month.year in self.years) and (
             self.months is None or month.month in self.months
         )

@@ -23,6 +23,9 @@ TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-1}
 Measured on random weights: float32 within 1e-5, bfloat16 0.011 to 0.013 root mean square
 (docs/decisions/0004-lean-bolt-engine.md).
 """
+SMALLEST_SCALE = 1e-3
+"""Unit of differences where the context is zero throughout. A Bolt divides such a context by 1e-5,
+so that its forecasts are of that size, and their rounding is far below."""
 
 
 def reference_quantiles(
@@ -150,10 +153,14 @@ def _stock_quantiles(
 def context_scale(context: FloatArray) -> float:
     """Return the unit in which differences are measured.
 
-    It is the standard deviation of the context, or a millionth of its magnitude if the context is
-    nearly constant.
+    It is the standard deviation of the context. Of a nearly constant one it is the magnitude, or
+    `SMALLEST_SCALE` if that is greater.
     """
     values = np.asarray(context[np.isfinite(context)], dtype=np.float64)
     if not values.size:
         return 1.0
-    return float(max(values.std(), 1e-6 * np.abs(values).max(), 1e-30))
+    deviation, magnitude = values.std(), np.abs(values).max()
+    # The rounding of float32 alone is a tenth of a millionth of the magnitude: no smaller unit can
+    # tell it from a fault.
+    is_constant = deviation <= 1e-6 * magnitude
+    return float(max(magnitude, SMALLEST_SCALE) if is_constant else deviation)
