@@ -79,9 +79,9 @@ def _choose(flags: dict[str, Any]) -> Chosen:
     spec = flags.pop("spec", None)
     named = [name for name in _DESCRIBING if flags.get(name) is not None]
     # The model's files may have to be named, as for `verify` of a folder.
-    if spec is not None and (other := [name for name in named if name != "model"]):
+    if spec is not None and (surplus := [name for name in named if name != "model"]):
         raise ConfigError(
-            f"--spec names finished forecasts, and --{other[0]} describes some",
+            f"--spec names finished forecasts, and --{surplus[0]} describes some",
             hint="leave one of them out",
         )
     return choose_forecasts(_job(flags), spec=spec, is_explicit=bool(named))

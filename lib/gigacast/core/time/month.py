@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 from gigacast.errors import ConfigError
 
@@ -67,19 +68,33 @@ class IntRange:
 class MonthFilter:
     """A selection of years, and of months in each of them; ``None`` selects all.
 
-    The range of months applies to each year, as in "the first half of each of these years". With
-    ``latest`` the only month is the newest that there is; `among` finds it.
+    The range of months applies to each year, as in "the first half of each of these years".
     """
 
+    latest: ClassVar[bool] = False
     years: IntRange | None = None
     months: IntRange | None = None
-    # Not shown: names of stored results are digests of the text of a filter.
-    latest: bool = field(default=False, repr=False)
 
     def among(self, months: Iterable[Month]) -> "MonthFilter":
-        """Return this filter with the newest of the months that exist in place of ``latest``."""
-        if not self.latest:
-            return self
+        """Return the filter of single months, where the newest of those that exist is meant."""
+        del months
+        return self
+
+    def __contains__(self, month: Month) -> bool:
+        return (self.years is None or month.year in self.years) and (
+            self.months is None or month.month in self.months
+        )
+
+
+# A class of its own: a field would be in the plans, and in the texts of filters, that are stored.
+@dataclass(frozen=True, slots=True)
+class LatestMonth(MonthFilter):
+    """The newest month that there is, of some years; `among` finds it."""
+
+    latest: ClassVar[bool] = True
+
+    def among(self, months: Iterable[Month]) -> MonthFilter:
+        """Return the filter of the newest of some months."""
         chosen = [month for month in months if self.years is None or month.year in self.years]
         newest = max(chosen, default=None)
         # Nothing exists: the filter of a month that nothing is in.
@@ -87,10 +102,6 @@ class MonthFilter:
         return MonthFilter(IntRange(year, year), IntRange(month, month))
 
     def __contains__(self, month: Month) -> bool:
-        if self.latest:
-            raise ConfigError(
-                "run.months: the latest month means nothing here", hint="name it, as --months 3"
-            )
-        return (self.years is None or month.year in self.years) and (
-            self.months is None or month.month in self.months
+        raise ConfigError(
+            "run.months: the latest month means nothing here", hint="name it, as --months 3"
         )

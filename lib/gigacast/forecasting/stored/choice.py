@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gigacast.core.partition.spec import horizon_of_spec
+from gigacast.core.partition.spec import Spec, horizon_of_spec
 from gigacast.core.problem import did_you_mean
 from gigacast.errors import ConfigError, DataError, DataNotFoundError, ModelError
 from gigacast.forecasting.prepare import Prepared, prepare
@@ -114,8 +114,8 @@ def choose_forecasts(job: ForecastJob, *, spec: str | None, is_explicit: bool) -
     recipe = read_recipe(outputs, generation)
     if recipe is None:
         return _by_settings(job, generation, is_named=spec is not None)
-    others, count = _others(outputs, generations, generation, recipe)
-    return Chosen(recipe.prepared(job), generation, recipe, others, count)
+    compared, count = _others(outputs, generations, generation, recipe)
+    return Chosen(recipe.prepared(job), generation, recipe, compared, count)
 
 
 def choose_generation_by_spec(
@@ -142,11 +142,8 @@ def generation_of(chosen: Chosen) -> Generation:
     if chosen.generation is not None:
         return chosen.generation
     prepared = chosen.prepared
-    own, horizon = prepared.spec, prepared.job.method.horizon
     for generation in find_generations(prepared.outputs):
-        steps = horizon or horizon_of_spec(generation.spec) or 1
-        names = (own.model, own.version, own.id(steps))
-        if (generation.model, generation.version, generation.spec) == names:
+        if _is_of(generation, prepared.spec, prepared.job.method.horizon):
             return generation
     raise DataNotFoundError(
         f"{prepared.outputs.address.url}: no finished forecasts of this model and these settings",
@@ -182,12 +179,14 @@ def _is_described(job: ForecastJob, generations: Sequence[Generation]) -> bool:
         spec = prepare(job).spec
     except (ModelError, ConfigError):
         return False
-    horizons = {g.spec: horizon_of_spec(g.spec) for g in generations}
-    return any(
-        (g.model, g.version) == (spec.model, spec.version) and g.spec == spec.id(horizon)
-        for g in generations
-        if (horizon := horizons[g.spec]) is not None
-    )
+    return any(_is_of(g, spec, job.method.horizon) for g in generations)
+
+
+def _is_of(generation: Generation, spec: Spec, horizon: int | None) -> bool:
+    """Whether finished forecasts are of a spec, with a horizon or with any."""
+    steps = horizon or horizon_of_spec(generation.spec)
+    names = (generation.model, generation.version, generation.spec)
+    return steps is not None and names == (spec.model, spec.version, spec.id(steps))
 
 
 def describes_forecasts(job: ForecastJob) -> bool:
@@ -245,10 +244,10 @@ def _others(
     def compare(generation: Generation) -> Other:
         # A look at one spec must not fail for a fault of another.
         try:
-            other = read_recipe(outputs, generation)
+            second = read_recipe(outputs, generation)
         except (DataError, ConfigError):
-            other = None
-        return Other(generation, None if other is None else other.differences(recipe))
+            second = None
+        return Other(generation, None if second is None else second.differences(recipe))
 
     with ThreadPoolExecutor(_READERS) as pool:
         return tuple(pool.map(compare, rest[:MOST_OTHERS])), len(rest)
@@ -263,14 +262,8 @@ def siblings(chosen: Chosen) -> frozenset[str]:
     recipe = chosen.recipe
     if recipe is None:
         return frozenset()
-    own = (recipe.spec.model, recipe.spec.version)
-    return frozenset(
-        g.spec
-        for g in find_generations(chosen.prepared.outputs)
-        if (g.model, g.version) == own
-        and (horizon := horizon_of_spec(g.spec)) is not None
-        and recipe.spec.id(horizon) == g.spec
-    )
+    generations = find_generations(chosen.prepared.outputs)
+    return frozenset(g.spec for g in generations if _is_of(g, recipe.spec, None))
 
 
 def with_model(chosen: Chosen) -> Prepared:

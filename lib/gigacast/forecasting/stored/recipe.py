@@ -154,11 +154,11 @@ class Recipe:
                 flags[_FLAGS.get(name, name)] = value
         return flags | ({"input_prefix": self.input_root} if self.input_root else {})
 
-    def differences(self, other: "Recipe") -> dict[str, Any]:
+    def differences(self, recipe: "Recipe") -> dict[str, Any]:
         """Return the settings of this recipe that another does not share, by their flags."""
-        own, others = self.flags, other.flags
-        missing = {name: None for name in others if name not in own}
-        return {n: v for n, v in (own | missing).items() if v != others.get(n)}
+        own, base = self.flags, recipe.flags
+        missing = {name: None for name in base if name not in own}
+        return {n: v for n, v in (own | missing).items() if v != base.get(n)}
 
     def job(self, job: ForecastJob) -> ForecastJob:
         """Return a job with the method and the inputs of this recipe.

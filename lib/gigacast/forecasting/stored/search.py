@@ -59,21 +59,21 @@ def partition_of_item(outputs: Store, generation: Generation, item: str) -> str:
     """
     manifest, _ = read_manifest(outputs, generation.key)
     rows = sorted(manifest.to_pylist(), key=lambda row: _order(row["partition"], item))
-    chosen, left, count = rows[:MOST_FOOTERS], MOST_GROUPS, 0
+    chosen, remaining, count = rows[:MOST_FOOTERS], MOST_GROUPS, 0
     ids: dict[str, None] = {}
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(chosen), _READERS):
             group = chosen[start : start + _READERS]
-            share = max(1, left // len(group))
+            share = max(1, remaining // len(group))
             for row, seen in zip(
                 group, pool.map(_looker(outputs, item, share), group), strict=True
             ):
                 if seen.has_item:
                     return str(row["partition"])
-                left -= seen.groups
+                remaining -= seen.groups
                 ids |= dict.fromkeys(seen.ids)
             count += len(group)
-            if left <= 0:
+            if remaining <= 0:
                 break
     partial = f" of {len(rows):,}" if count < len(rows) else ""
     first = ", ".join(list(ids)[:5])
