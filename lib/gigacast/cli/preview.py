@@ -248,7 +248,7 @@ def prune(as_json: bool, **flags: Any) -> None:
     options = take(PruneOptions, flags)
     chosen = _choose(flags)
     # Specs that differ in the horizon alone may be of one run, whose file names hold horizons.
-    litter = find_litter(chosen.prepared, kept=siblings(chosen))
+    litter = find_litter(chosen.prepared, spared=siblings(chosen))
     deleted = remove(litter, old_specs=options.old_specs) if options.yes else 0
     if as_json:
         content = {

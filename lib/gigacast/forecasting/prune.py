@@ -45,13 +45,13 @@ class Litter:
         return len(self.orphans) + len(self.receipts)
 
 
-def find_litter(job: ForecastJob | Prepared, kept: frozenset[str] = frozenset()) -> Litter:
+def find_litter(job: ForecastJob | Prepared, spared: frozenset[str] = frozenset()) -> Litter:
     """Return the objects that can be deleted; nothing is changed.
 
     Parameters
     ----------
     job : ForecastJob or Prepared
-    kept : frozenset of str
+    spared : frozenset of str
         Ids of further specs that are no old ones.
 
     Raises
@@ -69,7 +69,7 @@ def find_litter(job: ForecastJob | Prepared, kept: frozenset[str] = frozenset())
         prepared,
         sorted(plan.orphans),
         sorted(plan.stale_receipts),
-        _old_specs(prepared, live | kept),
+        _old_specs(prepared, live | spared),
         frozenset(live),
     )
 

@@ -390,9 +390,9 @@ def test_prune_keeps_the_latest_forecasts_and_those_of_other_horizons(
     shown = output_of(["prune", "--old_specs"], store, capsys)
     assert shown["forecasts"]["spec"] == spec_of(store, 3)
     assert [folder.split("/")[3][:2] for folder in shown["old_specs"]] == ["h6"]
-    kept = gigacast.read_forecasts(store.address.url, spec="h5")
+    before = gigacast.read_forecasts(store.address.url, spec="h5")
     output_of(["prune", "--old_specs", "--yes"], store, capsys)
-    pd.testing.assert_frame_equal(gigacast.read_forecasts(store.address.url, spec="h5"), kept)
+    pd.testing.assert_frame_equal(gigacast.read_forecasts(store.address.url, spec="h5"), before)
     assert [g.spec[:2] for g in find_generations(store)] == ["h3", "h5"]
 
 

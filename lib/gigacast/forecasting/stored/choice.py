@@ -48,7 +48,7 @@ class Chosen:
         Finished forecasts that were chosen; ``None`` where the settings decide.
     recipe : Recipe, optional
         What they were made with; ``None`` where the settings decide.
-    others : tuple of Other
+    alternatives : tuple of Other
         Other specs with finished forecasts, the latest first; at most `MOST_OTHERS`.
     other_count : int
         Number of other specs.
@@ -57,7 +57,7 @@ class Chosen:
     prepared: Prepared
     generation: Generation | None = None
     recipe: Recipe | None = None
-    others: tuple[Other, ...] = ()
+    alternatives: tuple[Other, ...] = ()
     other_count: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -67,8 +67,8 @@ class Chosen:
         return {
             "forecasts": {**name_of(self.generation), "settings": self.recipe.flags},
             "others": [
-                {**name_of(other.generation), "differences": other.differences}
-                for other in self.others
+                {**name_of(entry.generation), "differences": entry.differences}
+                for entry in self.alternatives
             ],
         }
 
@@ -239,7 +239,7 @@ def read_recipe(outputs: Store, generation: Generation) -> Recipe | None:
 def _others(
     outputs: Store, generations: Sequence[Generation], own: Generation, recipe: Recipe
 ) -> tuple[tuple[Other, ...], int]:
-    rest = [generation for generation in generations if generation != own]
+    remainder = [generation for generation in generations if generation != own]
 
     def compare(generation: Generation) -> Other:
         # A look at one spec must not fail for a fault of another.
@@ -250,7 +250,7 @@ def _others(
         return Other(generation, None if second is None else second.differences(recipe))
 
     with ThreadPoolExecutor(_READERS) as pool:
-        return tuple(pool.map(compare, rest[:MOST_OTHERS])), len(rest)
+        return tuple(pool.map(compare, remainder[:MOST_OTHERS])), len(remainder)
 
 
 def siblings(chosen: Chosen) -> frozenset[str]:

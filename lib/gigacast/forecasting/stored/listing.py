@@ -206,14 +206,14 @@ def listing_document(listing: Listing) -> Document:
         tuple(_cell(entry, column.name) for column in columns) for entry in listing.entries
     )
     shown = len(listing.entries)
-    rest = ""
+    more = ""
     if listing.total is None:
-        rest = f"the first {shown:,}; --count shows more, --like TEXT others"
+        more = f"the first {shown:,}; --count shows more, --like TEXT others"
     elif listing.total > shown:
-        rest = f"{shown:,} of {listing.total:,}; --count shows more"
+        more = f"{shown:,} of {listing.total:,}; --count shows more"
     chosen = listing.chosen
-    of = f"of {chosen.model}/{chosen.version}/{chosen.spec}" if chosen is not None else ""
-    before, after = ([Paragraph(text, Tone.QUIET)] if text else [] for text in (of, rest))
+    heading = f"of {chosen.model}/{chosen.version}/{chosen.spec}" if chosen is not None else ""
+    before, after = ([Paragraph(text, Tone.QUIET)] if text else [] for text in (heading, more))
     return Document((*before, Table(columns, rows), *after))
 
 
@@ -223,8 +223,8 @@ def choice_document(chosen: Chosen) -> Document:
     if own is None:
         return Document(())
     lines = [
-        f"{other.generation.spec}: {differences_text(other.differences) or 'the same settings'}"
-        for other in chosen.others
+        f"{entry.generation.spec}: {differences_text(entry.differences) or 'the same settings'}"
+        for entry in chosen.alternatives
     ]
     text = f"forecasts: {own.model} {own.version}, {own.spec}; others, by --spec:"
     return Document((Paragraph(text, Tone.QUIET), Items.of(lines, depth=1, limit=_OTHERS_SHOWN)))

@@ -63,7 +63,7 @@ class _Columns(NamedTuple):
 
 class _Covariates(NamedTuple):
     past: tuple[str, ...] = ()
-    known: tuple[str, ...] = ()
+    future: tuple[str, ...] = ()
     missing: MissingFuture = "error"
 
 
@@ -250,8 +250,10 @@ def recipe_of(metadata: Mapping[bytes, bytes] | None, spec_id: str, name: str) -
     values = decode_json(content, source)
     fields = read_record(_Fields, values, source, place=RECIPE)
     levels = tuple(values["levels"])
-    rest = {n: v for n, v in values.items() if n not in ("model", "version", "levels", "horizon")}
-    spec = Spec(fields.model, fields.version, levels, rest)
+    fields_of_spec = {
+        n: v for n, v in values.items() if n not in ("model", "version", "levels", "horizon")
+    }
+    spec = Spec(fields.model, fields.version, levels, fields_of_spec)
     if spec.id(fields.horizon) != spec_id:
         raise source.refuse(f"it describes other settings than those of {spec_id}", RECIPE)
     root = (metadata or {}).get(INPUT_ROOT.encode())
@@ -268,7 +270,7 @@ def recipe_of(metadata: Mapping[bytes, bytes] | None, spec_id: str, name: str) -
 
 def _method_of(fields: _Fields) -> Method:
     item, timestamp, targets = fields.columns
-    past, known, missing = fields.covariates
+    past, future, missing = fields.covariates
     method = Method(
         horizon=fields.horizon,
         levels=fields.levels,
@@ -279,7 +281,7 @@ def _method_of(fields: _Fields) -> Method:
         integer=fields.integer,
         extrapolate_levels=fields.extrapolate_levels,
         seed=fields.seed,
-        columns=ColumnNames(item, timestamp, targets, past, known, fields.items),
+        columns=ColumnNames(item, timestamp, targets, past, future, fields.items),
         frequency=Frequency.parse(fields.frequency) if fields.frequency else None,
         timestamp_unit=fields.timestamp_unit,
         layout=fields.layout,

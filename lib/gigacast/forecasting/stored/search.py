@@ -116,10 +116,10 @@ def _texts(ids: pa.Array) -> tuple[str, ...]:
 
 def _groups_with(file: pq.ParquetFile, item: str) -> Iterator[int]:
     """Yield the row groups whose bounds of ids hold an item; all without usable bounds."""
-    wanted = _as_id(file.schema_arrow, item)
+    bound = _as_id(file.schema_arrow, item)
     for number in range(file.metadata.num_row_groups):
         bounds = _bounds_of(file, number)
-        if wanted is None or bounds is None or bounds[0] <= wanted <= bounds[1]:
+        if bound is None or bounds is None or bounds[0] <= bound <= bounds[1]:
             yield number
 
 
