@@ -127,6 +127,13 @@ class BacktestResult:
     conflicts: int = 0
     problems: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        # Documents are made of results: their module imports this one.
+        from gigacast.backtesting.document import backtest_document  # noqa: PLC0415
+        from gigacast.report.notebook import render_notebook  # noqa: PLC0415
+
+        return render_notebook(backtest_document(self))
+
 
 def run_backtest(
     job: BacktestJob,

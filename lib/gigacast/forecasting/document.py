@@ -161,8 +161,8 @@ def plan_json(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> 
     }
 
 
-def summarise_run(result: "RunResult", job: ForecastJob) -> RunSummary:
-    """Return the summary of a run."""
+def summarise_run(result: "RunResult", job: ForecastJob | None = None) -> RunSummary:
+    """Return the summary of a run; with its job also where the audit is."""
     totals, plan = result.totals, result.plan.totals
     return RunSummary(
         run_id=result.run_id,
@@ -192,7 +192,7 @@ def summarise_run(result: "RunResult", job: ForecastJob) -> RunSummary:
         output_url=result.outputs,
         # A dry run writes no audit.
         audit_url=""
-        if result.status == "planned"
+        if result.status == "planned" or job is None
         else f"{job.outputs.url}/{audit_key(result.run_id)}",
         failures=tuple(
             FailedPartition(task.partition, failure.error, failure.message, failure.hint)

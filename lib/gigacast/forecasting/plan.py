@@ -1,6 +1,9 @@
 """The plan of a forecasting job with an estimate of its series and seconds."""
 
 from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
 
 from gigacast.forecasting.estimate import Estimate, ReceiptSample, Workload, estimate
 from gigacast.forecasting.look import Look, look_into
@@ -11,6 +14,7 @@ from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.plan.planner import Plan, make_plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.instance import this_machine
+from gigacast.series.frame import to_pandas
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,26 @@ class PlanReport:
     def workload(self) -> Workload:
         """The tasks that a run would do, up to the limit of the job."""
         return Workload.of(self.plan.tasks[: self.prepared.job.limit], self.receipts)
+
+    def to_pandas(self) -> Any:
+        """Return the pending partitions as a pandas DataFrame.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        names = ("partition", "month", "spec", "horizon", "size_bytes", "output_key")
+        tasks = self.plan.tasks
+        columns = {name: [getattr(task, name) for task in tasks] for name in names}
+        return to_pandas(pa.table(columns))
+
+    def _repr_html_(self) -> str:
+        # Documents are made of plans: their module imports this one.
+        from gigacast.forecasting.document import plan_document  # noqa: PLC0415
+        from gigacast.report.notebook import render_notebook  # noqa: PLC0415
+
+        return render_notebook(plan_document(self, self.prepared.job, ()))
 
 
 def report_plan(job: ForecastJob) -> PlanReport:

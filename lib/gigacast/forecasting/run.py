@@ -69,6 +69,14 @@ class RunResult:
     ignored: tuple[str, ...] = ()
     look: Look = field(default_factory=Look)
 
+    def _repr_html_(self) -> str:
+        # Documents are made of results: their module imports this one.
+        from gigacast.forecasting.document import summarise_run  # noqa: PLC0415
+        from gigacast.report.notebook import render_notebook  # noqa: PLC0415
+        from gigacast.report.summary import summary_document  # noqa: PLC0415
+
+        return render_notebook(summary_document(summarise_run(self)))
+
 
 def run_forecast(
     job: ForecastJob,
