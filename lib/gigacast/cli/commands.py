@@ -85,6 +85,11 @@ DATA_COMMANDS = {
         "gigacast.cli.data.discover",
         "List the files under the input root by series, with the months they span.",
     ),
+    "bucket": Home(
+        "gigacast.cli.data.bucket",
+        "Divide the rows of each object by a hash of their items, into folders bucket=BB/ of a "
+        "month.",
+    ),
     "validate": Home(
         "gigacast.cli.data.contract",
         "Check DATASET, or a local file, against a contract; exit code 1 if it is broken.",

@@ -311,7 +311,8 @@ def selection_of(settings: Settings) -> Selection:
         symbols=frozenset(run.symbols),
         timeframes=frozenset(run.timeframes),
         context_partitions=settings.forecast.context_partitions,
-        by_month=settings.forecast.partition_by == "month",
+        by_month=settings.forecast.partition_by != "object",
+        by_bucket=settings.forecast.partition_by == "bucket",
     )
 
 

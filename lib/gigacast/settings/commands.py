@@ -73,6 +73,7 @@ CLASSES: Mapping[str, type[Any]] = {
     "schema-flag": data.SchemaOption,
     "contract-flags": data.ContractOptions,
     "codec-flags": data.CodecOptions,
+    "bucket-flags": data.BucketOptions,
     "import-flags": data.ImportOptions,
     "publish-flags": data.PublishDataOptions,
     "discover-flags": data.DiscoverOptions,

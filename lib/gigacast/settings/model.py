@@ -100,11 +100,11 @@ class ForecastSettings(Section):
         ge=0,
         le=1200,  # a hundred years
     )
-    partition_by: Literal["object", "month"] = option(
+    partition_by: Literal["object", "month", "bucket"] = option(
         "object",
-        "A partition is an object, or all panel parts of a month together.",
+        "A partition is an object, or all panel parts of a month, or of a folder below one.",
         group="which",
-        details="`month` is for items that span parts.",
+        details="`month` is for items that span parts, `bucket` for folders of `data bucket`.",
     )
     freq: str | None = option(
         None,

@@ -33,6 +33,7 @@ from gigacast.series.source import (
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 
+Partitioning = Literal["object", "month", "bucket"]
 RECIPE = "gigacast.settings"
 """Key of the metadata of forecasts with the description of their spec."""
 INPUT_ROOT = "gigacast.input_root"
@@ -91,7 +92,7 @@ class _Fields:
     precision: str
     context_length: int
     context_partitions: int
-    partition_by: Literal["object", "month"]
+    partition_by: Partitioning
     columns: _Columns
     frequency: str | None
     timestamp_unit: TimestampUnit | None
@@ -122,8 +123,8 @@ class Recipe:
         Steps ahead.
     method : Method
         How series became forecasts.
-    by_month : bool
-        Whether whole months are partitions.
+    partition_by : {"object", "month", "bucket"}
+        What a partition is.
     context_partitions : int
         Number of earlier months that were read as context.
     info : ForecasterInfo
@@ -135,7 +136,7 @@ class Recipe:
     spec: Spec
     horizon: int
     method: Method
-    by_month: bool
+    partition_by: Partitioning
     context_partitions: int
     info: ForecasterInfo
     input_root: str | None = None
@@ -166,7 +167,10 @@ class Recipe:
         Inputs that the job names itself stay.
         """
         selection = replace(
-            job.selection, by_month=self.by_month, context_partitions=self.context_partitions
+            job.selection,
+            by_month=self.partition_by != "object",
+            by_bucket=self.partition_by == "bucket",
+            context_partitions=self.context_partitions,
         )
         # Only how much is refused differs, which is no part of a spec.
         share = job.method.duplicate_share
@@ -261,7 +265,7 @@ def recipe_of(metadata: Mapping[bytes, bytes] | None, spec_id: str, name: str) -
         spec,
         fields.horizon,
         _method_of(fields),
-        fields.partition_by == "month",
+        fields.partition_by,
         fields.context_partitions,
         _info_of(fields),
         None if root is None else root.decode(errors="replace"),
