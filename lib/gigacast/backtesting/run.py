@@ -16,6 +16,7 @@ from gigacast.backtesting.leaderboard.build import Side, make_leaderboard
 from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.partition import HISTORY, BacktestSetup, Windows
 from gigacast.core.digest import digest_text, digest_value
+from gigacast.core.lazy import shown_by
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError, DataError, GigacastError
 from gigacast.forecasting.look import look_for_spans
@@ -127,12 +128,7 @@ class BacktestResult:
     conflicts: int = 0
     problems: tuple[str, ...] = ()
 
-    def _repr_html_(self) -> str:
-        # Documents are made of results: their module imports this one.
-        from gigacast.backtesting.document import backtest_document  # noqa: PLC0415
-        from gigacast.report.notebook import render_notebook  # noqa: PLC0415
-
-        return render_notebook(backtest_document(self))
+    _repr_html_ = shown_by("gigacast.backtesting.document", "backtest_html")
 
 
 def run_backtest(

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from gigacast.core.array import IntArray
 from gigacast.core.column import to_arrow, to_numpy
-from gigacast.core.partition.task import Task
+from gigacast.core.partition.task import InputObject, Task
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, SchemaError
@@ -25,7 +25,7 @@ from gigacast.series.decode import item_column
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
 from gigacast.series.identity import hash_ids, id_type, read_ids
 from gigacast.series.source import SeriesSource
-from gigacast.storage.parquet.read import open_object
+from gigacast.storage.parquet.read import open_object, open_parquet
 from gigacast.storage.parquet.writer import ParquetSink
 from gigacast.storage.store import Store
 
@@ -162,8 +162,9 @@ class BucketWriter(FileWorker):
                 hint="name it by --item_column, or several by --item_columns",
             )
         rows, sinks = 0, {}
+        schema = self._schema(table, own)
         with ExitStack() as stack:
-            for batch, number in self._pieces(table, limits):
+            for batch, number in self._pieces(table, schema, limits):
                 rows += batch.num_rows
                 if number not in sinks:
                     key = bucket_key(self._into, own.key, number)
@@ -184,15 +185,27 @@ class BucketWriter(FileWorker):
     def _group_rows(self) -> int:
         return max(_LEAST_GROUP_ROWS, _HELD_ROWS // self._buckets)
 
-    def _pieces(self, table: OpenTable, limits: Limits) -> Iterator[tuple[pa.RecordBatch, int]]:
+    def _schema(self, table: OpenTable, entry: InputObject) -> pa.Schema:
+        """Return the schema of the parts: that of the object, which is read with texts as codes."""
+        with open_parquet(self._inputs, entry.key, if_match=entry.etag, selective=True) as file:
+            stored = file.schema_arrow
+        fields = [
+            stored.field(name) if pa.types.is_dictionary(kind) else pa.field(name, kind)
+            for name, kind in zip(table.schema.names, table.schema.types, strict=True)
+            if name in stored.names
+        ]
+        return pa.schema(fields, stored.metadata)
+
+    def _pieces(
+        self, table: OpenTable, schema: pa.Schema, limits: Limits
+    ) -> Iterator[tuple[pa.RecordBatch, int]]:
         """Yield the rows of each batch by bucket, in their order, as stored."""
-        names = table.schema.names
         layout = table.layout
-        columns = list(dict.fromkeys([*names, *layout.id_names, str(layout.item_id)]))
+        columns = list(dict.fromkeys([*schema.names, *layout.id_names, str(layout.item_id)]))
         for batch in read_batches(table, columns, limits):
             buckets = buckets_of(batch, table, self._buckets)
             order = np.argsort(buckets, kind="stable")
-            sorted_rows = batch.select(names).take(to_arrow(order))
+            sorted_rows = batch.select(schema.names).cast(schema).take(to_arrow(order))
             numbers, starts = np.unique(buckets[order], return_index=True)
             ends = [*starts[1:], batch.num_rows]
             for number, start, end in zip(numbers, starts, ends, strict=True):

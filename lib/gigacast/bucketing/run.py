@@ -195,7 +195,7 @@ def _claim(outputs: Store, into: str, settings: dict[str, object]) -> None:
         outputs.put_if_absent(key, json.dumps(settings, sort_keys=True).encode())
     except PreconditionFailedError:
         stored = decode_json(outputs.get(key), Source(key, CorruptedFileError))
-        if stored != json.loads(json.dumps(settings)):
+        if stored != settings:
             raise ConfigError(
                 f"{into}/ was divided by other settings: {json.dumps(stored)}",
                 hint="give the same --buckets and columns, or another --into",

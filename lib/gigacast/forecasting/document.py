@@ -23,8 +23,9 @@ from gigacast.report.document import (
     Table,
     Tone,
 )
+from gigacast.report.notebook import render_notebook
 from gigacast.report.plot.panel import ForecastPanel
-from gigacast.report.summary import FailedPartition, RunSummary
+from gigacast.report.summary import FailedPartition, RunSummary, summary_document
 
 # A command that shows one kind of result does not load the code that makes the others.
 if TYPE_CHECKING:
@@ -53,6 +54,16 @@ def plan_document(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote])
     facts = KeyValues.of(_plan_facts(report, job))
     problems = [Paragraph(problem, Tone.WARNING) for problem in report.look.problems]
     return Document((facts, *problems, *quote_blocks(quotes)))
+
+
+def plan_html(report: PlanReport) -> str:
+    """Return a plan as notebooks show it."""
+    return render_notebook(plan_document(report, report.prepared.job, ()))
+
+
+def run_html(result: "RunResult") -> str:
+    """Return the result of a run as notebooks show it."""
+    return render_notebook(summary_document(summarise_run(result)))
 
 
 def quote_blocks(quotes: Sequence[Quote]) -> tuple[Block, ...]:

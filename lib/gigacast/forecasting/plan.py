@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from gigacast.core.lazy import shown_by
 from gigacast.forecasting.estimate import Estimate, ReceiptSample, Workload, estimate
 from gigacast.forecasting.look import Look, look_into
 from gigacast.forecasting.prepare import Prepared, check_spellings, prepare_for, processes_for
@@ -56,12 +57,7 @@ class PlanReport:
         columns = {name: [getattr(task, name) for task in tasks] for name in names}
         return to_pandas(pa.table(columns))
 
-    def _repr_html_(self) -> str:
-        # Documents are made of plans: their module imports this one.
-        from gigacast.forecasting.document import plan_document  # noqa: PLC0415
-        from gigacast.report.notebook import render_notebook  # noqa: PLC0415
-
-        return render_notebook(plan_document(self, self.prepared.job, ()))
+    _repr_html_ = shown_by("gigacast.forecasting.document", "plan_html")
 
 
 def report_plan(job: ForecastJob) -> PlanReport:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from gigacast.core.lazy import shown_by
 from gigacast.core.partition.task import Task
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.hardware import count_processes
@@ -69,13 +70,7 @@ class RunResult:
     ignored: tuple[str, ...] = ()
     look: Look = field(default_factory=Look)
 
-    def _repr_html_(self) -> str:
-        # Documents are made of results: their module imports this one.
-        from gigacast.forecasting.document import summarise_run  # noqa: PLC0415
-        from gigacast.report.notebook import render_notebook  # noqa: PLC0415
-        from gigacast.report.summary import summary_document  # noqa: PLC0415
-
-        return render_notebook(summary_document(summarise_run(self)))
+    _repr_html_ = shown_by("gigacast.forecasting.document", "run_html")
 
 
 def run_forecast(

@@ -115,6 +115,7 @@ def put_shop(folder: Path) -> None:
 PREPARATIONS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "first-steps": (put_sales,),
     "forecasting": (put_sales, put_fx, put_shops, put_chain, put_german, put_stores),
+    "lake": (put_sales,),
     "models": (put_sales, put_tuned),
     "training": (put_sales, put_frame_file),
     "datasets": (put_bars, put_quotes),

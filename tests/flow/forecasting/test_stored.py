@@ -370,11 +370,11 @@ def test_evaluate_reads_actuals_by_the_columns_that_the_forecasts_name(
     for horizon in (4, 8):
         gigacast.forecast(store.address.url, model="seasonal-naive", horizon=horizon, **columns)
     both = output_of(["evaluate"], store, capsys)
-    one = output_of(["evaluate", "--spec", "h4"], store, capsys)
+    single = output_of(["evaluate", "--spec", "h4"], store, capsys)
     assert (both["steps"], both["matched"]) == (2 * 3 * 12, 3 * 12)
-    assert (one["steps"], one["matched"]) == (2 * 3 * 4, 3 * 4)
+    assert (single["steps"], single["matched"]) == (2 * 3 * 4, 3 * 4)
     named = ["--item_column", "meter", "--timestamp_column", "read_at", "--targets", "kwh"]
-    assert output_of(["evaluate", "--spec", "h4", *named], store, capsys) == one
+    assert output_of(["evaluate", "--spec", "h4", *named], store, capsys) == single
 
 
 def test_prune_keeps_the_latest_forecasts_and_those_of_other_horizons(
