@@ -81,9 +81,7 @@ def plan_prepared(prepared: Prepared) -> PlanReport:
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=sample.add)
     check_spellings(plan, prepared.job)
     look = look_into(prepared, plan)
-    receipts = sample.read(
-        prepared.outputs, prepared.spec, by_month=prepared.job.selection.by_month
-    )
+    receipts = sample.read(prepared.outputs, prepared.spec, prepared.job.selection.partitioning)
     return PlanReport(prepared, plan, estimate(plan.pending_bytes, receipts), receipts, look)
 
 

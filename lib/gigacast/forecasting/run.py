@@ -216,7 +216,7 @@ def predict_cost(
         return {}  # without a price, reading receipts would be requests for nothing
     work = Workload.of(
         tasks,
-        sample.read(prepared.outputs, prepared.spec, by_month=prepared.job.selection.by_month),
+        sample.read(prepared.outputs, prepared.spec, prepared.job.selection.partitioning),
     )
     quote = quote_here(work, processes_for(prepared), rental, prices)
     return {"predicted": [quote.describe()]} if quote is not None else {}

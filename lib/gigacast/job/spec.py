@@ -52,7 +52,7 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
                 method.context_length or info.context_length, info.context_length
             ),
             "context_partitions": selection.context_partitions,
-            "partition_by": _partitioning(selection),
+            "partition_by": selection.partitioning,
             "columns": [columns.item_id, columns.timestamp, list(columns.targets)],
             "frequency": method.frequency.alias if method.frequency else None,
             "timestamp_unit": method.timestamp_unit,
@@ -72,13 +72,6 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
             **_tail_fields(info, method),
         },
     )
-
-
-def _partitioning(selection: Selection) -> str:
-    """Return what a partition is, as the setting ``partition_by`` names it."""
-    if not selection.by_month:
-        return "object"
-    return "bucket" if selection.by_bucket else "month"
 
 
 def _covariate_fields(method: Method) -> dict[str, object]:

@@ -337,6 +337,20 @@ def test_a_plan_warns_of_a_task_that_holds_most_of_the_work(
     assert not gigacast.plan(lake.address.url, **buckets, **NAIVE).look.problems
 
 
+def test_an_estimate_is_made_of_receipts_of_the_same_kind_of_partition(lake: Store) -> None:
+    put_lake(lake)
+    divide(lake)
+    url = lake.address.url
+    gigacast.forecast(url, partition_by="month", **NAIVE)
+    gigacast.forecast(url, input_prefix="bucketed", partition_by="bucket", **NAIVE)
+    for partition_by, place in (("month", {}), ("bucket", {"input_prefix": "bucketed"})):
+        options = {**NAIVE, "horizon": 9, "partition_by": partition_by, **place}
+        estimate = gigacast.plan(url, **options).estimate
+        assert estimate.series == pytest.approx(2 * len(ITEMS), rel=0.1)
+        assert estimate.receipts == (2 if partition_by == "month" else 10)
+    assert gigacast.plan(url, **{**NAIVE, "horizon": 9}).estimate.receipts == 0
+
+
 def test_the_table_of_arrow_is_written_as_it_is_stored(lake: Store) -> None:
     kind = pa.list_(pa.float32())
     table = pa.table(

@@ -7,8 +7,9 @@ of the inputs. So a recipe that was changed, or copied from other forecasts, is 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from gigacast.core.partition.name import Partitioning
 from gigacast.core.partition.spec import Spec
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
@@ -33,7 +34,6 @@ from gigacast.series.source import (
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 
-Partitioning = Literal["object", "month", "bucket"]
 RECIPE = "gigacast.settings"
 """Key of the metadata of forecasts with the description of their spec."""
 INPUT_ROOT = "gigacast.input_root"

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from gigacast.core.partition.name import WHOLE_MONTH, NamingPattern, PartitionName
+from gigacast.core.partition.name import WHOLE_MONTH, NamingPattern, Partitioning, PartitionName
 from gigacast.core.partition.task import InputObject
 from gigacast.core.time.month import Month, MonthFilter
 from gigacast.lake.layout import month_output_name, output_name
@@ -34,6 +34,13 @@ class Selection:
     context_partitions: int = 0
     by_month: bool = False
     by_bucket: bool = False
+
+    @property
+    def partitioning(self) -> Partitioning:
+        """What a partition is, as the setting ``partition_by`` names it."""
+        if not self.by_month:
+            return "object"
+        return "bucket" if self.by_bucket else "month"
 
     def wants(self, name: PartitionName) -> bool:
         """Check whether a partition is selected."""
