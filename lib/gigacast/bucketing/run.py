@@ -6,7 +6,7 @@ of the same bucket as its context.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gigacast.bucketing.partition import BucketSetup
@@ -17,7 +17,7 @@ from gigacast.core.problem import Source
 from gigacast.core.record import decode_json
 from gigacast.core.text import printable
 from gigacast.errors import ConfigError, CorruptedFileError, PreconditionFailedError
-from gigacast.job.file_job import FileJob, FileRun, plan_job
+from gigacast.job.file_job import FileJob, FileRun, Reading, plan_job
 from gigacast.job.file_worker import FilePlaces
 from gigacast.job.run import RunEvents, start_run, utc_now
 from gigacast.lake.layout import RESERVED, bucketing_mark, bucketing_prefix
@@ -25,6 +25,7 @@ from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.file_plan import OutputPlace
 from gigacast.report.document import Document, Items, KeyValues, Paragraph, Tone
 from gigacast.runtime.executor import Executor, Failure
+from gigacast.series.source import ColumnNames
 from gigacast.storage.store import Store
 
 FORMAT_REVISION = 1
@@ -153,7 +154,11 @@ def run_bucketing(
         "buckets": job.buckets,
         "items": list(columns.items or filter(None, [columns.item_id])),
     }
-    spec, fields = files.spec({"job": "bucket", "revision": FORMAT_REVISION, **settings})
+    # Only items decide where a row goes: other columns are named so that the layout is recognised.
+    named = Reading(columns=ColumnNames(item_id=columns.item_id, items=columns.items))
+    spec, fields = replace(files, reading=named).spec(
+        {"job": "bucket", "revision": FORMAT_REVISION, **settings}
+    )
     prefix = bucketing_prefix(job.into, spec)
     place = OutputPlace(prefix, spec, lambda file, _: f"{prefix}{file.partition}.json")
     planned = plan_job(files, place)

@@ -190,6 +190,16 @@ def test_several_columns_are_an_item_together(lake: Store) -> None:
     assert len({(store, own) for store, _, own in places}) > 6
 
 
+def test_other_columns_are_named_and_divide_nothing_again(lake: Store) -> None:
+    panel = hourly_panel(items=ITEMS[:4], steps=5)
+    panel.columns = pd.Index(["item_id", "hour", "sales"])
+    put_frame(lake, "2024/01/part-0.parquet", panel.assign(price=1))
+    named = ["--timestamp_column", "hour", "--targets", "sales"]
+    assert divide(lake, *named)["computed"] == 1
+    again = divide(lake, "--timestamp_column", "hour", "--targets", "price")
+    assert (again["computed"], again["skipped"]) == (0, 1)
+
+
 def test_rows_without_an_item_are_in_the_first_bucket(lake: Store) -> None:
     frame = hourly_panel(items=["a", "b"], steps=24)
     frame.loc[::5, "item_id"] = None
