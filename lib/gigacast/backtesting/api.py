@@ -208,7 +208,7 @@ def evaluate(
     if not isinstance(place, str | Path):
         if (predictions is None) == (actuals is None):
             raise ConfigError(
-                "evaluate: expected two frames", hint="as evaluate(frame, predictions)"
+                "actuals: expected two frames", hint="as evaluate(frame, predictions)"
             )
         pair = (place, actuals) if predictions is None else (predictions, place)
         return _evaluate_frame(*pair, config, options)

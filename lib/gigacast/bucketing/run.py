@@ -156,9 +156,8 @@ def run_bucketing(
     }
     # Only items decide where a row goes: other columns are named so that the layout is recognised.
     named = Reading(columns=ColumnNames(item_id=columns.item_id, items=columns.items))
-    spec, fields = replace(files, reading=named).spec(
-        {"job": "bucket", "revision": FORMAT_REVISION, **settings}
-    )
+    described = replace(files, reading=named)
+    spec, fields = described.spec({"job": "bucket", "revision": FORMAT_REVISION, **settings})
     prefix = bucketing_prefix(job.into, spec)
     place = OutputPlace(prefix, spec, lambda file, _: f"{prefix}{file.partition}.json")
     planned = plan_job(files, place)

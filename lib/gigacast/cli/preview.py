@@ -36,7 +36,7 @@ from gigacast.forecasting.stored.choice import (
 )
 from gigacast.forecasting.stored.listing import (
     KINDS,
-    choice_document,
+    choice_blocks,
     list_forecasts,
     listing_document,
 )
@@ -90,7 +90,7 @@ def _choose(flags: dict[str, Any]) -> Chosen:
 def _say_choice(chosen: Chosen) -> None:
     """Print to stderr which forecasts were chosen among others."""
     if chosen.other_count:
-        render(choice_document(chosen), sys.stderr)
+        render(Document(choice_blocks(chosen)), sys.stderr)
 
 
 @click.command(cls=Command)

@@ -141,6 +141,14 @@ def test_settings_of_the_environment_hold_if_forecasts_of_theirs_exist(
     assert len(output_of(words, lake, capsys)["series"][0]["predictions"]) == 5
 
 
+def test_settings_without_a_horizon_mean_the_latest_forecasts_that_they_describe(
+    lake: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIGACAST_MODEL__MODEL_PATH", "seasonal-naive")
+    shown = output_of(["show", "2024/01/part-00000"], lake, capsys)
+    assert shown["forecasts"]["spec"] == spec_of(lake, 6)
+
+
 def test_a_spec_beside_flags_that_describe_another_is_refused(
     lake: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,8 +107,12 @@ def choose_forecasts(job: ForecastJob, *, spec: str | None, is_explicit: bool) -
     generations = find_generations(outputs)
     if spec is not None:
         generation = _named(generations, spec, outputs)
-    elif not generations or _is_described(job, generations):
+    elif not generations:
         return Chosen(prepare(job))
+    elif (described := _described(job, generations)) is not None:
+        prepared, generation = described
+        if _finds(prepared, generation):
+            return Chosen(prepared)
     else:
         generation = generations[0]
     recipe = read_recipe(outputs, generation)
@@ -170,16 +174,36 @@ def _named(generations: Sequence[Generation], spec: str, outputs: Store) -> Gene
     )
 
 
-def _is_described(job: ForecastJob, generations: Sequence[Generation]) -> bool:
-    """Whether settings describe forecasts, and finished ones of these settings exist."""
+def _described(
+    job: ForecastJob, generations: Sequence[Generation]
+) -> tuple[Prepared, Generation] | None:
+    """Return the latest finished forecasts that settings describe; ``None`` if there are none.
+
+    Settings without a horizon describe those of any.
+    """
     if not describes_forecasts(job):
-        return False
+        return None
     # A model that is no longer there has nothing to say about forecasts that are.
     try:
-        spec = prepare(job).spec
+        prepared = prepare(job)
     except (ModelError, ConfigError):
-        return False
-    return any(_is_of(g, spec, job.method.horizon) for g in generations)
+        return None
+    own = (g for g in generations if _is_of(g, prepared.spec, job.method.horizon))
+    generation = next(own, None)
+    return None if generation is None else (prepared, generation)
+
+
+def _finds(prepared: Prepared, generation: Generation) -> bool:
+    """Whether a run with the settings alone has the horizon of finished forecasts."""
+    request = prepared.request()
+    manifest, _ = read_manifest(prepared.outputs, generation.key)
+    prefix = generation.key.rpartition("/")[0] + "/"
+    keys = manifest["key"].slice(0, 1).to_pylist()
+    below = keys[0].removeprefix(prefix) if keys else ""
+    name = request.pattern.parse(below) or request.pattern.parse(below.removesuffix(".parquet"))
+    own = request.horizon or request.model_horizon
+    steps = own if name is None else request.horizon_of(name)
+    return steps == horizon_of_spec(generation.spec)
 
 
 def _is_of(generation: Generation, spec: Spec, horizon: int | None) -> bool:

@@ -17,7 +17,17 @@ from gigacast.forecasting.stored.choice import (
 )
 from gigacast.forecasting.stored.search import names_of_items
 from gigacast.lake.plan.manifest import read_manifest
-from gigacast.report.document import Cell, Column, Document, Items, Kind, Paragraph, Table, Tone
+from gigacast.report.document import (
+    Block,
+    Cell,
+    Column,
+    Document,
+    Items,
+    Kind,
+    Paragraph,
+    Table,
+    Tone,
+)
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 
@@ -217,17 +227,17 @@ def listing_document(listing: Listing) -> Document:
     return Document((*before, Table(columns, rows), *after))
 
 
-def choice_document(chosen: Chosen) -> Document:
+def choice_blocks(chosen: Chosen) -> tuple[Block, ...]:
     """Return which forecasts were chosen, and in what others differ."""
     own = chosen.generation
     if own is None:
-        return Document(())
+        return ()
     lines = [
         f"{entry.generation.spec}: {differences_text(entry.differences) or 'the same settings'}"
         for entry in chosen.alternatives
     ]
     text = f"forecasts: {own.model} {own.version}, {own.spec}; others, by --spec:"
-    return Document((Paragraph(text, Tone.QUIET), Items.of(lines, depth=1, limit=_OTHERS_SHOWN)))
+    return Paragraph(text, Tone.QUIET), Items.of(lines, depth=1, limit=_OTHERS_SHOWN)
 
 
 def _cell(entry: dict[str, Any], name: str) -> Cell:
