@@ -49,7 +49,7 @@ def notebook_of(page: str) -> str:
     """Return a page as a notebook (nbformat 4.5), without outputs."""
     cells: list[dict[str, Any]] = []
     for number, (kind, text) in enumerate(cells_of(page)):
-        more = {"execution_count": None, "outputs": []} if kind == "code" else {}
+        more: dict[str, Any] = {"execution_count": None, "outputs": []} if kind == "code" else {}
         source = text.splitlines(keepends=True)
         name = f"cell-{number}"
         cells.append({"cell_type": kind, "id": name, "metadata": {}, **more, "source": source})

@@ -100,7 +100,7 @@ class BucketResult:
         """Return the counts, what failed, and the flags by which the buckets are read."""
         facts = KeyValues.of(
             [
-                ("divided", f"{counted(self.computed, 'object')}, {self.rows:,} rows"),
+                ("divided", counted(self.computed, "object")),
                 ("done before", counted(self.skipped, "object") if self.skipped else ""),
                 ("buckets", self.location),
                 ("read them by", f"--input_prefix {self.into} --partition_by bucket"),
