@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gigacast.anomalies.api import detect_anomalies
     from gigacast.backtesting.api import backtest, evaluate
     from gigacast.errors import GigacastError
+    from gigacast.forecasting.api.drawing import plot
     from gigacast.forecasting.api.functions import forecast, plan, read_forecasts
     from gigacast.forecasting.api.loader import ChronosLoader, Prediction
     from gigacast.models.api import ModelManager
@@ -41,6 +42,7 @@ __all__ = [
     "finetune",
     "forecast",
     "plan",
+    "plot",
     "read_forecasts",
 ]
 
@@ -59,6 +61,7 @@ _HOMES = {
     "finetune": "gigacast.training.api",
     "forecast": "gigacast.forecasting.api.functions",
     "plan": "gigacast.forecasting.api.functions",
+    "plot": "gigacast.forecasting.api.drawing",
     "read_forecasts": "gigacast.forecasting.api.functions",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

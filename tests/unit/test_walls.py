@@ -165,6 +165,7 @@ def test_the_public_names_of_gigacast_are_the_documented_ones() -> None:
         "finetune",
         "forecast",
         "plan",
+        "plot",
         "read_forecasts",
     ]
     assert all(hasattr(gigacast, name) for name in gigacast.__all__)
@@ -213,7 +214,7 @@ SIGNATURES = {
     "ChronosLoader": "(parquet_config_path=None, *, model=None, bucket=None, prefix=None, "
     "device='auto', precision='auto')",
     "ChronosLoader.predict": "(self, context, prediction_length=None, quantile_levels=(0.1, 0.2, "
-    "0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9))",
+    "0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), *, level=None)",
     "ChronosLoader.load_context_from_parquet": "(self, file_path=None, *, symbol=None, year=None, "
     "month=None, context_length=None)",
     "ChronosTrainer": "(parquet_config_path=None, *, model=None, bucket=None, prefix=None)",
@@ -224,7 +225,9 @@ SIGNATURES = {
     "backtest": "(data=None, *, bucket=None, models=(), windows=1, step=None, segment='partition', "
     "sample_partitions=None, sample_series=None, season=None, config=None, events=None, "
     f"{KEYWORDS})",
-    "evaluate": "(data=None, *, actuals=None, bucket=None, config=None, segment=None, worst=0, "
+    "plot": "(data, predictions=None, *, items=None, count=1, steps=96, bucket=None, config=None, "
+    f"{KEYWORDS})",
+    "evaluate": "(data=None, predictions=None, *, actuals=None, bucket=None, config=None, "
     f"{KEYWORDS})",
     "finetune": f"(data, *, config=None, events=None, {TRAIN_KEYWORDS})",
     "ModelManager": "(config=None, *, bucket=None, prefix=None, endpoint_url=None, region=None)",

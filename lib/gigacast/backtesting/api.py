@@ -156,16 +156,18 @@ def evaluate(
 @overload
 def evaluate(
     data: F,
+    predictions: Any = None,
     *,
-    actuals: Any,
+    actuals: Any = None,
     config: str | Path | None = None,
     **options: Unpack[Options],
 ) -> F: ...
 
 
 @with_options(own=rows_of(EvaluateOptions))
-def evaluate(
+def evaluate(  # noqa: PLR0913 - keywords, each a part of what is compared
     data: Any = None,
+    predictions: Any = None,
     *,
     actuals: Any = None,
     bucket: str | None = None,
@@ -179,11 +181,12 @@ def evaluate(
     Parameters
     ----------
     data : str, path or frame
-        Bucket name, ``s3://...``, ``file:///folder`` or `Path`; or a frame of forecasts, as
-        `gigacast.forecast` returns it.
+        Bucket name, ``s3://...``, ``file:///folder`` or `Path`; or a frame of actuals, with all
+        rows of their series, in any form that `gigacast.forecast` takes.
+    predictions : frame, optional
+        Forecasts to compare with a frame of actuals, as `gigacast.forecast` returns them.
     actuals : frame, optional
-        Actuals of a frame of forecasts, with all rows of their series; in any form that
-        `gigacast.forecast` takes.
+        Actuals, where ``data`` is the frame of forecasts.
     bucket : str, optional
         Another name of ``data``, for buckets only.
     config : path, optional
@@ -207,8 +210,13 @@ def evaluate(
     model, version = options.get("model"), options.get("model_version")
     place = _one_of(data, bucket)
     if not isinstance(place, str | Path):
-        return _evaluate_frame(place, actuals, config, options)
-    if actuals is not None:
+        if (predictions is None) == (actuals is None):
+            raise ConfigError(
+                "actuals: expected two frames", hint="as evaluate(frame, predictions)"
+            )
+        pair = (place, actuals) if predictions is None else (predictions, place)
+        return _evaluate_frame(*pair, config, options)
+    if actuals is not None or predictions is not None:
         raise ConfigError("actuals are for data frames", hint="leave them out for a bucket")
     job = _job(place, config, options)
     check_argument("worst", worst, int)

@@ -6,6 +6,7 @@ from gigacast.backtesting.evaluation.result import Evaluation, passed_over_text
 from gigacast.backtesting.run import BacktestResult
 from gigacast.core.plural import counted
 from gigacast.report.document import Document, Items, Paragraph, Tone
+from gigacast.report.notebook import render_notebook
 from gigacast.report.summary import FailedPartition, and_more, equal_failures
 
 
@@ -35,6 +36,11 @@ def backtest_document(result: BacktestResult) -> Document:
         *(Paragraph(problem, Tone.WARNING) for problem in result.problems),
         *([Paragraph(f"written to {result.location}.md, .json, .parquet")] * bool(result.location)),
     )
+
+
+def backtest_html(result: BacktestResult) -> str:
+    """Return the result of a backtest as notebooks show it."""
+    return render_notebook(backtest_document(result))
 
 
 def evaluation_document(result: Evaluation) -> Document:

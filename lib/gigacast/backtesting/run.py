@@ -16,10 +16,17 @@ from gigacast.backtesting.leaderboard.build import Side, make_leaderboard
 from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.partition import HISTORY, BacktestSetup, Windows
 from gigacast.core.digest import digest_text, digest_value
+from gigacast.core.lazy import shown_by
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError, DataError, GigacastError
 from gigacast.forecasting.look import look_for_spans
-from gigacast.forecasting.prepare import Prepared, check_discovered, describe_job, prepare
+from gigacast.forecasting.prepare import (
+    Prepared,
+    check_discovered,
+    describe_job,
+    pin_months,
+    prepare,
+)
 from gigacast.forecasting.run import make_executor_for
 from gigacast.forecasting.worker import ModelSetup
 from gigacast.job.audit import PlannedJob, RunDescription
@@ -121,6 +128,8 @@ class BacktestResult:
     conflicts: int = 0
     problems: tuple[str, ...] = ()
 
+    _repr_html_ = shown_by("gigacast.backtesting.document", "backtest_html")
+
 
 def run_backtest(
     job: BacktestJob,
@@ -148,6 +157,7 @@ def run_backtest(
     ConfigError, StorageError, ModelError
         When a run can't start. Later failures are in the result.
     """
+    job = replace(job, forecast=pin_months(job.forecast))
     sides = prepare_sides(job)
     runs = [_run_side(side, job, events or Silent(), executor, clock) for side in sides]
     _refuse_if_all_failed(runs)

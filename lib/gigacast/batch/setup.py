@@ -86,6 +86,8 @@ def _drop_unused(values: dict[str, Any], job: ForecastJob) -> None:
         del method["frequency"]["anchor"]
     if job.keep_origins == KEEP_ORIGINS:
         del values["keep_origins"]
+    if not job.selection.by_bucket:
+        del values["selection"]["by_bucket"]
     if job.resources.outage_minutes == DEFAULT_MINUTES:
         del values["resources"]["outage_minutes"]
     for address in (values["inputs"], values["outputs"], values["bucket"]):

@@ -25,6 +25,10 @@ COMMANDS = {
         _PREVIEW,
         "Count partitions done, pending, failed, superseded and orphaned, by year and month.",
     ),
+    "ls": Home(
+        _PREVIEW,
+        "List finished forecasts: specs (by default), versions of models, partitions, or items.",
+    ),
     "show": Home(
         _PREVIEW,
         "Draw the forecast of a few series of PARTITION (as 2024/01/part-00000) in the terminal.",
@@ -95,6 +99,11 @@ DATA_COMMANDS = {
     "discover": Home(
         "gigacast.cli.data.discover",
         "List the files under the input root by series, with the months they span.",
+    ),
+    "bucket": Home(
+        "gigacast.cli.data.bucket",
+        "Divide the rows of each object by a hash of their items, into folders bucket=BB/ of a "
+        "month.",
     ),
     "validate": Home(
         "gigacast.cli.data.contract",

@@ -17,7 +17,9 @@ from gigacast.core.plural import counted
 from gigacast.errors import MissingExtraError
 from gigacast.forecasting.demo import generate_demo
 from gigacast.forecasting.document import figure_of
-from gigacast.forecasting.preview import find_finished, look_at
+from gigacast.forecasting.prepare import prepare
+from gigacast.forecasting.preview import look_at
+from gigacast.forecasting.stored.partition import find_partition
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.report.document import Document
 from gigacast.report.plot.picture import save_figures
@@ -71,7 +73,7 @@ def demo(**flags: Any) -> int:
 
 
 def _show(job: ForecastJob, output: Path) -> None:
-    finished = find_finished(job, PARTITION)
+    finished = find_partition(prepare(job), PARTITION)
     show(Document((figure_of(look_at(finished, items=[SITE], steps=96)[0]),)))
     output.mkdir(parents=True, exist_ok=True)
     looks = look_at(finished, count=4, steps=72)

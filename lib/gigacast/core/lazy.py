@@ -39,3 +39,20 @@ def lazy_names(
         return sorted({*vars(import_module(package)), *homes})
 
     return get, names
+
+
+def shown_by(module: str, function: str) -> Callable[[Any], str]:
+    """Return the method ``_repr_html_`` of a class whose HTML another module makes.
+
+    Parameters
+    ----------
+    module, function : str
+        Function that takes the object. Its module is imported at the first use: it may import the
+        class, and only notebooks need it.
+    """
+
+    def _repr_html_(self: Any) -> str:
+        text: str = getattr(import_module(module), function)(self)
+        return text
+
+    return _repr_html_

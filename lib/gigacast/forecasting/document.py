@@ -23,8 +23,9 @@ from gigacast.report.document import (
     Table,
     Tone,
 )
+from gigacast.report.notebook import render_notebook
 from gigacast.report.plot.panel import ForecastPanel
-from gigacast.report.summary import FailedPartition, RunSummary
+from gigacast.report.summary import FailedPartition, RunSummary, summary_document
 
 # A command that shows one kind of result does not load the code that makes the others.
 if TYPE_CHECKING:
@@ -53,6 +54,16 @@ def plan_document(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote])
     facts = KeyValues.of(_plan_facts(report, job))
     problems = [Paragraph(problem, Tone.WARNING) for problem in report.look.problems]
     return Document((facts, *problems, *quote_blocks(quotes)))
+
+
+def plan_html(report: PlanReport) -> str:
+    """Return a plan as notebooks show it."""
+    return render_notebook(plan_document(report, report.prepared.job, ()))
+
+
+def run_html(result: "RunResult") -> str:
+    """Return the result of a run as notebooks show it."""
+    return render_notebook(summary_document(summarise_run(result)))
 
 
 def quote_blocks(quotes: Sequence[Quote]) -> tuple[Block, ...]:
@@ -161,8 +172,8 @@ def plan_json(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> 
     }
 
 
-def summarise_run(result: "RunResult", job: ForecastJob) -> RunSummary:
-    """Return the summary of a run."""
+def summarise_run(result: "RunResult", job: ForecastJob | None = None) -> RunSummary:
+    """Return the summary of a run; with its job also where the audit is."""
     totals, plan = result.totals, result.plan.totals
     return RunSummary(
         run_id=result.run_id,
@@ -192,7 +203,7 @@ def summarise_run(result: "RunResult", job: ForecastJob) -> RunSummary:
         output_url=result.outputs,
         # A dry run writes no audit.
         audit_url=""
-        if result.status == "planned"
+        if result.status == "planned" or job is None
         else f"{job.outputs.url}/{audit_key(result.run_id)}",
         failures=tuple(
             FailedPartition(task.partition, failure.error, failure.message, failure.hint)

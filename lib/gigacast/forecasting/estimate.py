@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self
 
-from gigacast.core.partition.name import is_whole_month
+from gigacast.core.partition.name import Partitioning, partitioning_of
 from gigacast.core.partition.spec import Spec
 from gigacast.core.partition.task import Task
 from gigacast.errors import DataError, StorageError
@@ -137,7 +137,7 @@ class ReceiptSample:
                 self._every *= 2
         self._seen += 1
 
-    def read(self, outputs: Store, spec: Spec, *, by_month: bool) -> list[Receipt]:
+    def read(self, outputs: Store, spec: Spec, partitioning: Partitioning) -> list[Receipt]:
         """Return the receipts of the sample; without one, some of other specs of the model version.
 
         Receipts that can't be read are left out, and those of another kind of partition: a month
@@ -147,8 +147,8 @@ class ReceiptSample:
         ----------
         outputs : Store
         spec : Spec
-        by_month : bool
-            Whether the partitions to come are whole months.
+        partitioning : {"object", "month", "bucket"}
+            What the partitions to come are.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class ReceiptSample:
             # Replaced since the listing, or damaged: an estimate goes without it.
             except (StorageError, DataError):
                 continue
-            if is_whole_month(receipt.partition) == by_month:
+            if partitioning_of(receipt.partition) == partitioning:
                 receipts.append(receipt)
         return receipts
 

@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from gigacast.core.footer import VerifiedParquet
 from gigacast.core.local_file import write_whole
 from gigacast.core.plural import counted
-from gigacast.core.series.item_key import items_of
+from gigacast.core.record import parse_json
+from gigacast.core.series.item_key import ItemKey, items_of
 from gigacast.errors import ConfigError, DataNotFoundError, SchemaError
 from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasting.document import figure_of
@@ -49,6 +51,11 @@ _FORMATS: Mapping[str, Format] = {
     ".jsonl": "json",
     ".ndjson": "json",
 }
+_TEXTS = pa_csv.ConvertOptions(
+    column_types={name: pa.string() for name in ("item_id", "target_name", "fallback")},
+    strings_can_be_null=True,
+    null_values=[""],
+)
 _SHOWN_ROWS = 10
 _SHOWN_STEPS = 96
 
@@ -92,6 +99,46 @@ def _format_of(head: bytes, name: str) -> Format:
     if head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh")):
         raise ConfigError(f"{name}: the file is compressed", hint="unpack it first")
     return "json" if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["} else "csv"
+
+
+def is_file_name(name: str) -> bool:
+    """Return whether a name has the ending of a file that can be read."""
+    return Path(name).suffix.lower() in _FORMATS
+
+
+def read_predictions(place: str) -> pa.Table:
+    """Return the forecasts in a file that ``gigacast forecast FILE --output`` wrote.
+
+    Raises
+    ------
+    DataNotFoundError, ConfigError
+        If there is no such file, or it is a folder.
+    SchemaError
+        If it cannot be read as a table.
+    """
+    source = open_file(place)
+    try:
+        with source.open() as file:
+            if source.format == "parquet":
+                return VerifiedParquet(file).read()
+            if source.format == "csv":
+                return _with_item_columns(pa_csv.read_csv(file, convert_options=_TEXTS))
+            return _with_item_columns(pa.Table.from_pylist(parse_json(file.read().decode())))
+    except (pa.ArrowException, ValueError, OSError, TypeError) as error:
+        raise SchemaError(f"{place} can't be read as forecasts: {error}") from error
+
+
+def _with_item_columns(table: pa.Table) -> pa.Table:
+    """Return a table from text, with what Parquet says by types and metadata."""
+    names = table.column_names
+    place = table.schema.get_field_index("timestamp")
+    if place >= 0 and pa.types.is_string(table.schema.field(place).type):
+        times = table["timestamp"].cast(pa.timestamp("us"))
+        table = table.set_column(place, "timestamp", times)
+    # The columns before the times are those of the items.
+    if place > 0 and "item_id" not in names:
+        table = table.replace_schema_metadata(ItemKey(tuple(names[:place]), ()).metadata)
+    return table
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,9 @@ MOST_LAYOUTS = 6
 MOST_MONTHS = 2
 MOST_PARTS = 4
 """Parts of a month whose items are compared: the first two and the last two."""
+HEAVY_BYTES = 256 * MEBIBYTE
+"""Size from which one task is worth dividing: minutes of a process, not seconds."""
+MOST_OF_WORK = 0.5
 MOST_TEXT_BYTES = 8 * MEBIBYTE
 _LIMITS = Limits(1 << 16, 64 * MEBIBYTE)
 
@@ -57,9 +60,27 @@ def look_into(prepared: Prepared, plan: Plan) -> Look:
     """
     faults = [_fault(prepared, task) for task in _one_of_each_layout(plan.tasks)]
     errors = [str(error) for error in faults if error is not None]
-    problems = (*errors, *look_for_spans(prepared, plan))
+    problems = (*errors, *look_for_spans(prepared, plan), *_heavy(prepared, plan))
     # Where other layouts are sound, their partitions can be forecast: the rest will fail alone.
     return Look(problems, impossible=bool(errors) and len(errors) == len(faults))
+
+
+def _heavy(prepared: Prepared, plan: Plan) -> Iterator[str]:
+    """Yield that one task holds most of the work, which one process does."""
+    largest = max(plan.tasks, key=lambda task: task.size_bytes, default=None)
+    if largest is None or largest.size_bytes < HEAVY_BYTES:
+        return
+    share = largest.size_bytes / plan.pending_bytes
+    if share > MOST_OF_WORK:
+        by_month = prepared.job.selection.by_month
+        remedy = "divide its items by `gigacast data bucket`"
+        remedy = (
+            f"{remedy}, or take its parts alone by --partition_by object" if by_month else remedy
+        )
+        yield (
+            f"{largest.partition} is {share:.0%} of the pending bytes, and one task is done by one "
+            f"process: {remedy}"
+        )
 
 
 def look_for_spans(prepared: Prepared, plan: Plan) -> tuple[str, ...]:

@@ -17,8 +17,10 @@ from gigacast.forecasting.prediction import (
     row_group_rows,
     without_dropped,
 )
+from gigacast.forecasting.stored.recipe import recipe_metadata
 from gigacast.forecasting.worker import ModelSetup, PartitionWorker, Tally, Watched, read_options
 from gigacast.job.location import dataset_name
+from gigacast.job.spec import make_spec
 from gigacast.job.worker import Stopwatch
 from gigacast.lake.plan.origin import publish_kept, trim_origins
 from gigacast.lake.plan.receipt import Receipt
@@ -108,4 +110,15 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
             **({"gigacast.dataset": dataset} if dataset else {}),
             **super()._metadata(task),
             "gigacast.extrapolated_levels": ",".join(f"{level:.10g}" for level in levels),
+            **self._recipe(task),
         }
+
+    def _recipe(self, task: Task) -> dict[str, str]:
+        setup = self._setup
+        spec = make_spec(setup.info, setup.job.method, setup.job.selection)
+        # Plans of an earlier release may describe a spec in another way than this one.
+        return (
+            recipe_metadata(spec, task.horizon, setup.job)
+            if spec.id(task.horizon) == task.spec
+            else {}
+        )

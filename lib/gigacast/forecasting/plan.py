@@ -1,7 +1,11 @@
 """The plan of a forecasting job with an estimate of its series and seconds."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
+import pyarrow as pa
+
+from gigacast.core.lazy import shown_by
 from gigacast.forecasting.estimate import Estimate, ReceiptSample, Workload, estimate
 from gigacast.forecasting.look import Look, look_into
 from gigacast.forecasting.prepare import Prepared, check_spellings, prepare_for, processes_for
@@ -11,6 +15,7 @@ from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.plan.planner import Plan, make_plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.instance import this_machine
+from gigacast.series.frame import to_pandas
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,21 @@ class PlanReport:
         """The tasks that a run would do, up to the limit of the job."""
         return Workload.of(self.plan.tasks[: self.prepared.job.limit], self.receipts)
 
+    def to_pandas(self) -> Any:
+        """Return the pending partitions as a pandas DataFrame.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        names = ("partition", "month", "spec", "horizon", "size_bytes", "output_key")
+        tasks = self.plan.tasks
+        columns = {name: [getattr(task, name) for task in tasks] for name in names}
+        return to_pandas(pa.table(columns))
+
+    _repr_html_ = shown_by("gigacast.forecasting.document", "plan_html")
+
 
 def report_plan(job: ForecastJob) -> PlanReport:
     """Plan a job, and estimate its series and seconds from earlier receipts.
@@ -61,9 +81,7 @@ def plan_prepared(prepared: Prepared) -> PlanReport:
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=sample.add)
     check_spellings(plan, prepared.job)
     look = look_into(prepared, plan)
-    receipts = sample.read(
-        prepared.outputs, prepared.spec, by_month=prepared.job.selection.by_month
-    )
+    receipts = sample.read(prepared.outputs, prepared.spec, prepared.job.selection.partitioning)
     return PlanReport(prepared, plan, estimate(plan.pending_bytes, receipts), receipts, look)
 
 

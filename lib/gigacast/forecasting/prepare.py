@@ -14,6 +14,7 @@ from gigacast.job.location import open_inputs, pin_inputs
 from gigacast.job.model_choice import resolve_choice, usable_devices
 from gigacast.job.spec import make_spec
 from gigacast.lake.model.resolve import ResolvedModel
+from gigacast.lake.plan.months import with_latest_month
 from gigacast.lake.plan.planner import Plan, PlanRequest
 from gigacast.runtime.cores import resolve_jobs
 from gigacast.storage.opening import open_store
@@ -83,6 +84,7 @@ def prepare(
     """
     job = replace(job, inputs=pin_inputs(job.inputs))
     inputs = open_inputs(job.inputs)
+    job = replace(job, selection=with_latest_month(inputs, job.selection))
     outputs = inputs if job.outputs == job.inputs else open_store(job.outputs)
     for address in {checked_address(job, job.inputs), checked_address(job, job.outputs)}:
         open_store(address).check()
@@ -94,6 +96,19 @@ def prepare(
     job = replace(job, method=method)
     spec = make_spec(info, job.method, job.selection)
     return Prepared(job, inputs, outputs, model, info, spec, ignored=ignored)
+
+
+def pin_months(job: ForecastJob) -> ForecastJob:
+    """Return a job with the newest month of its inputs in place of ``--months latest``.
+
+    Raises
+    ------
+    StorageError
+    """
+    if not job.selection.months.latest:
+        return job
+    inputs = open_inputs(pin_inputs(job.inputs))
+    return replace(job, selection=with_latest_month(inputs, job.selection))
 
 
 def checked_address(job: ForecastJob, address: StoreAddress) -> StoreAddress:

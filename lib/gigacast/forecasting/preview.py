@@ -4,27 +4,25 @@ For people: whole partitions are read to show a few of their series.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.array import FloatArray, IntArray, TimeArray
-from gigacast.core.partition.name import folder_in, month_of_folder
+from gigacast.core.partition.name import folder_in
 from gigacast.core.partition.task import InputObject, Task
+from gigacast.core.problem import did_you_mean
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.item_key import items_of
-from gigacast.core.time.month import IntRange, MonthFilter
 from gigacast.core.time.zone import to_wall, zone_of
-from gigacast.errors import ConfigError, DataNotFoundError, ObjectNotFoundError
+from gigacast.errors import DataNotFoundError
 from gigacast.forecasting.prediction import level_name, long_table
-from gigacast.forecasting.prepare import Prepared, prepare
+from gigacast.forecasting.prepare import Prepared
+from gigacast.forecasting.stored.partition import Finished
 from gigacast.forecasting.worker import read_options, sources_of
-from gigacast.job.forecast_job import ForecastJob
-from gigacast.lake.plan.planner import DoneEntry, make_plan
 from gigacast.series.reader import read_series
 from gigacast.storage.parquet.read import read_table
 
@@ -70,63 +68,23 @@ class Look:
     fallback: str | None
     is_stale: bool = False
 
-
-@dataclass(frozen=True)
-class Finished:
-    """A finished partition of a prepared job; stale if its input has changed since."""
-
-    prepared: Prepared
-    entry: DoneEntry
-    is_stale: bool = False
-
-
-def find_finished(job: ForecastJob, partition: str) -> Finished:
-    """Return a finished partition by its name, input key or output key.
-
-    Raises
-    ------
-    ConfigError
-        When the name contains no month.
-    DataNotFoundError
-        When the partition does not exist, or was never forecast.
-    """
-    name = partition.strip("/")
-    folder = name.rpartition("/")[0]
-    month = month_of_folder(folder)
-    if month is None:
-        raise ConfigError(
-            f"partition {partition!r}: expected a name such as 2014/03/part-00042",
-            hint="`gigacast status` and the manifest list them",
-        )
-    # One month only, so that planning lists its folder and nothing else. `overwrite` is off, since
-    # with it no partition would count as done.
-    only = MonthFilter(IntRange(month.year, month.year), IntRange(month.month, month.month))
-    narrow = replace(job, selection=replace(job.selection, months=only), overwrite=False)
-    prepared = prepare(narrow)
-    finished: list[DoneEntry] = []
-    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=finished.append)
-    for entry in finished:
-        if _is_named(entry.task, name):
-            return Finished(prepared, entry)
-    pending = next((task for task in plan.tasks if _is_named(task, name)), None)
-    if pending is not None:
-        # A day that has arrived since makes a forecast stale, and worth a look.
-        with suppress(ObjectNotFoundError):
-            former = prepared.outputs.head(pending.output_key)
-            return Finished(prepared, DoneEntry(pending, former, ""), is_stale=True)
-        raise DataNotFoundError(
-            f"{name} is not forecast yet by this model and these settings",
-            hint="run the job first, with the same flags",
-        )
-    existing = ", ".join(
-        [*(e.task.partition for e in finished), *(t.partition for t in plan.tasks)][:5]
-    )
-    raise DataNotFoundError(f"no partition {name}; in {folder} there are: {existing or 'none'}")
-
-
-def _is_named(task: Task, name: str) -> bool:
-    own = task.inputs[-task.own :]
-    return name in {task.partition, task.output_key} or any(i.key == name for i in own)
+    def to_json(self) -> dict[str, Any]:
+        """Return the series for ``--json``: times in ISO 8601, missing values as ``None``."""
+        columns = self.quantiles.T
+        names = [level_name(level) for level in self.levels]
+        return {
+            "item_id": self.item_id,
+            "target_name": self.target_name,
+            "fallback": self.fallback,
+            "context": {
+                "timestamps": _plain_times(self.context_times),
+                "values": _plain_numbers(self.context),
+            },
+            "timestamps": _plain_times(self.times),
+            "predictions": _plain_numbers(self.median),
+            "quantiles": dict(zip(names, map(_plain_numbers, columns), strict=True)),
+            "actuals": None if self.actuals is None else _plain_numbers(self.actuals),
+        }
 
 
 def look_at(
@@ -190,8 +148,10 @@ def choose_series(
     missing = set(items) - {item for item, _ in pairs}
     if missing:
         existing = ", ".join(item for item, _ in pairs[:5])
+        absent = sorted(missing)[0]
         raise DataNotFoundError(
-            f"no item {sorted(missing)[0]!r} in this partition; there are: {existing}"
+            f"no item {absent!r} in this partition; there are: {existing}",
+            hint=did_you_mean(absent, dict.fromkeys(item for item, _ in pairs)) or None,
         )
     return [pair for pair in pairs if pair[0] in set(items)]
 
@@ -339,6 +299,18 @@ def _joined(since: Values, future: Values | None) -> Values | None:
     if future is None:
         return since
     return np.concatenate([since[0], future[0]]), np.concatenate([since[1], future[1]])
+
+
+def _plain_numbers(values: FloatArray) -> list[float | None]:
+    # The shortest text of each float32, not the long one of its double.
+    texts = (str(value) for value in values)
+    return [float(text) if text not in {"nan", "inf", "-inf"} else None for text in texts]
+
+
+def _plain_times(times: AxisArray) -> list[int | str]:
+    if np.issubdtype(times.dtype, np.integer):
+        return [int(time) for time in times]
+    return [time.isoformat() for time in times.astype("datetime64[us]").tolist()]
 
 
 def _floats(column: pa.ChunkedArray) -> FloatArray:

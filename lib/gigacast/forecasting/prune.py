@@ -56,14 +56,20 @@ class Litter:
         return len(self.orphans) + len(self.receipts) + len(self.origins)
 
 
-def find_litter(job: ForecastJob) -> Litter:
+def find_litter(job: ForecastJob | Prepared, spared: frozenset[str] = frozenset()) -> Litter:
     """Return the objects that can be deleted; nothing is changed.
+
+    Parameters
+    ----------
+    job : ForecastJob or Prepared
+    spared : frozenset of str
+        Ids of further specs that are no old ones.
 
     Raises
     ------
     ConfigError, StorageError, ModelError
     """
-    prepared = prepare(job)
+    prepared = prepare(job) if isinstance(job, ForecastJob) else job
     # Of each partition that stays: the ETag of its forecast, "" where that is still to be made.
     current: dict[str, str] = {}
 
@@ -81,7 +87,7 @@ def find_litter(job: ForecastJob) -> Litter:
         prepared,
         sorted(plan.orphans),
         sorted(plan.stale_receipts),
-        _old_specs(prepared, live),
+        _old_specs(prepared, live | spared),
         frozenset(live),
         sorted(_surplus_origins(prepared, live, current, {*plan.orphans})),
     )

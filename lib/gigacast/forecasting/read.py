@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from gigacast.core.partition.name import month_of_folder
 from gigacast.core.series.item_key import ids_as, item_names, items_of
-from gigacast.core.time.month import MonthFilter
+from gigacast.core.time.month import Month, MonthFilter
 from gigacast.errors import (
     ConfigError,
     DataNotFoundError,
@@ -87,9 +87,10 @@ def choose_generation(
     """
     generations = find_generations(outputs)
     names = {"model": model, "version": version, "spec": spec}
-    for generation in generations:
-        if all(value in (None, getattr(generation, name)) for name, value in names.items()):
-            return generation
+    for is_named in (_has_values, _begins_with_spec):
+        for generation in generations:
+            if is_named(generation, names):
+                return generation
     request = ", ".join(f"{name}={value}" for name, value in names.items() if value)
     existing = ", ".join(f"{g.model}/{g.version}/{g.spec}" for g in generations[:5]) or "none"
     raise DataNotFoundError(
@@ -97,6 +98,22 @@ def choose_generation(
         f"; there are: {existing}",
         hint="a run writes its manifest when it ends",
     )
+
+
+def _has_values(generation: Generation, names: Mapping[str, str | None]) -> bool:
+    return all(value in (None, getattr(generation, name)) for name, value in names.items())
+
+
+def _begins_with_spec(generation: Generation, names: Mapping[str, str | None]) -> bool:
+    spec = names["spec"]
+    return bool(spec) and (
+        is_spec(generation, str(spec)) and _has_values(generation, {**names, "spec": None})
+    )
+
+
+def is_spec(generation: Generation, start: str) -> bool:
+    """Return whether the spec's id, or the digest at its end, begins with a text."""
+    return generation.spec.startswith(start) or generation.spec.rpartition("-")[2].startswith(start)
 
 
 def read_generation(  # noqa: PLR0913 - keywords, each a part of what is read
@@ -139,6 +156,8 @@ def read_generation(  # noqa: PLR0913 - keywords, each a part of what is read
     """
     manifest, _ = read_manifest(outputs, generation.key)
     check_current(outputs, generation)
+    if months is not None and months.latest:
+        months = months.among(months_of(manifest))
     rows = [r for r in manifest.to_pylist() if _is_selected(r["partition"], months, partitions)]
     if not rows:
         raise DataNotFoundError(f"{generation.key}: holds none of the requested partitions")
@@ -158,6 +177,12 @@ def read_generation(  # noqa: PLR0913 - keywords, each a part of what is read
         )
     # The metadata of a file names its own partition only.
     return _joined([table.replace_schema_metadata() for table in tables], generation)
+
+
+def months_of(manifest: pa.Table) -> list[Month]:
+    """Return the months of the partitions of a manifest."""
+    folders = {name.rpartition("/")[0] for name in manifest["partition"].to_pylist()}
+    return [month for folder in folders if (month := month_of_folder(folder)) is not None]
 
 
 class OriginReader:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from gigacast.core.lazy import shown_by
 from gigacast.core.partition.task import Task
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.hardware import count_processes
@@ -68,6 +69,8 @@ class RunResult:
     cost: dict[str, object] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     look: Look = field(default_factory=Look)
+
+    _repr_html_ = shown_by("gigacast.forecasting.document", "run_html")
 
 
 def run_forecast(
@@ -213,7 +216,7 @@ def predict_cost(
         return {}  # without a price, reading receipts would be requests for nothing
     work = Workload.of(
         tasks,
-        sample.read(prepared.outputs, prepared.spec, by_month=prepared.job.selection.by_month),
+        sample.read(prepared.outputs, prepared.spec, prepared.job.selection.partitioning),
     )
     quote = quote_here(work, processes_for(prepared), rental, prices)
     return {"predicted": [quote.describe()]} if quote is not None else {}

@@ -71,13 +71,13 @@ class VerifyReport:
 
 
 def verify(
-    job: ForecastJob, *, partitions: int = 5, series: int = 20, seed: int = 0
+    job: ForecastJob | Prepared, *, partitions: int = 5, series: int = 20, seed: int = 0
 ) -> VerifyReport:
     """Compare a sample of finished series with the reference.
 
     Parameters
     ----------
-    job : ForecastJob
+    job : ForecastJob or Prepared
     partitions, series : int
         Size of the sample: partitions, and series of each.
     seed : int
@@ -88,13 +88,14 @@ def verify(
     DataNotFoundError
         When no partition is done yet.
     """
-    prepared = prepare(job)
+    prepared = prepare(job) if isinstance(job, ForecastJob) else job
     rng = np.random.default_rng(seed)
     finished: list[DoneEntry] = []
     make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=finished.append)
     if not finished:
         raise DataNotFoundError(
-            f"nothing under {job.outputs.url} is forecast by this model and these settings",
+            f"nothing under {prepared.outputs.address.url} is forecast by this model and these "
+            "settings",
             hint="run the job first, with the same flags",
         )
     chosen = rng.permutation(len(finished))[:partitions]

@@ -32,6 +32,7 @@ from gigacast.lake.plan.file_plan import (
     plan_files,
     with_neighbours,
 )
+from gigacast.lake.plan.months import with_latest_month
 from gigacast.lake.plan.planner import NO_MONTH, Plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.choice import make_executor
@@ -345,6 +346,9 @@ def plan_job(job: FileJob, place: OutputPlace, *, around: int = 0) -> FileRun:
     """
     outputs = open_store(job.outputs)
     inputs = job.sources.open()
+    # A dataset has no months to select.
+    if not job.sources.refs:
+        job = replace(job, selection=with_latest_month(inputs, job.selection))
     plan = Plan()
     files = list(_find_sources(job, inputs, plan))
     if around:

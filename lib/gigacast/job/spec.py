@@ -52,7 +52,7 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
                 method.context_length or info.context_length, info.context_length
             ),
             "context_partitions": selection.context_partitions,
-            "partition_by": "month" if selection.by_month else "object",
+            "partition_by": selection.partitioning,
             "columns": [columns.item_id, columns.timestamp, list(columns.targets)],
             "frequency": method.frequency.alias if method.frequency else None,
             "timestamp_unit": method.timestamp_unit,

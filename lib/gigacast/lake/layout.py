@@ -18,6 +18,7 @@ EVALUATIONS = "evaluations/"
 QUALITY = "quality/"
 QUALITY_REPORTS = "quality/_reports/"
 CLEANING = "cleaning/"
+BUCKETING = "bucketing/"
 TIMINGS = "timings/"
 AUDIT = "audit/"
 PLANS = "plans/"
@@ -61,6 +62,7 @@ RESERVED = frozenset(
         EVALUATIONS,
         QUALITY,
         CLEANING,
+        BUCKETING,
         TIMINGS,
         AUDIT,
         PLANS,
@@ -229,6 +231,22 @@ def cleaning_prefix(dataset: str, spec: str | None = None) -> str:
 def cleaned_key(dataset: str, spec: str, input_id: str, path: str) -> str:
     """Return the key of a cleaned file. It names the input, so that no file is ever replaced."""
     return f"{cleaning_prefix(dataset, spec)}{input_id}/{path}"
+
+
+def bucketing_prefix(into: str, spec: str) -> str:
+    """Return the folder of the lists of what became of each object that was divided."""
+    return f"{BUCKETING}{into}/{spec}/"
+
+
+def bucketing_mark(into: str) -> str:
+    """Return the key of the settings that a folder was divided by."""
+    return f"{BUCKETING}{into}/SETTINGS.json"
+
+
+def bucket_key(into: str, input_key: str, bucket: int) -> str:
+    """Return the key of an object's rows of a bucket: ``INTO/2024/03/bucket=07/part-0.parquet``."""
+    folder, _, name = input_key.rpartition("/")
+    return f"{into}/{folder}/bucket={bucket:02d}/{name}"
 
 
 def receipt_prefix(output_key_or_prefix: str) -> str:

@@ -28,6 +28,7 @@ from gigacast.report.document import (
     Table,
 )
 from gigacast.report.markdown import render_markdown
+from gigacast.series.frame import to_pandas
 from gigacast.storage.parquet.writer import table_bytes
 
 SHARES = ("missing", "duplicates", "unordered", "gaps", "outliers", "noncompliant", "incomplete")
@@ -201,6 +202,21 @@ class QualityReport:
             for column in judged.quality.columns if judged.quality else ():
                 by_name.setdefault(column.name, []).append(column)
         return [_shares_of(name, columns) for name, columns in by_name.items()]
+
+    def to_pandas(self) -> Any:
+        """Return the table as a pandas DataFrame.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        return to_pandas(self.to_table())
+
+    def _repr_html_(self) -> str:
+        from gigacast.report.notebook import render_notebook  # noqa: PLC0415 - notebooks only
+
+        return render_notebook(self.to_document())
 
     def to_table(self) -> pa.Table:
         """Return a row per partition, with a column per measure."""

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from gigacast.core.plain import plain_table
-from gigacast.errors import ConfigError, GigacastError, SchemaError
+from gigacast.errors import ConfigError, GigacastError, MissingExtraError, SchemaError
 
 _FAULTS = (
     *(pa.ArrowException, ValueError, TypeError, AttributeError),
@@ -94,6 +94,21 @@ def give_back(table: pa.Table, data: Any, to_pandas: Callable[[pa.Table], Any]) 
     if polars is not None and isinstance(data, getattr(polars, "DataFrame", ())):
         return polars.from_arrow(table)
     return table
+
+
+def to_pandas(table: pa.Table) -> Any:
+    """Return a table as a pandas DataFrame.
+
+    Raises
+    ------
+    MissingExtraError
+        If pandas is not installed.
+    """
+    try:
+        return table.to_pandas()
+    # pyarrow imports pandas for the conversion.
+    except ImportError as error:
+        raise MissingExtraError("a DataFrame needs pandas", hint="pip install pandas") from error
 
 
 def table_of_pandas(frame: Any, name: str = "data") -> pa.Table:

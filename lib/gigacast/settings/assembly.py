@@ -11,7 +11,7 @@ from gigacast.core.cost.array_plan import Machine
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.name import NamingPattern
 from gigacast.core.time.frequency import Frequency
-from gigacast.core.time.month import IntRange, MonthFilter
+from gigacast.core.time.month import IntRange, LatestMonth, MonthFilter
 from gigacast.core.time.zone import check_zone
 from gigacast.errors import ConfigError
 from gigacast.job.batch_options import ArrayOptions
@@ -21,7 +21,8 @@ from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import ColumnNames
 from gigacast.settings.field import Section
 from gigacast.settings.load import load_prices
-from gigacast.settings.model import ForecastSettings, RunSettings, Settings
+from gigacast.settings.model import ForecastSettings, Settings
+from gigacast.settings.run import RunSettings
 from gigacast.storage.opening import unescape_file_url
 from gigacast.storage.store import StoreAddress
 
@@ -309,15 +310,20 @@ def selection_of(settings: Settings) -> Selection:
     """
     run = settings.run
     return Selection(
-        months=MonthFilter(
-            _range("years", run.years, 1000, 9999),
-            _range("months", run.months, 1, 12),
-        ),
+        months=_months_of(run),
         symbols=frozenset(run.symbols),
         timeframes=frozenset(run.timeframes),
         context_partitions=settings.forecast.context_partitions,
-        by_month=settings.forecast.partition_by == "month",
+        by_month=settings.forecast.partition_by != "object",
+        by_bucket=settings.forecast.partition_by == "bucket",
     )
+
+
+def _months_of(run: RunSettings) -> MonthFilter:
+    years = _range("years", run.years, 1000, 9999)
+    if (run.months or "").strip().lower() == "latest":
+        return LatestMonth(years)
+    return MonthFilter(years, _range("months", run.months, 1, 12))
 
 
 def _range(flag: str, text: str | None, least: int, greatest: int) -> IntRange | None:

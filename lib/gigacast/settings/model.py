@@ -5,7 +5,6 @@ functions load settings; everything below takes the plain values of `ForecastJob
 makes of them. `gigacast.settings.options` makes the table of all options from these classes.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -17,18 +16,17 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from gigacast.forecasters.engine import EngineName
 from gigacast.forecasters.options import Fallback, MissingFuture
 from gigacast.job.forecast_job import KEEP_ORIGINS, Layout, Method, ModelChoice, Resources
 from gigacast.series.source import Aggregate, DuplicatePolicy, PartialBins
 from gigacast.settings.batch import BatchSettings
 from gigacast.settings.field import Section, option
 from gigacast.settings.level import ValueSource, VariableSource
-from gigacast.settings.loader import Numbers, ParquetLoaderSettings, Strings
+from gigacast.settings.loader import Numbers, ParquetLoaderSettings
 from gigacast.settings.option import ENV_PREFIX
 from gigacast.settings.quality import QualitySettings
 from gigacast.settings.report import ReportSettings
-from gigacast.storage.store import Verify
+from gigacast.settings.run import RunSettings
 
 MAX_HORIZON = 100_000
 """Maximum steps ahead: ten weeks of minutes. More is taken for a typing error."""
@@ -103,11 +101,11 @@ class ForecastSettings(Section):
         ge=0,
         le=1200,  # a hundred years
     )
-    partition_by: Literal["object", "month"] = option(
+    partition_by: Literal["object", "month", "bucket"] = option(
         "object",
-        "A partition is an object, or all panel parts of a month together.",
+        "A partition is an object, or all panel parts of a month, or of a folder below one.",
         group="which",
-        details="`month` is for items that span parts.",
+        details="`month` is for items that span parts, `bucket` for folders of `data bucket`.",
     )
     freq: str | None = option(
         None,
@@ -206,139 +204,6 @@ class ForecastSettings(Section):
     def _ascending(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
         # 0.1 + 0.2 is 0.3: the same levels are the same spec, however they were computed.
         return tuple(sorted(float(f"{level:.10g}") for level in levels))
-
-
-class RunSettings(Section):
-    """Inputs and outputs of a run, its selection, and its resources."""
-
-    bucket: str | None = option(
-        None,
-        "Bucket name, s3://BUCKET, or file:///FOLDER (the same job on a plain folder).",
-        group="where",
-        details="The bucket or folder must exist.",
-    )
-    prefix: str = option(
-        "",
-        "Folder in the bucket that inputs are read from and forecasts written to.",
-        group="where",
-    )
-    input_prefix: str | None = option(
-        None,
-        "Read inputs from this folder below the prefix instead ('/...' counts from the bucket's "
-        "root; s3://... is another bucket).",
-        group="where",
-    )
-    endpoint_url: str | None = option(
-        None,
-        "S3 endpoint; that of AWS by default.",
-        group="where",
-        details="The variable `AWS_ENDPOINT_URL` sets it as well.",
-    )
-    region: str | None = option(
-        None,
-        "AWS region.",
-        group="where",
-        details="The AWS environment and profile set it as well.",
-    )
-    years: str | None = option(
-        None,
-        "Year or range of years, as 2014 or 2014:2016.",
-        group="which",
-        aliases=("year",),
-        details="Years without data are skipped.",
-    )
-    months: str | None = option(
-        None,
-        "Month or range of months of each year, as 3 or 1:6.",
-        group="which",
-        aliases=("month",),
-    )
-    symbols: Strings = option(
-        (), "Only these symbols (comma-separated).", group="which", flag="symbol"
-    )
-    timeframes: Strings = option(
-        (), "Only these timeframes, as 1min (comma-separated).", group="which", flag="timeframe"
-    )
-    executor: Literal["auto", "inline", "joblib", "dask", "ray", "batch"] = option(
-        _RESOURCES.executor,
-        "Where tasks run: in this process, over processes, a cluster, or AWS Batch.",
-        group="with",
-        details="`auto` is joblib for more than one job, else inline.",
-    )
-    n_jobs: int | None = option(
-        _RESOURCES.n_jobs,
-        "Processes; -1 for all cores. By default one, or one for each GPU.",
-        group="with",
-        details="-1 is one for each core (each GPU), the fastest on a CPU. Each process loads the "
-        "model once; threads are divided between them.",
-        ge=-1,
-    )
-    device: str = option(
-        _MODEL.device,
-        "Device of the model: auto, cpu, cuda (all GPUs, in turn) or cuda:N.",
-        group="with",
-    )
-    precision: Literal["auto", "float32", "bfloat16", "int8"] = option(
-        _MODEL.precision,
-        "Precision of the model's arithmetic; auto is bfloat16 where the hardware computes in it.",
-        group="with",
-        details="`int8` is never chosen by itself; it needs `gigacast[fast]`.",
-    )
-    model_engine: EngineName = option(
-        _MODEL.engine,
-        "Library that runs a Chronos-Bolt: torch, numpy or openvino; auto is the first installed.",
-        group="with",
-        details="In the order torch, openvino, numpy. Other models always run in torch.",
-    )
-    batch_size: int | None = option(
-        _RESOURCES.batch_size,
-        "Series per call of the model; found automatically by default.",
-        group="with",
-        details="It is halved when memory runs out.",
-        ge=1,
-    )
-    outage_minutes: float = option(
-        _RESOURCES.outage_minutes,
-        "Minutes that a run waits for a store that does not answer; then it ends with code 75.",
-        group="with",
-        details="What is finished is kept, and the same command continues.",
-        ge=0,
-    )
-    verify_datasets: Verify = option(
-        "sample",
-        "Files of published datasets whose recorded SHA-256 is checked before they are read.",
-        group="with",
-        details="`sample` checks a random one of sixteen, in each process. Checksums of pages and "
-        "counts of rows are always checked.",
-    )
-    n_partitions: int | None = option(
-        None,
-        "Number of synthetic partitions; missing ones are generated first.",
-        group="synthetic",
-        ge=1,
-    )
-    series_per_partition: int = option(
-        1000, "Series in each synthetic partition.", group="synthetic", ge=1
-    )
-    overwrite: bool = option(False, "Forecast again partitions that are done.", group="amount")
-    limit: int | None = option(
-        None, "Maximum number of partitions to forecast.", group="amount", ge=1
-    )
-
-    @field_validator("n_jobs")
-    @classmethod
-    def _some_jobs(cls, n_jobs: int | None) -> int | None:
-        if n_jobs == 0:
-            raise ValueError("0 processes can do nothing; use -1 for all cores")
-        return n_jobs
-
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, device: str) -> str:
-        # Checked by form only: loading settings must not import torch to count the GPUs.
-        if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
-            raise ValueError("not one of auto, cpu, cuda, cuda:N")
-        return device
 
 
 class Settings(BaseSettings):

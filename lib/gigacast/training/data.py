@@ -28,7 +28,7 @@ from gigacast.errors import (
 from gigacast.job.forecast_job import ForecastJob, Method
 from gigacast.job.spec import aggregation_fields
 from gigacast.lake.plan.discovery import Partition, Selection
-from gigacast.lake.plan.months import walk_months
+from gigacast.lake.plan.months import walk_months, with_latest_month
 from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.series.reader import read_series
 from gigacast.series.source import Format, ReadOptions, SeriesSource
@@ -217,7 +217,8 @@ def find_partitions(job: ForecastJob, inputs: Store) -> PartitionData:
         If no partition is selected.
     """
     by_series: dict[str, list[InputObject]] = {}
-    for partition in islice(_partitions(inputs, job.pattern, job.selection), job.limit):
+    selection = with_latest_month(inputs, job.selection)
+    for partition in islice(_partitions(inputs, job.pattern, selection), job.limit):
         by_series.setdefault(partition.name.lineage, []).extend(partition.inputs)
     if not by_series:
         raise DataNotFoundError(

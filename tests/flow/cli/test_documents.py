@@ -78,6 +78,8 @@ COMMANDS = {
     "status of failures": (f"status --prefix broken {NAIVE} --horizon 2", 0),
     "verify": (f"verify {FORECASTS['nano']}", 0),
     "prune": (f"prune {FORECASTS['symbol']}", 0),
+    "forecasts": ("ls --prefix sales", 0),
+    "buckets": ("data bucket --prefix sales --buckets 3", 0),
     "backtest": (BACKTEST, 0),
     "evaluate": (EVALUATE, 0),
     "anomalies": (f"anomalies {FORECASTS['nano']} --fail_above 1000", 0),

@@ -4,7 +4,7 @@ Inputs are the forecasts, the current one and those that are kept, and the objec
 actuals. Scores of origins that are no longer kept are taken over from the former scores.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -20,6 +20,8 @@ from gigacast.core.partition.task import InputObject, Task
 from gigacast.core.series.item_key import key_columns
 from gigacast.core.time.month import Month
 from gigacast.forecasting.prediction import long_table
+from gigacast.forecasting.stored.choice import describes_reading
+from gigacast.forecasting.stored.recipe import Recipe, recipe_of
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs
 from gigacast.job.receipt import Work, new_receipt
@@ -183,8 +185,10 @@ class PartitionScorer:
         if work.actuals is not None:
             return
         metadata = table.schema.metadata or {}
+        recipe = self._recipe(metadata, work.task.output_key)
+        aggregation = metadata.get(AGGREGATION.encode())
         by_month = is_whole_month(work.lineage)
-        work.actuals = self._actuals(metadata.get(AGGREGATION.encode()), by_month=by_month)
+        work.actuals = self._actuals(aggregation, recipe, by_month=by_month)
         work.items = key_columns(table.schema)
 
     def _score(self, work: _Work, part: ScoredPart) -> None:
@@ -256,23 +260,63 @@ class PartitionScorer:
         if obsolete:
             self._outputs.delete(obsolete)
 
-    def _actuals_as(self, aggregation: bytes | None, *, by_month: bool) -> Actuals:
-        """Return the actuals of forecasts with this aggregation; the job's by default.
+    def _recipe(self, metadata: Mapping[bytes, bytes], key: str) -> "_Described | None":
+        """Return the recipe in the metadata of a forecast, where the job says nothing of its own.
 
-        Of the forecasts of a whole month, actuals are read as a whole month, too: an item may have
-        rows in several parts.
+        ``None`` for forecasts of an earlier release.
         """
-        return actuals_of(self._job, self._inputs, aggregation, by_month=by_month)
+        if describes_reading(self._job):
+            return None
+        spec = metadata.get(b"gigacast.spec", b"").decode(errors="replace")
+        recipe = recipe_of(metadata, spec, key)
+        return None if recipe is None else _Described(spec, recipe.input_root, recipe)
+
+    def _actuals_as(
+        self, aggregation: bytes | None, described: "_Described | None", *, by_month: bool
+    ) -> Actuals:
+        """Return the actuals of forecasts with this recipe or aggregation; the job's by default."""
+        recipe = None if described is None else described.recipe
+        reading = Reading.of(self._job, self._inputs, recipe)
+        return actuals_of(reading, aggregation, by_month=by_month)
 
 
-def actuals_of(
-    job: ForecastJob, inputs: Store, aggregation: bytes | None, *, by_month: bool
-) -> Actuals:
-    """Return the actuals of forecasts with an aggregation, as their metadata have it."""
+@dataclass(frozen=True)
+class _Described:
+    """A recipe, equal to another of the same spec and inputs."""
+
+    spec: str
+    input_root: str | None
+    recipe: Recipe = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How actuals are read: a job with its columns, and its inputs."""
+
+    job: ForecastJob
+    inputs: Store
+
+    @classmethod
+    def of(cls, job: ForecastJob, inputs: Store, recipe: Recipe | None) -> "Reading":
+        """Return the reading of forecasts with a recipe; the job's own without one."""
+        if recipe is None:
+            return cls(job, inputs)
+        described = recipe.job(job)
+        is_elsewhere = described.inputs != job.inputs
+        return cls(described, open_inputs(described.inputs) if is_elsewhere else inputs)
+
+
+def actuals_of(reading: Reading, aggregation: bytes | None, *, by_month: bool) -> Actuals:
+    """Return the actuals of forecasts with an aggregation, as their metadata have it.
+
+    Of the forecasts of a whole month, actuals are read as a whole month, too: an item may have rows
+    in several parts.
+    """
+    job = reading.job
     if by_month:
         job = replace(job, selection=replace(job.selection, by_month=True))
     if aggregation is not None:
         # A forecast of weeks is compared with weeks, without being told.
         method = with_aggregation(job.method, aggregation, "a forecast")
         job = replace(job, method=method)
-    return Actuals(job, inputs)
+    return Actuals(job, reading.inputs)

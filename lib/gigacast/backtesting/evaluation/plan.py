@@ -10,7 +10,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from gigacast.backtesting.evaluation.actuals import Actuals
-from gigacast.backtesting.evaluation.partition import actuals_of, month_of, reach_of, scores_key
+from gigacast.backtesting.evaluation.partition import (
+    Reading,
+    actuals_of,
+    month_of,
+    reach_of,
+    scores_key,
+)
 from gigacast.core.partition.name import (
     WHOLE_MONTH,
     PartitionName,
@@ -21,6 +27,7 @@ from gigacast.core.partition.name import (
 from gigacast.core.partition.spec import horizon_of_spec
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.forecasting.read import Generation
+from gigacast.forecasting.stored.choice import describes_reading, read_recipe
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.layout import (
     origins_prefix,
@@ -82,7 +89,7 @@ class ScorePlanner:
         self._job = job
         self._outputs = outputs
         self._with_whole_months = with_whole_months
-        self._actuals = cache(lambda by_month: actuals_of(job, inputs, None, by_month=by_month))
+        self._actuals = cache(self._actuals_of)
 
     def add(self, generation: Generation) -> None:
         """Plan the selected partitions of a generation."""
@@ -100,10 +107,17 @@ class ScorePlanner:
         for row, name in rows:
             self._plan(generation, row, name, listed)
 
+    def _actuals_of(self, generation: Generation, by_month: bool) -> Actuals:
+        """Return the actuals of a generation, with the columns and inputs that it was made with."""
+        recipe = None if describes_reading(self._job) else read_recipe(self._outputs, generation)
+        reading = Reading.of(self._job, self.inputs, recipe)
+        return actuals_of(reading, None, by_month=by_month)
+
     def own(self, task: Task) -> Task:
         """Return a task with the partition's own objects as its inputs, for its attributes."""
         lineage, month = lineage_of(task.partition), month_of(task)
-        own = self._actuals(is_whole_month(lineage)).own_objects(month, lineage)
+        generation = self.result.generations[task.output_key]
+        own = self._actuals(generation, is_whole_month(lineage)).own_objects(month, lineage)
         return replace(task, inputs=tuple(own), own=len(own))
 
     def _plan(
@@ -114,7 +128,7 @@ class ScorePlanner:
         self.result.generations[key] = generation
         forecasts = [InputObject(key, row["etag"], int(row["size_bytes"]), "parquet")]
         forecasts += [_input_of(origin.meta) for origin in listed.origins.get(key, [])]
-        actuals: Actuals = self._actuals(is_whole_month(lineage))
+        actuals: Actuals = self._actuals(generation, is_whole_month(lineage))
         task = Task(
             partition=row["partition"],
             month=str(month),

@@ -12,6 +12,7 @@ from gigacast.core.plural import counted
 from gigacast.forecasters.metric import Figures
 from gigacast.report.document import Block, Column, Document, Heading, Kind, Paragraph, Table
 from gigacast.report.markdown import render_markdown
+from gigacast.series.frame import to_pandas
 from gigacast.storage.parquet.writer import table_bytes
 
 BY = ("version", "month", "step")
@@ -131,6 +132,21 @@ class Evaluation:
             },
             **({"worst": [_plain_series(series) for series in self.worst]} if self.worst else {}),
         }
+
+    def to_pandas(self) -> Any:
+        """Return the table as a pandas DataFrame.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        return to_pandas(self.to_table())
+
+    def _repr_html_(self) -> str:
+        from gigacast.report.notebook import render_notebook  # noqa: PLC0415 - notebooks only
+
+        return render_notebook(self.to_document())
 
     def to_table(self) -> pa.Table:
         """Return the figures as rows: ``by``, ``label``, ``model``, ``levels`` and the figures."""

@@ -6,7 +6,7 @@ counted as waiting. What is done stays done until a forecast or an object with a
 figures are sums over the scores of all partitions.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from gigacast.backtesting.evaluation.figures import Collector, FigureRequest
 from gigacast.backtesting.evaluation.partition import ScoreSetup
@@ -21,7 +21,8 @@ from gigacast.errors import (
     ConfigError,
     DataNotFoundError,
 )
-from gigacast.forecasting.read import Generation, find_generations
+from gigacast.forecasting.prepare import pin_months
+from gigacast.forecasting.read import Generation, find_generations, is_spec
 from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs
@@ -52,6 +53,8 @@ class EvaluationJob:
         Number of series with the largest errors to return; none by default.
     segment : str, optional
         Property by which figures are grouped as well; none by default.
+    spec : str, optional
+        Spec, by the start of its id or digest; all by default.
     """
 
     forecast: ForecastJob
@@ -60,6 +63,7 @@ class EvaluationJob:
     by_partition: bool = False
     worst: int = 0
     segment: str | None = None
+    spec: str | None = None
 
 
 def evaluate_forecasts(
@@ -87,6 +91,7 @@ def evaluate_forecasts(
         When there are no finished forecasts of the model, version, months and series.
     StorageError
     """
+    job = replace(job, forecast=pin_months(job.forecast))
     forecast = job.forecast
     _check_segment(job.segment)
     inputs, outputs = open_inputs(forecast.inputs), open_store(forecast.outputs)
@@ -95,8 +100,9 @@ def evaluate_forecasts(
     generations = [g for g in find_generations(outputs) if _is_selected(g, job)]
     if not generations:
         raise DataNotFoundError(
-            f"{forecast.outputs.url}: no finished forecasts of the requested model and version",
-            hint="run `gigacast forecast` first; see `gigacast status`",
+            f"{forecast.outputs.url}: no finished forecasts of the requested model, version and "
+            "spec",
+            hint="run `gigacast forecast` first; see `gigacast ls`",
         )
     by_month = forecast.selection.by_month or not job.by_partition
     planner = ScorePlanner(forecast, inputs, outputs, with_whole_months=by_month)
@@ -182,6 +188,7 @@ def _result_name(selection: Selection, generations: list[Generation]) -> str:
 def _is_selected(generation: Generation, job: EvaluationJob) -> bool:
     return job.model in {None, generation.model, f"{generation.model}/{generation.version}"} and (
         job.version in {None, generation.version}
+        and (job.spec is None or is_spec(generation, job.spec))
     )
 
 

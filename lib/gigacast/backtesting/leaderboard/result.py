@@ -26,6 +26,7 @@ from gigacast.report.document import (
     Table,
 )
 from gigacast.report.markdown import render_markdown
+from gigacast.series.frame import to_pandas
 from gigacast.storage.parquet.writer import table_bytes
 
 _FIGURES = ("mase", "wql", "sql", "rmse", "smape", "bias")
@@ -115,6 +116,21 @@ class Leaderboard:
     def intervals(self) -> list[str]:
         """Names of the central intervals, as ``80%``, in the order of the figures' intervals."""
         return [interval_name(self.levels, interval) for interval in intervals_of(self.levels)]
+
+    def to_pandas(self) -> Any:
+        """Return the table as a pandas DataFrame.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        return to_pandas(self.to_table())
+
+    def _repr_html_(self) -> str:
+        from gigacast.report.notebook import render_notebook  # noqa: PLC0415 - notebooks only
+
+        return render_notebook(self.to_document())
 
     def to_table(self) -> pa.Table:
         """Return a row per segment and model; first those over all segments."""

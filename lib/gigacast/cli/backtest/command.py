@@ -43,6 +43,7 @@ from gigacast.settings.assembly import job_of, registry_of
 from gigacast.settings.command.backtest import BacktestFlags, EvaluateOptions
 from gigacast.settings.command.common import ReportOption
 from gigacast.settings.command.feature_store import FeaturesOption
+from gigacast.settings.command.forecast import SpecOption
 from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
 
@@ -120,7 +121,7 @@ def _draw(path: Path, document: Document) -> None:
 @click.command(cls=Command)
 @flags_of(EvaluateOptions)
 @settings_flags(*_EVALUATE_FLAGS)
-@flags_of(ReportOption)
+@flags_of(ReportOption, SpecOption)
 @config_option
 @json_option
 @quiet_option
@@ -144,6 +145,7 @@ def evaluate(*, as_json: bool, quiet: bool, **flags: Any) -> int:
         version,
         worst=options.worst,
         segment=options.segment,
+        spec=take(SpecOption, flags).spec,
     )
     with RunProgress(quiet=quiet or as_json, verb="evaluate") as progress:
         result = evaluate_forecasts(job, events=progress)

@@ -15,6 +15,8 @@ from gigacast.errors import ConfigError
 WHOLE_MONTH = "month"
 """Series name of a partition of all panel parts of a month."""
 Format = Literal["parquet", "csv", "json"]
+Partitioning = Literal["object", "month", "bucket"]
+"""What a partition is: an object, all panel parts of a month, or those of a folder below one."""
 FORMATS: tuple[Format, ...] = get_args(Format)
 NAMED_PATTERN = (
     r"(?P<symbol>[^/]+?)_(?P<timeframe>[0-9]+(?:s|min|h|d|w))_h(?P<horizon>[0-9]+)"
@@ -57,6 +59,14 @@ def year_of_folder(folder: str) -> int | None:
 def is_whole_month(partition: str) -> bool:
     """Return whether a partition is all parts of a month, by its name or lineage."""
     return partition.rpartition("/")[2] == WHOLE_MONTH
+
+
+def partitioning_of(partition: str) -> Partitioning:
+    """Return what a partition is, by its name: an object, or a month or a folder below it."""
+    if not is_whole_month(partition):
+        return "object"
+    match = _FOLDER.fullmatch(partition.rpartition("/")[0])
+    return "bucket" if match is not None and match["below"] else "month"
 
 
 def is_hive_year(folder: str) -> bool:

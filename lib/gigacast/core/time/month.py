@@ -1,7 +1,9 @@
 """Calendar months, the unit by which a bucket is divided, and filters of months."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from gigacast.errors import ConfigError
 
@@ -69,10 +71,37 @@ class MonthFilter:
     The range of months applies to each year, as in "the first half of each of these years".
     """
 
+    latest: ClassVar[bool] = False
     years: IntRange | None = None
     months: IntRange | None = None
+
+    def among(self, months: Iterable[Month]) -> "MonthFilter":
+        """Return the filter of single months, where the newest of those that exist is meant."""
+        del months
+        return self
 
     def __contains__(self, month: Month) -> bool:
         return (self.years is None or month.year in self.years) and (
             self.months is None or month.month in self.months
+        )
+
+
+# A class of its own: a field would be in the plans, and in the texts of filters, that are stored.
+@dataclass(frozen=True, slots=True)
+class LatestMonth(MonthFilter):
+    """The newest month that there is, of some years; `among` finds it."""
+
+    latest: ClassVar[bool] = True
+
+    def among(self, months: Iterable[Month]) -> MonthFilter:
+        """Return the filter of the newest of some months."""
+        chosen = [month for month in months if self.years is None or month.year in self.years]
+        newest = max(chosen, default=None)
+        # Nothing exists: the filter of a month that nothing is in.
+        year, month = (9999, 12) if newest is None else (newest.year, newest.month)
+        return MonthFilter(IntRange(year, year), IntRange(month, month))
+
+    def __contains__(self, month: Month) -> bool:
+        raise ConfigError(
+            "run.months: the latest month means nothing here", hint="name it, as --months 3"
         )

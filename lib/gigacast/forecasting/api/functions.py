@@ -220,8 +220,8 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
         Model, version and spec of the forecasts; by default those that were finished last. The
         result's ``attrs`` name them.
     years, months : str, optional
-        Year or range of years, month or range of months, as ``2014`` or ``2014:2016``; all by
-        default.
+        Year or range of years, month or range of months, as ``2014`` or ``2014:2016``; the months
+        may be ``latest``. All by default.
     partitions, items, columns : sequence, optional
         Names of partitions, items and columns to read; all by default. With several columns of
         items, an item is a tuple of their values.

@@ -29,6 +29,7 @@ from gigacast.lake.model.resolve import DEFAULT_MODEL
 from gigacast.series.source import Format, SeriesSource
 from gigacast.settings.argument import as_count, as_path, as_text
 from gigacast.settings.assembly import job_of, method_of, registry_of
+from gigacast.settings.level import quantiles_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
 from gigacast.storage.parquet.read import open_object
@@ -130,6 +131,8 @@ class ChronosLoader:
         context: Any,
         prediction_length: int | None = None,
         quantile_levels: Sequence[float] = DEFAULT_LEVELS,
+        *,
+        level: Sequence[float] | None = None,
     ) -> Prediction:
         """Forecast one or many series.
 
@@ -142,6 +145,8 @@ class ChronosLoader:
         prediction_length : int, optional
             Steps ahead, H; by default the settings', else the model's own.
         quantile_levels : sequence of float
+        level : sequence of float, optional
+            Central intervals in percent, as ``[80, 95]``, in place of ``quantile_levels``.
 
         Returns
         -------
@@ -157,7 +162,9 @@ class ChronosLoader:
         horizon = as_count("prediction_length", prediction_length)
         if horizon is None:
             horizon = self._settings.model.prediction_length
-        method = Method(levels=_levels(quantile_levels))
+        method = Method(
+            levels=_levels(quantile_levels) if level is None else tuple(quantiles_of(level))
+        )
         options = method.options(info.prediction_length if horizon is None else horizon, None)
         forecast = forecast_batch(self.forecaster, _batch_of(_contexts_of(context)), options)
         return Prediction(forecast.levels, forecast.quantiles, forecast.median)

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from gigacast.core.partition.name import WHOLE_MONTH, NamingPattern, PartitionName
+from gigacast.core.partition.name import WHOLE_MONTH, NamingPattern, Partitioning, PartitionName
 from gigacast.core.partition.task import InputObject
 from gigacast.core.time.month import Month, MonthFilter
 from gigacast.lake.layout import month_output_name, output_name
@@ -24,6 +24,8 @@ class Selection:
         Number of earlier months of the same symbol or part that are read as context.
     by_month : bool
         Whether the panel parts of a month are one partition.
+    by_bucket : bool
+        Whether those of each folder below a month are, with ``by_month``: ``2024/03/bucket=07``.
     """
 
     months: MonthFilter = field(default_factory=MonthFilter)
@@ -31,6 +33,14 @@ class Selection:
     timeframes: frozenset[str] = frozenset()
     context_partitions: int = 0
     by_month: bool = False
+    by_bucket: bool = False
+
+    @property
+    def partitioning(self) -> Partitioning:
+        """What a partition is, as the setting ``partition_by`` names it."""
+        if not self.by_month:
+            return "object"
+        return "bucket" if self.by_bucket else "month"
 
     def wants(self, name: PartitionName) -> bool:
         """Check whether a partition is selected."""
@@ -142,9 +152,16 @@ class Discoverer:
         if not (self._selection.by_month and parts):
             return [(entry[0], [entry]) for entry in current]
         month = parts[0][0].month
-        all_parts = PartitionName(folder, month, WHOLE_MONTH, "parquet")
+        folders: dict[str, list[Named]] = {}
+        for entry in parts:
+            own = entry[0].folder if self._selection.by_bucket else folder
+            folders.setdefault(own, []).append(entry)
+        groups = [
+            (PartitionName(own, month, WHOLE_MONTH, "parquet"), entries)
+            for own, entries in folders.items()
+        ]
         named = [(entry[0], [entry]) for entry in current if entry[0].symbol is not None]
-        return [(all_parts, parts), *named]
+        return [*groups, *named]
 
     def _output_name(self, name: PartitionName, entries: list[Named]) -> str:
         whole_month = self._selection.by_month and name.symbol is None

@@ -147,6 +147,31 @@ def _in_time(year_folder: str) -> tuple[int, str]:
     return year_of_folder(year_folder) or 0, year_folder
 
 
+def with_latest_month(inputs: Store, selection: Selection) -> Selection:
+    """Return a selection in which the newest month of an input root stands for ``latest``.
+
+    A few listings of folders, and none if the selection names its months.
+
+    Raises
+    ------
+    StorageError
+    """
+    months = selection.months
+    if not months.latest:
+        return selection
+    chosen: list[Month] = []
+    # From the newest year back: a year without a folder of a month is passed over.
+    by_year = groupby(sorted(find_years(inputs).years, key=_in_time, reverse=True), year_of_folder)
+    for year, folders in by_year:
+        if year is None or (months.years is not None and year not in months.years):
+            continue
+        listed = [name for folder in folders for name in inputs.list_folder(folder).folders]
+        chosen = [month for name in listed if (month := month_of_folder(name[:-1])) is not None]
+        if chosen:
+            break
+    return replace(selection, months=months.among(chosen))
+
+
 @dataclass(frozen=True, slots=True)
 class MonthFolder:
     """A month folder: its objects, and the partitions among them."""

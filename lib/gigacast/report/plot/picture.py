@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -62,14 +62,14 @@ _STYLE = {
 
 
 def save_figures(
-    path: str | Path, figures: Sequence[Figure], *, title: str = "", dpi: int = 160
+    path: str | Path | BinaryIO, figures: Sequence[Figure], *, title: str = "", dpi: int = 160
 ) -> None:
     """Draw figures of a document into a PNG (or SVG, PDF: by the ending of ``path``).
 
     Parameters
     ----------
-    path : str or Path
-        File to write.
+    path : str, Path or binary file
+        File to write; an open one gets a PNG.
     figures : sequence of Figure
         A single one fills the picture, several are small multiples.
     title : str

@@ -156,3 +156,16 @@ class RetireOptions(DeletionOption):
     unfinished: bool = flag(
         False, "Only leftovers of publications that were killed.", group="retention"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketOptions:
+    """Options of `gigacast data bucket`."""
+
+    buckets: int = flag(
+        64,
+        "Number of buckets, over which the items are divided evenly.",
+        group="amount",
+        range_=Range(2, 512),
+    )
+    into: str = flag("bucketed", "Folder of the buckets below the prefix.", placeholder="FOLDER")

@@ -57,6 +57,28 @@ class DemoOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpecOption:
+    """Choice of finished forecasts."""
+
+    spec: str | None = flag(
+        None,
+        "Forecasts of this spec, by the start of its name or digest; the latest by default.",
+        group="which",
+        placeholder="SPEC",
+        details="What they were made with is in their metadata: no other flag is needed. Flags "
+        "that describe forecasts choose those in its place.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions(SpecOption):
+    """Options of `gigacast ls`."""
+
+    like: str = flag("", "Text that the names contain; any by default.", group="amount")
+    count: int = flag(50, "Maximum number of names to list.", group="amount", range_=AT_LEAST_ONE)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SeriesOptions:
     """Series to draw."""
 
