@@ -45,7 +45,7 @@ class _Stored:
     Parameters
     ----------
     kind : str
-        ``backfill``.
+        ``backfill``: the work of the children.
     definition : mapping
         Definition in its compiled form.
     url, endpoint_url, region : str
@@ -58,6 +58,10 @@ class _Stored:
     memory_limit_bytes : int
     outage_minutes : float
     tables : list of _Table
+    stage : str
+        What is backfilled, see `Backfill.kind`.
+    label_day : str
+        Day of the labels.
     """
 
     kind: str
@@ -72,6 +76,8 @@ class _Stored:
     region: str | None = None
     only: str | None = None
     n_jobs: int | None = None
+    stage: str = "backfill"
+    label_day: str = ""
 
 
 def dump_backfill(backfill: Backfill, outputs: Iterable[Output]) -> Mapping[str, Any]:
@@ -81,7 +87,7 @@ def dump_backfill(backfill: Backfill, outputs: Iterable[Output]) -> Mapping[str,
         _Table(output.table, output.digest, output.definition, sorted(output.keys))
         for output in outputs
     ]
-    return asdict(
+    values = asdict(
         _Stored(
             kind="backfill",
             definition=to_json(backfill.definition),
@@ -95,8 +101,14 @@ def dump_backfill(backfill: Backfill, outputs: Iterable[Output]) -> Mapping[str,
             memory_limit_bytes=resources.memory_limit_bytes,
             outage_minutes=resources.outage_minutes,
             tables=tables,
+            stage=backfill.kind,
+            label_day=backfill.label_day,
         )
     )
+    if backfill.kind == "backfill":
+        # Children of the first release can then read the plan, too.
+        del values["stage"], values["label_day"]
+    return values
 
 
 def load_backfill(plan: PlanFile) -> "BackfillWork":
@@ -120,6 +132,8 @@ def load_backfill(plan: PlanFile) -> "BackfillWork":
         places=stored.places,
         only=stored.only,
         last=stored.last,
+        kind=stored.stage,
+        label_day=stored.label_day,
         resources=Resources(
             n_jobs=stored.n_jobs,
             memory_limit_bytes=stored.memory_limit_bytes,

@@ -157,20 +157,35 @@ def label_days(
     DefinitionError, DataNotFoundError, ConfigError, StorageError
         As `backfill_days`.
     """
+    results: list[BackfillResult] = []
+    for stage, days in label_stages(backfill, day):
+        results.append(backfill_days(stage, days, events=events, clock=clock))
+        if results[-1].failures:
+            break
+    return tuple(results)
+
+
+def label_stages(backfill: Backfill, day: str) -> Iterator[tuple[Backfill, Days]]:
+    """Yield the backfills of a day's labels, and of the features beside them.
+
+    Each must be done before the next is taken, which reads what it wrote.
+
+    Raises
+    ------
+    ConfigError
+        If the definition is no join with labels.
+    """
     definition = backfill.definition
     if not isinstance(definition, Join):
         raise ConfigError(
             f"{name_of(definition)} is a {kind_of(definition)}", hint="name a join with labels"
         )
-    first, last = labeled_span(definition, day)
-    labels = replace(backfill, kind="labels", label_day=day)
-    results = [backfill_days(labels, Days(first, last), events=events, clock=clock)]
+    days = Days(*labeled_span(definition, day))
+    yield replace(backfill, kind="labels", label_day=day), days
     store = Tables.at(backfill.root, backfill.places).store
-    is_done = next(iter(store.list(feature_table_prefix(table_name(definition)))), None)
-    if is_done is not None and not results[0].failures:
-        beside = replace(backfill, kind="labeled")
-        results.append(backfill_days(beside, Days(first, last), events=events, clock=clock))
-    return tuple(results)
+    prefix = feature_table_prefix(table_name(definition))
+    if next(iter(store.list(prefix)), None) is not None:
+        yield replace(backfill, kind="labeled"), days
 
 
 def plan_backfill(backfill: Backfill, days: Days) -> PlannedBackfill:
