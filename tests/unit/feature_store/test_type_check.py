@@ -138,7 +138,9 @@ def test_derivations_of_joins_are_checked_over_the_left_side_and_all_features() 
     assert problems[0].message.startswith(f"the derivation 'a', '{feature} * 2': multiply")
     assert feature in problems[0].hint
     # Without files of the left side only what its columns are not needed for is known.
-    fewer = find_type_problems(replace(checked, left=EventSource(table="data.unknown", query=checked.left.query)), TABLES)
+    fewer = find_type_problems(
+        replace(checked, left=EventSource(table="data.unknown", query=checked.left.query)), TABLES
+    )
     assert [problem.place for problem in fewer] == [wrong[0].place, wrong[2].place]
 
 

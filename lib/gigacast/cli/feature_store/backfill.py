@@ -24,8 +24,9 @@ from gigacast.feature_store.offline.document import (
     backfill_json,
     failures_document,
 )
+from gigacast.feature_store.offline.label_run import label_days, label_stages
 from gigacast.feature_store.offline.result import BackfillResult
-from gigacast.feature_store.offline.run import backfill_days, label_days, label_stages
+from gigacast.feature_store.offline.run import backfill_days
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show
 from gigacast.settings.assembly import array_options_of

@@ -133,8 +133,13 @@ class Engine(Protocol):
     def keys(self, scan: Scan, parts: Sequence[Part]) -> pa.Table:
         """Return the keys of the rows, each once and in any order; the parts are those of tiles."""
 
-    def make_tile(self, partition: Partition, scan: Scan, parts: Sequence[Part]) -> None:
-        """Make and keep the tile of a partition, unless it is there."""
+    def make_tile(
+        self, partition: Partition, scan: Scan, parts: Sequence[Part], *, is_open: bool = False
+    ) -> None:
+        """Make and keep the tile of a partition, unless it is there.
+
+        Some queries of the same run see a part of an open one: its rows may be kept for them.
+        """
 
     def join(self, left: pa.Table, right: pa.Table, keys: Sequence[tuple[str, str]]) -> pa.Table:
         """Return the columns of the last right row with the keys of each left row.

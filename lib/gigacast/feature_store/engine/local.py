@@ -97,10 +97,16 @@ class LocalEngine:
             keys = pa.concat_tables([keys, piece]).group_by(names).aggregate([])
         return keys
 
-    def make_tile(self, partition: Partition, scan: Scan, parts: Sequence[Part]) -> None:
+    def make_tile(
+        self, partition: Partition, scan: Scan, parts: Sequence[Part], *, is_open: bool = False
+    ) -> None:
         """Make and keep the tile of a partition; see `Engine.make_tile`."""
-        if self.tiles is not None and not self.tiles.has(partition.key):
-            self._tile(partition, scan, parts)
+        if self.tiles is None or self.tiles.has(partition.key):
+            return
+        rows = self._timed_rows(partition.reading, scan)
+        self.tiles.write(partition.key, to_table(make_tile(rows, parts, partition.until)))
+        if is_open:
+            self.tiles.keep_rows(partition.key, to_table(make_tile(rows, parts)))
 
     def _tile(self, partition: Partition, scan: Scan, parts: Sequence[Part]) -> pa.Table:
         """Return the tile of a partition, from the store or, made and stored, from its rows."""
@@ -148,10 +154,14 @@ class LocalEngine:
             yield from fit_tile(self._tile(partition, scan, parts), schema).to_batches()
         later = {partition.reading.files: partition for partition in scan.open_tiles}
         for reading in scan.open:
+            ended = later.get(reading.files)
+            kept = self.tiles.kept_rows(ended.key) if ended and self.tiles else None
+            if kept is not None:
+                yield from fit_tile(kept, schema).to_batches()
+                continue
             rows = self._timed_rows(reading, scan)
             table = to_table(make_tile(rows, parts))
             yield from fit_tile(table, schema).to_batches()
-            ended = later.get(reading.files)
             if ended is not None and self.tiles is not None and not self.tiles.has(ended.key):
                 # The rows are here now: the queries of the next day find the tile.
                 self.tiles.write(ended.key, to_table(make_tile(rows, parts, ended.until)))

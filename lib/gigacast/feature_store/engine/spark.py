@@ -148,8 +148,11 @@ class SparkEngine:
         found = [table.rename_columns(names) for table in unpack(packed[BYTES])]
         return distinct(pa.concat_tables([empty, *(t.cast(empty.schema) for t in found)]))
 
-    def make_tile(self, partition: Partition, scan: Scan, parts: Sequence[Part]) -> None:
+    def make_tile(
+        self, partition: Partition, scan: Scan, parts: Sequence[Part], *, is_open: bool = False
+    ) -> None:
         """Make and keep the tile of a partition; see `Engine.make_tile`."""
+        del is_open  # its rows are read again by all workers, whose disks are not shared
         if self.tiles is None or self.tiles.has(partition.key):
             return
         recipe = StoreRecipe.of(self.tiles.store)

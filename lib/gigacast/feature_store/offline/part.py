@@ -109,19 +109,25 @@ class PartView:
             if changes is not None and self.is_temporal:
                 yield from map(changes.input, changes.days(shift(first, 1), shift(last, 1)))
 
-    def tiles(self, engine: Engine, days: Sequence[LeftDay]) -> Iterator[tuple[Partition, Scan]]:
-        """Yield the partitions that tiles can stand for when some days are computed."""
+    def tiles(
+        self, engine: Engine, days: Sequence[LeftDay]
+    ) -> Iterator[tuple[Partition, Scan, bool]]:
+        """Yield the partitions that tiles can stand for when some days are computed.
+
+        With each is its scan, and whether some of the days see a part of it.
+        """
         spans = [span for day in days if (span := self._seen_span(day)) is not None]
         if not spans or not self.group_by.is_events or self.group_by.aggregations is None:
             return
         first, last = min(spans)[0], max(span[1] for span in spans)
         schema = self.schema(engine, first, last)
         scan = Scan(tuple(self.group_by.keys), schema)
+        opened = {day for span in spans for day in days_between(*span)} if self.is_temporal else ()
         for source in self.sources:
             for day in _seen_days(source, first, last) if not source.is_cumulative else ():
                 # Of the last day rows up to the millisecond are seen, which a tile cannot tell.
                 if day and (day < last or not self.is_temporal):
-                    yield self._partition(source, day, schema), scan
+                    yield self._partition(source, day, schema), scan, day in opened
 
     def gaps(self, days: Sequence[LeftDay]) -> Iterator[tuple[str, list[str]]]:
         """Yield each table with the days that some left partitions see and it does not have.
