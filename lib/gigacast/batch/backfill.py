@@ -1,5 +1,6 @@
 """A backfill of features as the children of an array run do it, and as its plan holds it."""
 
+import atexit
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -25,6 +26,7 @@ from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.executor import Executor, Setup
 from gigacast.runtime.instance import this_machine
+from gigacast.scratch import ScratchFolder
 from gigacast.storage.store import Store, StoreAddress
 
 
@@ -191,10 +193,14 @@ class BackfillWork:
     def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker, and make the tiles that several days read."""
         del outputs
-        if len(pending) > 1:
-            # Otherwise each process of the child would read the same partitions.
-            make_tiles_of(self.backfill, pending, self.executor(len(pending)))
-        return BackfillSetup(self.backfill, run_id)
+        if len(pending) < 2:
+            return BackfillSetup(self.backfill, run_id)
+        rows = ScratchFolder("rows")
+        # A child is a process of its own, which ends after its tasks.
+        atexit.register(rows.close)
+        # Otherwise each process of the child would read the same partitions.
+        make_tiles_of(self.backfill, pending, self.executor(len(pending)), rows.path)
+        return BackfillSetup(self.backfill, run_id, rows.path)
 
     def executor(self, tasks: int) -> Executor:
         """Return one process per core, or the number that the settings name."""

@@ -251,8 +251,13 @@ def describe_backfill(planned: PlannedBackfill, days: Days) -> PlannedJob:
     return PlannedJob(store, plan, plan.tasks, Selection(), description, patience=patience)
 
 
-def make_tiles_of(backfill: Backfill, tasks: Sequence[Task], executor: Executor) -> None:
-    """Make the tiles that the days of some tasks read, so that no two tasks make the same."""
+def make_tiles_of(
+    backfill: Backfill, tasks: Sequence[Task], executor: Executor, rows: Path
+) -> None:
+    """Make the tiles that the days of some tasks read, so that no two tasks make the same.
+
+    Rows that days see a part of are kept in a folder.
+    """
     opened = open_backfill(backfill)
     keys = {task.output_key for task in tasks}
     span = min(task.partition[-10:] for task in tasks), max(task.partition[-10:] for task in tasks)
@@ -264,7 +269,7 @@ def make_tiles_of(backfill: Backfill, tasks: Sequence[Task], executor: Executor)
         ]
         for number, product in enumerate(opened.products)
     }
-    _make_tiles(opened, pending, executor)
+    _make_tiles(opened, pending, executor, rows)
 
 
 def _make_tiles(
