@@ -170,7 +170,8 @@ def read_table(
     bound = BoundTable.of(Catalog(tables), table, Query(), "read_table")
     engine = make_engine(resources_of(settings), tables.store)
     pieces = [
-        engine.rows(bound.reading(day, None, {}, days.span)) for day in bound.days(*days.span)
+        engine.rows(bound.reading(day, None, {}, days.span))
+        for day in bound.days(days.first, days.last)
     ]
     if not pieces:
         raise ConfigError(f"{table}: no day from {days.first} to {days.last}", hint="see start_ds")

@@ -1,7 +1,6 @@
 """Checks of definitions' SQL against their tables: expressions are planned, and no row is read."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 
 import pyarrow as pa
@@ -159,12 +158,12 @@ def _derive(
     problems: list[Problem] = []
     fields: list[pa.Field] = []
     written = [entry for entry in derivations if entry.name != "*"]
-    with Session(_MEMORY, "") if written else nullcontext() as session:
-        if session is not None:
-            session.register(_ROWS, _one_row(rows))
-        for entry in written:
-            if not {*columns_in(entry.expression)} <= {*rows.names}:
-                continue
+    known = [entry for entry in written if {*columns_in(entry.expression)} <= {*rows.names}]
+    if not known:
+        return [], []
+    with Session(_MEMORY, "") as session:
+        session.register(_ROWS, _one_row(rows))
+        for entry in known:
             role = f"the derivation {entry.name!r}"
             kind = _planned(session, (role, entry.expression), entry.place)
             if isinstance(kind, Problem):

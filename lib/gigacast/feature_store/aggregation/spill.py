@@ -166,7 +166,8 @@ def _gather(source: Iterator[pa.RecordBatch], max_bytes: int) -> list[pa.RecordB
 
 
 def _fits(batches: Sequence[pa.RecordBatch], limits: Limits) -> bool:
-    return sum(batch.nbytes for batch in batches) * GROWTH <= limits.memory
+    size: int = sum(batch.nbytes for batch in batches)
+    return size * GROWTH <= limits.memory
 
 
 def _drain(*sources: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -252,7 +253,7 @@ class _KeyGroups:
     def spans(self, max_bytes: int) -> Iterator[tuple[int, int]]:
         """Yield spans of groups of some bytes together, or a single larger group."""
         start, size = 0, 0
-        for n, more in enumerate(self.sizes):
+        for n, more in enumerate(self.sizes.tolist()):
             if n > start and size + more > max_bytes:
                 yield start, n
                 start, size = n, 0
@@ -343,7 +344,9 @@ def _aggregate_groups(
     if limits.n_jobs > 1:
         groups.spill()
     groups.finish()
-    kinds = [groups.schema.field(name).type for name in columns.keys]
+    schema = groups.schema
+    assert schema is not None  # noqa: S101 - there is a batch, for the schema
+    kinds = [schema.field(name).type for name in columns.keys]
     casts = [_whole(key).cast(kind) for key, kind in zip(queries.keys, kinds, strict=True)]
     order, cuts = _sort_groups(group_of(casts))
     # Several processes get a share each, even where one could do all.

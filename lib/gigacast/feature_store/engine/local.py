@@ -20,7 +20,15 @@ from gigacast.feature_store.aggregation.tile import (
 )
 from gigacast.feature_store.definition.dialect import functions_in, translate
 from gigacast.feature_store.definition.window_edge import DAY
-from gigacast.feature_store.engine.engine import END_OF_DAY, REVERSE, TIME, Partition, Reading, Scan
+from gigacast.feature_store.engine.engine import (
+    END_OF_DAY,
+    REVERSE,
+    TIME,
+    DaySpan,
+    Partition,
+    Reading,
+    Scan,
+)
 from gigacast.feature_store.engine.match import fit, fit_tile, join_last, match_type
 from gigacast.feature_store.engine.reading import (
     label_of,
@@ -228,12 +236,12 @@ def _translated(session: Session, reading: Reading, schema: pa.Schema, probe: st
 
 def _within(reading: Reading, schema: pa.Schema, times: Mapping[str, str]) -> str:
     """Return the condition of the days of rows in files outside folders of days."""
-    first, last = reading.days or ("", "")
+    span = reading.days or DaySpan("", "")
     if reading.partition_column in schema.names:
-        return f"{quoted(reading.partition_column)} BETWEEN '{first}' AND '{last}'"
+        return f"{quoted(reading.partition_column)} BETWEEN '{span.first}' AND '{span.last}'"
     time = next(iter(times.values()))
     day = f"STRFTIME(MAKE_TIMESTAMP_MS({time}), '%Y-%m-%d')"
-    return f"{day} BETWEEN '{first}' AND '{last}'"
+    return f"{day} BETWEEN '{span.first}' AND '{span.last}'"
 
 
 def _as_milliseconds(session: Session, text: str, reading: Reading, probe: str) -> str:

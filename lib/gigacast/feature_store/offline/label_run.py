@@ -67,7 +67,8 @@ def label_stages(backfill: Backfill, day: str) -> Iterator[tuple[Backfill, Days]
         raise ConfigError(
             f"{name_of(definition)} is a {kind_of(definition)}", hint="name a join with labels"
         )
-    days = Days(*labeled_span(definition, day))
+    span = labeled_span(definition, day)
+    days = Days(span.first, span.last)
     yield replace(backfill, kind="labels", label_day=day), days
     store = Tables.at(backfill.root, backfill.places).store
     prefix = feature_table_prefix(table_name(definition))

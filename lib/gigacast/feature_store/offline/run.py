@@ -15,6 +15,7 @@ from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.name import kind_of, name_of
 from gigacast.feature_store.definition.problem import refusal
 from gigacast.feature_store.definition.staging_query import StagingQuery
+from gigacast.feature_store.engine.engine import DaySpan
 from gigacast.feature_store.offline.dataset import publish_version
 from gigacast.feature_store.offline.left import LeftDay
 from gigacast.feature_store.offline.note import Output
@@ -260,7 +261,8 @@ def make_tiles_of(
     """
     opened = open_backfill(backfill)
     keys = {task.output_key for task in tasks}
-    span = min(task.partition[-10:] for task in tasks), max(task.partition[-10:] for task in tasks)
+    days = sorted(task.partition[-10:] for task in tasks)
+    span = DaySpan(days[0], days[-1])
     pending = {
         number: [
             day

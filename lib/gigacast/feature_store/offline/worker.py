@@ -13,7 +13,7 @@ from gigacast.core.partition.task import InputObject, Task
 from gigacast.errors import DataNotFoundError, InputChangedError
 from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.definition.name import Definition, path_of
-from gigacast.feature_store.engine.engine import Engine, Partition, Scan
+from gigacast.feature_store.engine.engine import DaySpan, Engine, Partition, Scan
 from gigacast.feature_store.offline.dataset import write_day
 from gigacast.feature_store.offline.left import LeftDay
 from gigacast.feature_store.offline.product import Product
@@ -68,7 +68,7 @@ class OpenBackfill:
         stage = replace(self.backfill, only="parts")
         parts = products_of(stage, Catalog(self.tables), self.read_done)
         product = next(product for product in parts if product.table == table)
-        base = product.days(self.engine, self.store, (day, day))[0]
+        base = product.days(self.engine, self.store, DaySpan(day, day))[0]
         task = make_task(self.backfill.definition, product, base)
         if find_receipt(self.store, task) is None:
             raise DataNotFoundError(
@@ -197,7 +197,7 @@ class _Worker:
         if not task.partition.startswith(f"{product.table}/ds="):
             return None
         name = task.partition.removeprefix(f"{product.table}/ds=")[:10]
-        days = product.days(self._open.engine, self._open.store, (name, name))
+        days = product.days(self._open.engine, self._open.store, DaySpan(name, name))
         return next((day for day in days if product.key(day) == task.output_key), None)
 
 

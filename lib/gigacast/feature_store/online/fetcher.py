@@ -102,7 +102,14 @@ class Fetcher:
             _prepare(lookups[request.name], request.keys, self._at(request)) for request in requests
         ]
         return [
-            Response(request, answer.at, answer.features, {}, *answer[2:])
+            Response(
+                request,
+                answer.at,
+                answer.features,
+                {},
+                batch_age_ms=answer.batch_age_ms,
+                freshness_ms=answer.freshness_ms,
+            )
             if isinstance(answer, Answer)
             else self._failed(request, answer)
             for request, answer in zip(requests, self._read(prepared), strict=True)
