@@ -65,15 +65,15 @@ def find_type_problems(
     features: Features = {}
     problems = []
     for group_by in group_bys:
-        found, features[name_of(group_by)] = _bind_group_by(group_by, schemas)
+        faults, features[name_of(group_by)] = _bind_group_by(group_by, schemas)
         label = f"{kind_of(group_by)} {name_of(group_by)}"
-        problems += [replace(problem, definition=label) for problem in found]
+        problems += [replace(problem, definition=label) for problem in faults]
     if isinstance(definition, Join):
         label = f"{kind_of(definition)} {name_of(definition)}"
         left = definition.left
-        found, columns = _bind(left, left.query.selects or {}, schemas)
-        found += _derived_problems(definition, columns, features) if not problems else []
-        problems = [*(replace(problem, definition=label) for problem in found), *problems]
+        faults, columns = _bind(left, left.query.selects or {}, schemas)
+        faults += _derived_problems(definition, columns, features) if not problems else []
+        problems = [*(replace(problem, definition=label) for problem in faults), *problems]
     return list(dict.fromkeys(problems))
 
 
@@ -126,9 +126,9 @@ def _bind_group_by(
     problems: list[Problem] = []
     rows: pa.Schema | None = None
     for source in group_by.sources:
-        found, columns = _bind(source, group_by.selects_of(source), schemas)
-        problems += found
-        if found or columns is None:
+        faults, columns = _bind(source, group_by.selects_of(source), schemas)
+        problems += faults
+        if faults or columns is None:
             continue
         if any(pa.types.is_null(kind) for kind in columns.types):
             continue  # no file that was read has a value, and so a type
@@ -158,12 +158,12 @@ def _derive(
     problems: list[Problem] = []
     fields: list[pa.Field] = []
     written = [entry for entry in derivations if entry.name != "*"]
-    known = [entry for entry in written if {*columns_in(entry.expression)} <= {*rows.names}]
-    if not known:
+    plannable = [entry for entry in written if {*columns_in(entry.expression)} <= {*rows.names}]
+    if not plannable:
         return [], []
     with Session(_MEMORY, "") as session:
         session.register(_ROWS, _one_row(rows))
-        for entry in known:
+        for entry in plannable:
             role = f"the derivation {entry.name!r}"
             kind = _planned(session, (role, entry.expression), entry.place)
             if isinstance(kind, Problem):

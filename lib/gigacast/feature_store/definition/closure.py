@@ -9,8 +9,6 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from gigacast.errors import ConfigError
@@ -22,6 +20,7 @@ from gigacast.feature_store.definition.number_kind import (
     mark_kinds,
     round_single,
 )
+from gigacast.feature_store.definition.sql_order import at_most, both, equal, less
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -155,40 +154,9 @@ def _remainder(first: Any, second: Any) -> Any:
     return size if first >= 0 else -size
 
 
-def _equal(first: Any, second: Any) -> bool:
-    if type(first) is not type(second) and not (_is_number(first) and _is_number(second)):
-        # Python says that they differ, and engines read a text as a number, or a day as a time.
-        raise TypeError("values of different types are compared: CAST one of them")
-    if isinstance(first, datetime) and (first.tzinfo is None) != (second.tzinfo is None):
-        raise TypeError("a time with a zone is compared with one without")
-    # In SQL NaN equals itself and is the greatest number.
-    return bool(first == second or (first != first and second != second))  # noqa: PLR0124
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | Decimal)
-
-
-def _less(first: Any, second: Any) -> bool:
-    if second != second:  # noqa: PLR0124 - true for NaN alone
-        return bool(first == first)  # noqa: PLR0124
-    return bool(first < second)
-
-
-def _at_most(first: Any, second: Any) -> bool:
-    return not _less(second, first)
-
-
-def _both(first: Any, second: Any) -> Any:
-    """Return whether two truths hold, of which null is one that is not known."""
-    if first is False or second is False:
-        return False
-    return None if first is None or second is None else True
-
-
 def _and(tree: Any) -> Function:
     first, second = _compile(tree.this), _compile(tree.expression)
-    return lambda row: _both(first(row), second(row))
+    return lambda row: both(first(row), second(row))
 
 
 def _or(tree: Any) -> Function:
@@ -216,8 +184,8 @@ def _case(tree: Any) -> Function:
     def compute(row: Row) -> Any:
         value = True if subject is None else subject(row)
         for condition, result in branches:
-            found = condition(row)
-            if value is not None and found is not None and _equal(found, value):
+            option = condition(row)
+            if value is not None and option is not None and equal(option, value):
                 return result(row)
         return default(row)
 
@@ -240,7 +208,7 @@ def _null_if(tree: Any) -> Function:
 
     def compute(row: Row) -> Any:
         value, other = first(row), second(row)
-        is_null = value is None or (other is not None and _equal(value, other))
+        is_null = value is None or (other is not None and equal(value, other))
         return None if is_null else value
 
     return compute
@@ -269,7 +237,7 @@ def _null_safe(tree: Any) -> Function:
 
     def compute(row: Row) -> Any:
         values = (first(row), second(row))
-        return values[0] is values[1] if None in values else _equal(*values)
+        return values[0] is values[1] if None in values else equal(*values)
 
     return compute
 
@@ -281,7 +249,7 @@ def _in(tree: Any) -> Function:
         value, values = inner(row), [option(row) for option in options]
         if value is None:
             return None
-        if any(other is not None and _equal(value, other) for other in values):
+        if any(other is not None and equal(value, other) for other in values):
             return True
         return None if None in values else False
 
@@ -297,8 +265,8 @@ def _between(tree: Any) -> Function:
         value, least, greatest = inner(row), low(row), high(row)
         if value is None:
             return None
-        over = None if least is None else _at_most(least, value)
-        return _both(over, None if greatest is None else _at_most(value, greatest))
+        over = None if least is None else at_most(least, value)
+        return both(over, None if greatest is None else at_most(value, greatest))
 
     return compute
 
@@ -384,12 +352,12 @@ _MAKERS: Mapping[str, Callable[[Any], Function]] = {
     "Div": _binary(_divide),
     "Mod": _fitted(_binary(_remainder)),
     "Neg": _fitted(_unary(operator.neg)),
-    "EQ": _binary(_equal),
-    "NEQ": _binary(lambda first, second: not _equal(first, second)),
-    "LT": _binary(_less),
-    "LTE": _binary(_at_most),
-    "GT": _binary(lambda first, second: _less(second, first)),
-    "GTE": _binary(lambda first, second: _at_most(second, first)),
+    "EQ": _binary(equal),
+    "NEQ": _binary(lambda first, second: not equal(first, second)),
+    "LT": _binary(less),
+    "LTE": _binary(at_most),
+    "GT": _binary(lambda first, second: less(second, first)),
+    "GTE": _binary(lambda first, second: at_most(second, first)),
     "NullSafeEQ": _null_safe,
     "And": _and,
     "Or": _or,

@@ -92,7 +92,7 @@ def _kind(
     elif name in {"Cast", "TryCast"}:
         kind = _CASTS.get(tree.args["to"].this.name)
     elif name in _VALUES:
-        kinds = [found for part in _VALUES[name] for found in inner.get(part, [])]
+        kinds = [kind for part in _VALUES[name] for kind in inner.get(part, [])]
         is_known = None not in kinds or name in _CHOICES
         kind = _widest(kinds) if is_known else None
     return kind

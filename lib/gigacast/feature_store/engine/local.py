@@ -163,9 +163,9 @@ class LocalEngine:
         later = {partition.reading.files: partition for partition in scan.open_tiles}
         for reading in scan.open:
             ended = later.get(reading.files)
-            kept = self.tiles.kept_rows(ended.key) if ended and self.tiles else None
-            if kept is not None:
-                yield from fit_tile(kept, schema).to_batches()
+            rows_read = self.tiles.kept_rows(ended.key) if ended and self.tiles else None
+            if rows_read is not None:
+                yield from fit_tile(rows_read, schema).to_batches()
                 continue
             rows = self._timed_rows(reading, scan)
             table = to_table(make_tile(rows, parts))

@@ -100,9 +100,11 @@ class Derived:
             name: make_function(written[name], kinds) if name in written else None
             for name in derived_columns(columns, derivations)
         }
-        found = {name: kind_of(text, kinds) for name, text in written.items()}
+        derived_kinds = {name: kind_of(text, kinds) for name, text in written.items()}
         own = {name: kinds.get(name) for name in columns if name not in written}
-        self.kinds = {name: kind for name, kind in (own | found).items() if kind is not None}
+        self.kinds = {
+            name: kind for name, kind in (own | derived_kinds).items() if kind is not None
+        }
 
     def compute(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Return the columns after derivations, and why others could not be computed.

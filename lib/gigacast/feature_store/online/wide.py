@@ -235,15 +235,15 @@ def _wide_kinds(
     join: Join, parts: Sequence["PartLookup"], kinds: Sequence[Mapping[str, NumberKind]]
 ) -> dict[str, NumberKind]:
     """Return the kinds of the numbers of a join's columns, as far as known."""
-    found: dict[str, NumberKind] = {TIME_COLUMN: "int64"}
+    kinds_by_name: dict[str, NumberKind] = {TIME_COLUMN: "int64"}
     for part, own in zip(parts, kinds, strict=True):
-        found |= {wide: own[name] for name, wide in part.wide_names.items() if name in own}
+        kinds_by_name |= {wide: own[name] for name, wide in part.wide_names.items() if name in own}
     for outside in join.online_external_parts or ():
         words = [word for _, word in outside.source.value_fields]
         for name, word in zip(external_columns(outside), words, strict=True):
             if kind := field_kind(word):
-                found[name] = kind
-    return found
+                kinds_by_name[name] = kind
+    return kinds_by_name
 
 
 def external_name(part: ExternalPart) -> str:
