@@ -166,8 +166,7 @@ def _gather(source: Iterator[pa.RecordBatch], max_bytes: int) -> list[pa.RecordB
 
 
 def _fits(batches: Sequence[pa.RecordBatch], limits: Limits) -> bool:
-    size: int = sum(batch.nbytes for batch in batches)
-    return size * GROWTH <= limits.memory
+    return int(sum(batch.nbytes for batch in batches)) * GROWTH <= limits.memory
 
 
 def _drain(*sources: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
