@@ -22,7 +22,10 @@ demo-batch: $(STAMP) ## The same as an array job, on a Batch and an S3 of this m
 	$(BIN)/python -m tests.support.demo_batch
 
 test-spark: $(STAMP) ## Run the tests of the feature store on Spark, which needs Java
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,spark]'
+	@command -v "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" > /dev/null || { \
+		echo "Spark needs Java 17 or later: apt-get install openjdk-17-jre-headless, or set JAVA_HOME" >&2; exit 1; }
+	@$(BIN)/python -c "import pyspark" 2> /dev/null || \
+		$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,spark]'
 	$(BIN)/python -m pytest -q tests/contract/engine tests/spark
 
 test-browser: $(STAMP) ## Run the tests of pages in a Chromium: served features, reports

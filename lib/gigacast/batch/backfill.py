@@ -1,5 +1,6 @@
 """A backfill of features as the children of an array run do it, and as its plan holds it."""
 
+import atexit
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -25,6 +26,7 @@ from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.executor import Executor, Setup
 from gigacast.runtime.instance import this_machine
+from gigacast.scratch import ScratchFolder
 from gigacast.storage.store import Store, StoreAddress
 
 
@@ -45,7 +47,7 @@ class _Stored:
     Parameters
     ----------
     kind : str
-        ``backfill``.
+        ``backfill``: the work of the children.
     definition : mapping
         Definition in its compiled form.
     url, endpoint_url, region : str
@@ -58,6 +60,10 @@ class _Stored:
     memory_limit_bytes : int
     outage_minutes : float
     tables : list of _Table
+    stage : str
+        What is backfilled, see `Backfill.kind`.
+    label_day : str
+        Day of the labels.
     """
 
     kind: str
@@ -72,6 +78,8 @@ class _Stored:
     region: str | None = None
     only: str | None = None
     n_jobs: int | None = None
+    stage: str = "backfill"
+    label_day: str = ""
 
 
 def dump_backfill(backfill: Backfill, outputs: Iterable[Output]) -> Mapping[str, Any]:
@@ -81,7 +89,7 @@ def dump_backfill(backfill: Backfill, outputs: Iterable[Output]) -> Mapping[str,
         _Table(output.table, output.digest, output.definition, sorted(output.keys))
         for output in outputs
     ]
-    return asdict(
+    values = asdict(
         _Stored(
             kind="backfill",
             definition=to_json(backfill.definition),
@@ -95,8 +103,14 @@ def dump_backfill(backfill: Backfill, outputs: Iterable[Output]) -> Mapping[str,
             memory_limit_bytes=resources.memory_limit_bytes,
             outage_minutes=resources.outage_minutes,
             tables=tables,
+            stage=backfill.kind,
+            label_day=backfill.label_day,
         )
     )
+    if backfill.kind == "backfill":
+        # Children of the first release can then read the plan, too.
+        del values["stage"], values["label_day"]
+    return values
 
 
 def load_backfill(plan: PlanFile) -> "BackfillWork":
@@ -120,6 +134,8 @@ def load_backfill(plan: PlanFile) -> "BackfillWork":
         places=stored.places,
         only=stored.only,
         last=stored.last,
+        kind=stored.stage,
+        label_day=stored.label_day,
         resources=Resources(
             n_jobs=stored.n_jobs,
             memory_limit_bytes=stored.memory_limit_bytes,
@@ -177,10 +193,14 @@ class BackfillWork:
     def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker, and make the tiles that several days read."""
         del outputs
-        if len(pending) > 1:
-            # Otherwise each process of the child would read the same partitions.
-            make_tiles_of(self.backfill, pending, self.executor(len(pending)))
-        return BackfillSetup(self.backfill, run_id)
+        if len(pending) < 2:
+            return BackfillSetup(self.backfill, run_id)
+        rows = ScratchFolder("rows")
+        # A child is a process of its own, which ends after its tasks.
+        atexit.register(rows.close)
+        # Otherwise each process of the child would read the same partitions.
+        make_tiles_of(self.backfill, pending, self.executor(len(pending)), rows.path)
+        return BackfillSetup(self.backfill, run_id, rows.path)
 
     def executor(self, tasks: int) -> Executor:
         """Return one process per core, or the number that the settings name."""

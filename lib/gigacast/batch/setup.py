@@ -157,6 +157,10 @@ def load_work(plan: PlanFile) -> ArrayWork:
         from gigacast.batch.backfill import load_backfill  # noqa: PLC0415
 
         return load_backfill(plan)
+    if kind == "upload":
+        from gigacast.batch.upload import load_upload  # noqa: PLC0415 - as above
+
+        return load_upload(plan)
     if kind != "forecast":
         raise PlanError(
             f"the plan of {plan.run_id} is of another kind of work: {str(kind)[:40]!r}",

@@ -4,9 +4,10 @@ The plan is written first, then the audit, then the jobs are submitted. A crash 
 plan without jobs, or an audit without job ids: no job runs without an audit of its run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gigacast.batch.service import ArrayRequest, ArrayService
 from gigacast.batch.setup import dump_setup
@@ -19,7 +20,7 @@ from gigacast.forecasting.plan import plan_prepared
 from gigacast.forecasting.prepare import Prepared, check_discovered, prepare_array, with_queue
 from gigacast.forecasting.quote import expected_children, expected_cpu_s, quote_queues
 from gigacast.forecasting.run import describe_plan
-from gigacast.job.audit import make_run_id, new_audit
+from gigacast.job.audit import PlannedJob, make_run_id, new_audit
 from gigacast.job.batch_options import ArrayOptions, ChildOrder
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents, Silent, utc_now
@@ -100,43 +101,95 @@ def submit_run(
     ready = with_queue(prepared, queue)
     planned = describe_plan(ready, report.plan)
     shares = share_work(planned.tasks, expected_children(report.workload, options, queue))
+    array = PlannedArray(run_id, planned, job.outputs, dump_setup(ready), shares, queue)
+
+    def describe(audit: Audit) -> None:
+        # Stored with the plan, so that the actual cost can be compared with it after the end.
+        quotes = [quote for quote in quote_queues(report.workload, options) if quote.queue == queue]
+        audit.cost["predicted"] = [quote.describe() for quote in quotes]
+        if report.look.problems:
+            audit.plan["problems"] = list(report.look.problems)
+
+    submission = submit_array(
+        array, options, service, describe=describe, events=events, clock=clock
+    )
+    return replace(submission, problems=report.look.problems)
+
+
+@dataclass(frozen=True)
+class PlannedArray:
+    """A planned job, divided over the children of an array.
+
+    Parameters
+    ----------
+    run_id : str
+    planned : PlannedJob
+    outputs : StoreAddress
+        Output root.
+    setup : mapping
+        What the children do, as JSON values.
+    shares : list of list of Task
+        Tasks of each child.
+    queue : str
+        Kind of the queue.
+    """
+
+    run_id: str
+    planned: PlannedJob
+    outputs: StoreAddress
+    setup: Mapping[str, Any]
+    shares: list[list[Task]]
+    queue: QueueKind = "cpu"
+
+
+def submit_array(
+    array: PlannedArray,
+    options: ArrayOptions,
+    service: ArrayService,
+    *,
+    describe: Callable[[Audit], None] = lambda audit: None,
+    events: RunEvents | None = None,
+    clock: Clock = utc_now,
+) -> Submission:
+    """Write the plan and the audit of a planned job, and submit its children.
+
+    Parameters
+    ----------
+    array : PlannedArray
+    options : ArrayOptions
+    service : ArrayService
+    describe : callable
+        Adds to the audit before it is written.
+    events : RunEvents, optional
+        Receives the plan after the submission; ignored by default.
+    clock : callable
+        Gives the current time, with its zone.
+
+    Raises
+    ------
+    StorageError, ComputeError
+        No job is running then.
+    """
+    run_id, planned, store = array.run_id, array.planned, array.planned.outputs
     # In this order (plan, audit, jobs) a child finds its plan, and `watch` finds the audit.
     plan = write_plan(
-        prepared.outputs,
-        run_id,
-        dump_setup(ready),
-        shares,
-        now=clock(),
-        valid_for=options.valid_for,
+        store, run_id, array.setup, array.shares, now=clock(), valid_for=options.valid_for
     )
     audit = new_audit(run_id, planned, clock)
-    _describe_array(audit, plan, report.workload, options, queue)
-    if report.look.problems:
-        audit.plan["problems"] = list(report.look.problems)
-    AuditLog(prepared.outputs, audit, clock).save(force=True)
-    requests = requests_of(plan, ready, options, queue)
-    job_ids = submit_requests(requests, service, prepared.outputs, run_id, clock)
-    tasks = len(planned.tasks)
-    (events or Silent()).planned(run_id, report.plan, tasks)
+    audit.plan["array"] = array_entry(plan, options, array.queue)
+    describe(audit)
+    AuditLog(store, audit, clock).save(force=True)
+    requests = requests_of(plan, array.outputs, options, array.queue)
+    job_ids = submit_requests(requests, service, store, run_id, clock)
+    (events or Silent()).planned(run_id, planned.plan, len(planned.tasks))
     return Submission(
         run_id=run_id,
-        plan=report.plan,
-        tasks=tasks,
-        queue=options.name(queue),
-        children=len(shares),
+        plan=planned.plan,
+        tasks=len(planned.tasks),
+        queue=options.name(array.queue),
+        children=len(array.shares),
         job_ids=tuple(job_ids),
-        problems=report.look.problems,
     )
-
-
-def _describe_array(
-    audit: Audit, plan: PlanFile, work: Workload, options: ArrayOptions, queue: QueueKind
-) -> None:
-    """Add the array and its expected cost to the audit of a run."""
-    audit.plan["array"] = array_entry(plan, options, queue)
-    # Stored with the plan, so that the actual cost can be compared with it after the end.
-    quotes = [quote for quote in quote_queues(work, options) if quote.queue == queue]
-    audit.cost["predicted"] = [quote.describe() for quote in quotes]
 
 
 def array_entry(plan: PlanFile, options: ArrayOptions, queue: QueueKind) -> dict[str, object]:
@@ -170,16 +223,9 @@ def share_work(tasks: Sequence[Task], children: int) -> list[list[Task]]:
 
 
 def requests_of(
-    plan: PlanFile, prepared: Prepared, options: ArrayOptions, queue: QueueKind
-) -> list[ArrayRequest]:
-    """Return the jobs to submit for a plan: one, or several where an array would be too large."""
-    return arrays_of(plan, prepared.job.outputs, options, queue)
-
-
-def arrays_of(
     plan: PlanFile, outputs: StoreAddress, options: ArrayOptions, queue: QueueKind
 ) -> list[ArrayRequest]:
-    """Return the jobs to submit for a plan below an output root."""
+    """Return the jobs to submit for a plan: one, or several where an array would be too large."""
     arrays = split_arrays(len(plan.shares))
     order = ChildOrder(outputs, plan.run_id, plan.digest)
     return [

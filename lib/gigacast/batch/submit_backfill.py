@@ -6,7 +6,7 @@ from math import ceil
 
 from gigacast.batch.backfill import dump_backfill
 from gigacast.batch.service import ArrayService
-from gigacast.batch.submit import Submission, array_entry, arrays_of, submit_requests
+from gigacast.batch.submit import PlannedArray, Submission, submit_array
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError
 from gigacast.feature_store.definition.check import check
@@ -19,11 +19,11 @@ from gigacast.feature_store.offline.run import (
 )
 from gigacast.feature_store.offline.stage import Backfill
 from gigacast.feature_store.offline.worker import JOB
-from gigacast.job.audit import make_run_id, new_audit
+from gigacast.job.audit import make_run_id
 from gigacast.job.batch_options import ArrayOptions
-from gigacast.job.run import RunEvents, Silent, utc_now
-from gigacast.lake.plan.audit import AuditLog, Clock
-from gigacast.lake.plan.plan_file import write_plan
+from gigacast.job.run import RunEvents, utc_now
+from gigacast.lake.plan.audit import Clock
+from gigacast.storage.store import StoreAddress
 
 
 def submit_backfill(
@@ -68,25 +68,14 @@ def submit_backfill(
     run_id = make_run_id(JOB, clock)
     if not tasks:
         return Submission(run_id, planned.plan, 0)
-    shares = share_days(tasks, _children(tasks, options))
-    store = planned.opened.store
-    setup = dump_backfill(backfill, outputs_of(planned, run_id))
-    # In this order (plan, audit, jobs) a child finds its plan, and `watch` finds the audit.
-    plan = write_plan(store, run_id, setup, shares, now=clock(), valid_for=options.valid_for)
-    audit = new_audit(run_id, describe_backfill(planned, days), clock)
-    audit.plan["array"] = array_entry(plan, options, "cpu")
-    AuditLog(store, audit, clock).save(force=True)
-    requests = arrays_of(plan, backfill.root, options, "cpu")
-    job_ids = submit_requests(requests, service, store, run_id, clock)
-    (events or Silent()).planned(run_id, planned.plan, len(tasks))
-    return Submission(
-        run_id=run_id,
-        plan=planned.plan,
-        tasks=len(tasks),
-        queue=options.name("cpu"),
-        children=len(shares),
-        job_ids=tuple(job_ids),
+    array = PlannedArray(
+        run_id,
+        describe_backfill(planned, days),
+        backfill.root,
+        dump_backfill(backfill, outputs_of(planned, run_id)),
+        share_days(tasks, children_for(tasks, options)),
     )
+    return submit_array(array, options, service, events=events, clock=clock)
 
 
 def _for_children(backfill: Backfill, days: Days) -> Backfill:
@@ -96,11 +85,7 @@ def _for_children(backfill: Backfill, days: Days) -> Backfill:
     ------
     ConfigError
     """
-    if not backfill.root.url.startswith("s3://"):
-        raise ConfigError(
-            f"run.bucket: {backfill.root.url} is out of reach of other machines",
-            hint="use a bucket, or --executor joblib",
-        )
+    check_reach(backfill.root)
     if backfill.engine != "local":
         raise ConfigError(
             f"--executor batch: --engine {backfill.engine} divides the work itself",
@@ -117,7 +102,21 @@ def _for_children(backfill: Backfill, days: Days) -> Backfill:
     return backfill
 
 
-def _children(tasks: Sequence[Task], options: ArrayOptions) -> int:
+def check_reach(root: StoreAddress) -> None:
+    """Check that other machines reach the tables.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not root.url.startswith("s3://"):
+        raise ConfigError(
+            f"run.bucket: {root.url} is out of reach of other machines",
+            hint="use a bucket, or --executor joblib",
+        )
+
+
+def children_for(tasks: Sequence[Task], options: ArrayOptions) -> int:
     """Return the number of children: as many as have the least work that is worth a start."""
     seconds = sum(task.size_bytes for task in tasks) / options.cpu_bytes_per_s
     useful = ceil(seconds / options.target_s) if options.children is None else options.children

@@ -1,6 +1,7 @@
 """Array runs on AWS Batch: submit, watch, cancel, logs, and ``forecast --executor batch``."""
 
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,11 @@ from gigacast.settings.options import names_of
 if TYPE_CHECKING:
     from gigacast.feature_store.offline.result import Days
     from gigacast.feature_store.offline.stage import Backfill
+    from gigacast.feature_store.uploads.plan import UploadJob
+
+
+def _emit(content: dict[str, Any]) -> None:
+    show_json(content, is_ascii=True)
 
 
 def _open_run(run_id: str, flags: dict[str, Any]) -> ArrayRun:
@@ -145,31 +151,71 @@ def run_on_batch(
 
 
 def backfill_on_batch(
-    backfill: "Backfill",
-    days: "Days",
+    stages: Iterable[tuple["Backfill", "Days"]],
     options: ArrayOptions,
     *,
     as_json: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Submit a backfill of features, watch it, and return the exit code."""
+    """Submit backfills of features after each other, watch them, and return the exit code."""
     # The feature store is imported by its own commands alone.
     from gigacast.batch.submit_backfill import submit_backfill  # noqa: PLC0415
 
-    submission = submit_backfill(backfill, days, options, service_for(backfill.root))
-    report_submission(submission, backfill.root, as_json=as_json, quiet=quiet)
+    code, contents = 0, list[dict[str, Any]]()
+    for backfill, days in stages:
+        submission = submit_backfill(backfill, days, options, service_for(backfill.root))
+        emit = contents.append
+        code = watch_submission(submission, backfill.root, as_json=as_json, quiet=quiet, emit=emit)
+        if code:
+            break
+    if contents:
+        show_json(contents[0] if len(contents) == 1 else contents, is_ascii=True)
+    return code
+
+
+def upload_on_batch(
+    job: "UploadJob", options: ArrayOptions, *, as_json: bool = False, quiet: bool = False
+) -> int:
+    """Submit an upload of features, watch it, and return the exit code."""
+    from gigacast.batch.submit_upload import submit_upload  # noqa: PLC0415 - as above
+
+    root = job.tables.root
+    submission = submit_upload(job, options, service_for(root))
+    return watch_submission(submission, root, as_json=as_json, quiet=quiet)
+
+
+def watch_submission(
+    submission: Submission,
+    outputs: Any,
+    *,
+    as_json: bool,
+    quiet: bool,
+    emit: Callable[[dict[str, Any]], None] = _emit,
+) -> int:
+    """Show what was submitted, watch it, and return the exit code.
+
+    JSON goes to ``emit``.
+    """
+    report_submission(submission, outputs, as_json=as_json, quiet=quiet, emit=emit)
     if not submission.tasks:
         return 0
-    run = ArrayRun.open(submission.run_id, backfill.root)
-    return follow(run, as_json=as_json, quiet=quiet)
+    run = ArrayRun.open(submission.run_id, outputs)
+    return follow(run, as_json=as_json, quiet=quiet, emit=emit)
 
 
-def report_submission(submission: Submission, outputs: Any, *, as_json: bool, quiet: bool) -> None:
+def report_submission(
+    submission: Submission,
+    outputs: Any,
+    *,
+    as_json: bool,
+    quiet: bool,
+    emit: Callable[[dict[str, Any]], None] = _emit,
+) -> None:
     """Show what was submitted; as JSON only if nothing was, since the run's own JSON follows."""
     if not (as_json or quiet):
         show(submission_document(submission, outputs))
     elif as_json and not submission.tasks:
-        show_json(submission_json(submission), is_ascii=True)
+        emit(submission_json(submission))
 
 
 def follow(
@@ -178,6 +224,7 @@ def follow(
     events: RunEvents | None = None,
     as_json: bool = False,
     quiet: bool = False,
+    emit: Callable[[dict[str, Any]], None] = _emit,
 ) -> int:
     """Watch a run to its end, or until Ctrl-C; return the exit code."""
     try:
@@ -191,7 +238,7 @@ def follow(
     (events or Silent()).closed(audit.status, Totals(**totals))
     address = run.outputs.address
     if as_json:
-        show_json(array_json(audit, address), is_ascii=True)
+        emit(array_json(audit, address))
     elif not quiet:
         show(array_document(audit, address))
     elif not isinstance(events, Telemetry):  # among whose lines no other text may be

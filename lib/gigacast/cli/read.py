@@ -7,13 +7,12 @@ import click
 from gigacast.cli.flags import config_option, flags_of, read_settings, settings_flags
 from gigacast.cli.help import Command
 from gigacast.forecasting.file import STANDARD, encoding_of, write_output
-from gigacast.forecasting.read import choose_generation, read_generation
+from gigacast.forecasting.read import choose_generation, open_forecasts, read_generation
 from gigacast.report.terminal import say
 from gigacast.settings.assembly import job_of
 from gigacast.settings.command.forecast import ReadOptions
 from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
-from gigacast.storage.opening import open_store
 
 
 @click.command(cls=Command)
@@ -32,8 +31,7 @@ def read(**flags: Any) -> None:
     encode = encoding_of(options.output)  # before anything is read
     model, version = flags.get("model"), flags.get("model_version")
     job = job_of(read_settings(flags))
-    outputs = open_store(job.outputs)
-    outputs.check()  # so that a misspelt bucket is not reported as one without forecasts
+    outputs = open_forecasts(job.outputs)
     generation = choose_generation(outputs, model=model, version=version, spec=options.spec)
     table = read_generation(
         outputs,

@@ -14,8 +14,9 @@ from gigacast.feature_store.definition.name import Definition
 from gigacast.feature_store.definition.source import Query
 from gigacast.feature_store.definition.staging_query import StagingQuery
 from gigacast.feature_store.offline.day import read_day
+from gigacast.feature_store.offline.label_run import label_days
 from gigacast.feature_store.offline.result import FIRST_DAY, LAST_DAY, BackfillResult, Days
-from gigacast.feature_store.offline.run import backfill_days, label_days
+from gigacast.feature_store.offline.run import backfill_days
 from gigacast.feature_store.offline.source import BoundTable, Catalog
 from gigacast.feature_store.offline.stage import Backfill, make_engine
 from gigacast.feature_store.published import Features, find_features, select_columns
@@ -169,7 +170,8 @@ def read_table(
     bound = BoundTable.of(Catalog(tables), table, Query(), "read_table")
     engine = make_engine(resources_of(settings), tables.store)
     pieces = [
-        engine.rows(bound.reading(day, None, {}, days.span)) for day in bound.days(*days.span)
+        engine.rows(bound.reading(day, None, {}, days.span))
+        for day in bound.days(days.first, days.last)
     ]
     if not pieces:
         raise ConfigError(f"{table}: no day from {days.first} to {days.last}", hint="see start_ds")

@@ -67,7 +67,7 @@ class Features:
 
     @cached_property
     def _predicate(self) -> Predicate | None:
-        first, last = self.days.span
+        first, last = self.days.first, self.days.last
         return Predicate.parse([(PARTITION_COLUMN, ">=", first), (PARTITION_COLUMN, "<=", last)])
 
     def batches(self, batch_rows: int = DEFAULT_BATCH_ROWS) -> Iterator[pa.RecordBatch]:
@@ -102,7 +102,7 @@ class Features:
         """
         store = self._rows.store
         assert isinstance(store, DatasetStore)  # noqa: S101 - made so above
-        first, last = self.days.span
+        first, last = self.days.first, self.days.last
         root = self.store.address.url.rstrip("/")
         return [
             f"{root}/{store.locate(file.path)}"

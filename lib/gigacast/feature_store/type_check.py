@@ -1,6 +1,6 @@
 """Checks of definitions' SQL against their tables: expressions are planned, and no row is read."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -9,18 +9,24 @@ from gigacast.errors import ConfigError, DataNotFoundError, SchemaError
 from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.definition.check_schema import find_schema_problems
 from gigacast.feature_store.definition.dialect import translate
-from gigacast.feature_store.definition.group_by import GroupBy
+from gigacast.feature_store.definition.expression import columns_in
+from gigacast.feature_store.definition.group_by import Derivation, GroupBy
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.name import (
     PARTITION_COLUMN,
     TIME_COLUMN,
+    aggregated_columns,
+    external_columns,
+    group_by_columns,
     kind_of,
     name_of,
+    part_columns,
 )
 from gigacast.feature_store.definition.place import Place
 from gigacast.feature_store.definition.problem import Problem
 from gigacast.feature_store.definition.source import Source, split_table
 from gigacast.feature_store.engine.session import Session
+from gigacast.feature_store.offline.value_type import arrow_type
 from gigacast.feature_store.rows import read_schema
 from gigacast.feature_store.table import Table, Tables
 from gigacast.storage.store import ObjectMeta
@@ -29,6 +35,10 @@ _MEMORY = 64 << 20
 _ROWS = "source_rows"
 _MOST_FILES = 30
 """Files that are looked into for the type of a column without a value in the newest one."""
+
+
+Features = dict[str, pa.Schema | None]
+"""Types of features by the name of their group-by; none where they are not known."""
 
 
 def find_type_problems(
@@ -52,16 +62,18 @@ def find_type_problems(
     if problems := find_schema_problems(definition, spelled):
         return problems  # an expression over a missing column has no type
     group_bys = definition.group_bys if isinstance(definition, Join) else (definition,)
+    features: Features = {}
     problems = []
+    for group_by in group_bys:
+        faults, features[name_of(group_by)] = _bind_group_by(group_by, schemas)
+        label = f"{kind_of(group_by)} {name_of(group_by)}"
+        problems += [replace(problem, definition=label) for problem in faults]
     if isinstance(definition, Join):
         label = f"{kind_of(definition)} {name_of(definition)}"
-        selects = dict(definition.left.query.selects or {})
-        found = _bind(definition.left, selects, schemas)[0]
-        problems += [replace(problem, definition=label) for problem in found]
-    for group_by in group_bys:
-        label = f"{kind_of(group_by)} {name_of(group_by)}"
-        found = list(_group_by_problems(group_by, schemas))
-        problems += [replace(problem, definition=label) for problem in found]
+        left = definition.left
+        faults, columns = _bind(left, left.query.selects or {}, schemas)
+        faults += _derived_problems(definition, columns, features) if not problems else []
+        problems = [*(replace(problem, definition=label) for problem in faults), *problems]
     return list(dict.fromkeys(problems))
 
 
@@ -107,30 +119,86 @@ def _known_schema(table: Table, files: Sequence[ObjectMeta], column: str) -> pa.
     return schema
 
 
-def _group_by_problems(group_by: GroupBy, schemas: Mapping[str, pa.Schema]) -> Iterator[Problem]:
-    features: pa.Schema | None = None
+def _bind_group_by(
+    group_by: GroupBy, schemas: Mapping[str, pa.Schema]
+) -> tuple[list[Problem], pa.Schema | None]:
+    """Return the problems of a group-by, and the types of its features as far as known."""
+    problems: list[Problem] = []
+    rows: pa.Schema | None = None
     for source in group_by.sources:
-        problems, columns = _bind(source, group_by.selects_of(source), schemas)
-        yield from problems
-        if problems or columns is None:
+        faults, columns = _bind(source, group_by.selects_of(source), schemas)
+        problems += faults
+        if faults or columns is None:
             continue
         if any(pa.types.is_null(kind) for kind in columns.types):
             continue  # no file that was read has a value, and so a type
         refused = list(_part_problems(group_by, columns))
-        yield from refused
+        problems += refused
         if not refused:
             outputs = [pa.field(part.name, part.output(columns)) for part in parts_of(group_by)]
-            features = pa.schema([*(columns.field(key) for key in group_by.keys), *outputs])
-    written = [d for d in group_by.derivations or () if d.name != "*"]
-    if features is not None and group_by.aggregations is not None and written:
-        features = _with_own(features, [(TIME_COLUMN, pa.int64()), (PARTITION_COLUMN, pa.string())])
-        with Session(_MEMORY, "") as session:
-            session.register(_ROWS, _one_row(features))
-            for entry in written:
-                role = f"the derivation {entry.name!r}"
-                kind = _planned(session, (role, entry.expression), entry.place)
-                if isinstance(kind, Problem):
-                    yield kind
+            if group_by.aggregations is None:
+                outputs = [columns.field(name) for name in aggregated_columns(group_by)]
+            rows = pa.schema([*(columns.field(key) for key in group_by.keys), *outputs])
+    if rows is None or problems:
+        return problems, None
+    problems, derived = _derive(rows, group_by.derivations or ())
+    names = group_by_columns(group_by)
+    types = {field.name: field for field in (*rows, *derived)}
+    return problems, pa.schema([types[name] for name in names if name in types])
+
+
+def _derive(
+    rows: pa.Schema, derivations: Sequence[Derivation]
+) -> tuple[list[Problem], list[pa.Field]]:
+    """Return the problems of derivations over rows, and their types.
+
+    Those over columns of which no type is known are left out.
+    """
+    rows = _with_own(rows, [(TIME_COLUMN, pa.int64()), (PARTITION_COLUMN, pa.string())])
+    problems: list[Problem] = []
+    fields: list[pa.Field] = []
+    written = [entry for entry in derivations if entry.name != "*"]
+    plannable = [entry for entry in written if {*columns_in(entry.expression)} <= {*rows.names}]
+    if not plannable:
+        return [], []
+    with Session(_MEMORY, "") as session:
+        session.register(_ROWS, _one_row(rows))
+        for entry in plannable:
+            role = f"the derivation {entry.name!r}"
+            kind = _planned(session, (role, entry.expression), entry.place)
+            if isinstance(kind, Problem):
+                problems.append(kind)
+            else:
+                fields.append(pa.field(entry.name, kind))
+    return problems, fields
+
+
+def _derived_problems(join: Join, left: pa.Schema | None, features: Features) -> list[Problem]:
+    """Return the problems of a join's derivations, over its left side and its features."""
+    fields = {field.name: field.type for field in left or ()}
+    for part in join.right_parts:
+        names = zip(part_columns(part), group_by_columns(part.group_by), strict=True)
+        fields |= _named(names, features.get(name_of(part.group_by)))
+    for external in join.online_external_parts or ():
+        columns = external_columns(external)
+        offline = getattr(external.source, "offline_group_by", None)
+        if offline is None:
+            kinds = [kind for _, kind in external.source.value_fields]
+            label = f"{kind_of(join)} {name_of(join)}"
+            fields |= {n: arrow_type(k, label) for n, k in zip(columns, kinds, strict=True)}
+        else:
+            start = columns[0].removesuffix(external.source.value_fields[0][0])
+            served = group_by_columns(offline)
+            fields |= _named([(f"{start}{n}", n) for n in served], features.get(name_of(offline)))
+    some = pa.schema([(name, kind) for name, kind in fields.items() if not pa.types.is_null(kind)])
+    return _derive(some, join.derivations or ())[0]
+
+
+def _named(names: Iterable[tuple[str, str]], features: pa.Schema | None) -> dict[str, pa.DataType]:
+    """Return the types of features by their names in a join, as far as known."""
+    if features is None:
+        return {}
+    return {shown: features.field(n).type for shown, n in names if n in features.names}
 
 
 def _part_problems(group_by: GroupBy, columns: pa.Schema) -> Iterator[Problem]:

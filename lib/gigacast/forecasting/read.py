@@ -28,8 +28,9 @@ from gigacast.lake.layout import (
 )
 from gigacast.lake.plan.manifest import read_manifest
 from gigacast.lake.plan.origin import CUTOFF, cutoff_text, last_made, list_origins, sort_origins
+from gigacast.storage.opening import open_store
 from gigacast.storage.parquet.read import read_table
-from gigacast.storage.store import Store
+from gigacast.storage.store import Store, StoreAddress
 
 LATEST, ALL = "latest", "all"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -51,6 +52,19 @@ class Generation:
     def key(self) -> str:
         """Key of the manifest."""
         return manifest_key(self.model, self.version, self.spec)
+
+
+def open_forecasts(address: StoreAddress) -> Store:
+    """Open the place of forecasts.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be reached: a misspelt bucket must not be reported as one without forecasts.
+    """
+    outputs = open_store(address)
+    outputs.check()
+    return outputs
 
 
 def find_generations(outputs: Store) -> list[Generation]:

@@ -17,6 +17,7 @@ from gigacast.feature_store.engine.engine import (
     END_OF_DAY,
     REVERSE,
     TIME,
+    DaySpan,
     Engine,
     Partition,
     Scan,
@@ -105,7 +106,7 @@ def test_times_are_milliseconds_whatever_they_were(
 def test_rows_of_files_outside_folders_are_those_of_the_days(engine: Engine, store: Store) -> None:
     table = pa.table({"user": [1, 2, 3], "at": [FIRST - 1, FIRST, FIRST + DAY]})
     reading = read(store, table, columns={"user": "user"}, times={TIME: "at"})
-    within = replace(reading, days=("2024-01-01", "2024-01-01"), partition_column="none")
+    within = replace(reading, days=DaySpan("2024-01-01", "2024-01-01"), partition_column="none")
     assert engine.rows(within)["user"].to_pylist() == [2]
 
 

@@ -26,7 +26,9 @@ from gigacast.feature_store import (
     EventSource,
     GroupBy,
     Join,
+    JoinPart,
     JoinSource,
+    LabelPart,
     Operation,
     Query,
     Source,
@@ -37,9 +39,10 @@ from gigacast.feature_store.definition.json import encode
 from gigacast.feature_store.offline.result import Days
 from gigacast.feature_store.offline.run import backfill_days
 from gigacast.feature_store.offline.stage import Backfill
+from gigacast.feature_store.online.dynamodb import DynamoOnlineStore
 from gigacast.feature_store.stored import key_of
 from gigacast.job.batch_options import ArrayOptions
-from gigacast.lake.plan.audit import Audit
+from gigacast.lake.plan.audit import Audit, read_audit
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
@@ -78,8 +81,8 @@ def watch(store: Store, submission: Submission, service: BatchService) -> Audit:
     return watch_run(store, submission.run_id, service, sleep=lambda seconds: time.sleep(0.05))
 
 
-def days_of(store: Store) -> dict[str, bytes]:
-    keys = [entry.key for page in store.list(TABLE) for entry in page]
+def days_of(store: Store, table: str = TABLE) -> dict[str, bytes]:
+    keys = [entry.key for page in store.list(table) for entry in page]
     return {key: store.get(key) for key in keys}
 
 
@@ -145,8 +148,64 @@ def test_the_command_submits_watches_and_names_what_it_cannot_do(
     assert run([*command, "--engine", "spark", *place]) == 2
     assert "--engine spark divides the work itself" in capsys.readouterr().err
     assert run([*command, "--bucket", f"file://{tmp_path}"]) == 2
-    label = ["feature-store", "label", "shop.training_set", "--ds", DAYS[3]]
-    assert run([*label, "--executor", "batch", *place]) == 2
+
+
+def test_labels_of_an_array_are_those_of_a_local_run_and_features_stand_beside_them(
+    server: MotoServer,
+    batch: LocalBatch,
+    service: BatchService,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store, local = shop_in(server), shop_in(server)
+    spent = Aggregation(input_column="price", operation=Operation.SUM, windows=["2d"])
+    bought = replace(purchases(("2d",)), name="shop.spent", aggregations=[spent])
+    join = replace(JOIN, label_part=LabelPart([JoinPart(group_by=bought)], 2, 2))
+    for place in (store, local):
+        place.put(key_of(join), encode(join, {}))
+        # Rows of the join, whichever: labels stand beside them.
+        backfill_days(Backfill(join, place.address), Days(DAYS[1], DAYS[3]))
+    command = ["feature-store", "label", "shop.training_set", "--ds", DAYS[4], "--json"]
+    array = ["--executor", "batch", "--children", "1"]
+    assert run([*command, *array, "--bucket", store.address.url]) == 0
+    labels, beside = json.loads(capsys.readouterr().out)
+    assert [labels["status"], beside["status"]] == ["completed"] * 2
+    assert run([*command, "--bucket", local.address.url]) == 0
+    tables = [f"{TABLE[:-1]}_{name}/" for name in ("labels", "labeled", "labeled_latest")]
+    for table in tables:
+        assert days_of(store, table) == days_of(local, table) != {}
+    capsys.readouterr()
+    assert run([*command, *array, "--bucket", store.address.url]) == 0
+    assert [part["tasks"] for part in json.loads(capsys.readouterr().out)] == [0, 0]
+
+
+def test_an_upload_of_an_array_is_served_with_its_join(
+    server: MotoServer,
+    batch: LocalBatch,
+    service: BatchService,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store = shop_in(server)
+    store.put(key_of(JOIN), encode(JOIN, {}))
+    place = ["--bucket", store.address.url, "--region", "us-east-1"]
+    place += ["--endpoint_url", server.endpoint_url]
+    table = f"features-{store.address.url.rpartition('/')[2]}"
+    DynamoOnlineStore(table, region="us-east-1", endpoint_url=server.endpoint_url).create()
+    command = ["feature-store", "upload", "shop.training_set", "--ds", DAYS[4]]
+    command += ["--executor", "batch", "--children", "1", *place]
+    assert run([*command, "--online_store", "sqlite:here.sqlite"]) == 2
+    assert "out of reach of other machines" in capsys.readouterr().err
+    command += ["--online_store", f"dynamodb:{table}", "--json"]
+    assert run(command) == 0
+    audit = read_audit(store, json.loads(capsys.readouterr().out)["run_id"])
+    assert (audit.status, audit.files_processed) == ("completed", 1)
+    assert audit.plan["joins"] == ["shop.training_set"]
+    fetch = ["feature-store", "fetch", "shop.training_set", "-k", '{"user": 1}', "--json"]
+    fetch += ["--at", str(FIRST + 5 * DAY), "--online_store", f"dynamodb:{table}", *place]
+    assert run(fetch) == 0
+    values = json.loads(capsys.readouterr().out)["values"]
+    assert values["shop_purchases_price_sum_2d"] == 31 + 41
+    assert run(command) == 0
+    assert json.loads(capsys.readouterr().out)["tasks"] == 0
 
 
 def test_a_join_whose_output_is_read_must_be_done_before(

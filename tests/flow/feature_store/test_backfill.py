@@ -2,11 +2,13 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from gigacast.feature_store.engine import local
 from gigacast.feature_store.offline.result import Days
 from gigacast.feature_store.offline.run import backfill_days
 from gigacast.feature_store.offline.stage import Backfill
+from gigacast.runtime.choice import InlineExecutor
 from tests.flow.feature_store.shop import DAYS, FIRST, purchases, put_shop, training_set
 from tests.support.features.lake import Lake
 
@@ -103,9 +106,19 @@ def test_receipts_name_the_partitions_that_were_read(lake: Lake) -> None:
     assert all(entry["etag"] for entry in receipt["inputs"])
 
 
+class Processes:
+    """An executor whose tasks share no memory, as those of several processes; but counts."""
+
+    def run(self, tasks: Sequence[Any], setup: Any) -> Iterator[Any]:
+        for task in tasks:
+            fresh = pickle.loads(pickle.dumps(setup))
+            yield from InlineExecutor().run([task], fresh)
+
+
+@pytest.mark.parametrize("executor", [InlineExecutor(), Processes()])
 @pytest.mark.parametrize("accuracy", [Accuracy.SNAPSHOT, Accuracy.TEMPORAL])
 def test_each_day_of_a_source_is_read_once(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, accuracy: Accuracy
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, accuracy: Accuracy, executor: Any
 ) -> None:
     read: Counter[str] = Counter()
     read_rows = local.read_rows
@@ -118,7 +131,10 @@ def test_each_day_of_a_source_is_read_once(
     join = training_set(replace(purchases(None), accuracy=accuracy))
     # In two runs, of which the second goes on from what the first has read.
     for days in (DAYS[:5], DAYS[5:]):
-        lake.backfill(join, days[0], days[-1])
+        result = backfill_days(
+            Backfill(join, lake.address), Days(days[0], days[-1]), executor=executor
+        )
+        assert not result.failures
     sources = {key: count for key, count in read.items() if "purchases" in key}
     seen = DAYS if accuracy == Accuracy.TEMPORAL else DAYS[:7]
     assert sources == {f"data/purchases/ds={day}/part-0.parquet": 1 for day in seen}

@@ -29,8 +29,9 @@ from gigacast.feature_store import (
     read_features,
 )
 from gigacast.feature_store.definition.json import encode
+from gigacast.feature_store.offline.label_run import label_days
 from gigacast.feature_store.offline.result import BackfillResult, Days
-from gigacast.feature_store.offline.run import backfill_days, label_days
+from gigacast.feature_store.offline.run import backfill_days
 from gigacast.feature_store.offline.stage import Backfill
 from gigacast.feature_store.stored import key_of
 from gigacast.lake.dataset.catalog import Lake as DatasetLake

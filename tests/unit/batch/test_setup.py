@@ -164,7 +164,7 @@ def test_an_order_survives_the_round_trip_through_its_command() -> None:
 def test_an_array_of_more_than_ten_thousand_is_submitted_in_parts() -> None:
     shares = (Share("", 1, 1),) * 10_001
     requests = requests_of(
-        PlanFile("run", "", "", {}, shares, "digest"), prepared(job()), ArrayOptions(), "gpu"
+        PlanFile("run", "", "", {}, shares, "digest"), job().outputs, ArrayOptions(), "gpu"
     )
     assert [(r.name, r.size, r.queue) for r in requests] == [
         ("run-0", 5001, "gigacast-gpu"),

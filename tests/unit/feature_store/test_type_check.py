@@ -1,5 +1,6 @@
 """Expressions and operations that do not fit the types of a table are refused at their line."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,7 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from gigacast.errors import DefinitionError
-from gigacast.feature_store import Aggregation, Derivation, GroupBy, Operation, select
+from gigacast.feature_store import (
+    Aggregation,
+    ContextualSource,
+    Derivation,
+    EventSource,
+    ExternalPart,
+    GroupBy,
+    Operation,
+    select,
+)
 from gigacast.feature_store.compile import compile_definitions
 from gigacast.feature_store.table import Tables
 from gigacast.feature_store.type_check import find_type_problems
@@ -100,6 +110,38 @@ def test_an_operation_over_an_expression_of_another_type_is_refused_at_its_line(
     problems = find_type_problems(group_by(sources=[source], aggregations=[part]), TABLES)
     assert [p.message[: len(reason)] for p in problems] == [reason]
     assert problems[0].place == part.place
+
+
+def test_derivations_of_joins_are_checked_over_the_left_side_and_all_features() -> None:
+    part = Aggregation(input_column="city", operation=Operation.LAST)
+    definition = group_by(aggregations=[part], derivations=[Derivation("town", "city_last")])
+    feature = "team_purchases_v1_town"
+    geo = ContextualSource(fields=[("country", "string")])
+    wrong = [
+        Derivation("a", f"{feature} * 2"),
+        Derivation("b", "HOUR(user_id)"),
+        Derivation("c", "ext_contextual_country * 2"),
+    ]
+    right = [
+        Derivation("d", f"CONCAT({feature}, ext_contextual_country)"),
+        Derivation("e", "ts - UNIX_MILLIS(CAST(ds AS TIMESTAMP))"),
+        Derivation("*", "*"),
+    ]
+    checked = join(
+        definition,
+        online_external_parts=[ExternalPart(source=geo)],
+        derivations=[*wrong, *right],
+    )
+    problems = find_type_problems(checked, TABLES)
+    assert [problem.place for problem in problems] == [entry.place for entry in wrong]
+    assert {problem.definition for problem in problems} == {f"join {checked.name}"}
+    assert problems[0].message.startswith(f"the derivation 'a', '{feature} * 2': multiply")
+    assert feature in problems[0].hint
+    # Without files of the left side only what its columns are not needed for is known.
+    fewer = find_type_problems(
+        replace(checked, left=EventSource(table="data.unknown", query=checked.left.query)), TABLES
+    )
+    assert [problem.place for problem in fewer] == [wrong[0].place, wrong[2].place]
 
 
 def test_derivations_are_checked_over_the_types_of_the_features() -> None:

@@ -24,8 +24,9 @@ from gigacast.feature_store.offline.document import (
     backfill_json,
     failures_document,
 )
+from gigacast.feature_store.offline.label_run import label_days, label_stages
 from gigacast.feature_store.offline.result import BackfillResult
-from gigacast.feature_store.offline.run import backfill_days, label_days
+from gigacast.feature_store.offline.run import backfill_days
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show
 from gigacast.settings.assembly import array_options_of
@@ -62,7 +63,7 @@ def backfill(name: str, as_json: bool, quiet: bool, **flags: Any) -> int:
         from gigacast.cli.batch import backfill_on_batch  # noqa: PLC0415 - AWS' clients
 
         array = array_options_of(settings)
-        return backfill_on_batch(job, days, array, as_json=as_json, quiet=quiet)
+        return backfill_on_batch([(job, days)], array, as_json=as_json, quiet=quiet)
     with RunProgress(quiet=quiet or as_json, verb="compute") as progress:
         result = backfill_days(job, days, is_dry=options.dry_run, events=progress)
     return report_backfills((result,), as_json=as_json, quiet=quiet)
@@ -72,6 +73,7 @@ def backfill(name: str, as_json: bool, quiet: bool, **flags: Any) -> int:
 @name_argument
 @flags_of(LabelOptions)
 @settings_flags(*_RESOURCES)
+@array_options
 @place_options
 @quiet_option
 def label(name: str, as_json: bool, quiet: bool, **flags: Any) -> int:
@@ -81,7 +83,14 @@ def label(name: str, as_json: bool, quiet: bool, **flags: Any) -> int:
     and the newest.
     """
     day = read_day(take(LabelOptions, flags).label_day, "--ds")
-    job = open_backfill(name, read_settings(flags))
+    settings = read_settings(flags)
+    job = open_backfill(name, settings)
+    if job.resources.executor == "batch":
+        from gigacast.cli.batch import backfill_on_batch  # noqa: PLC0415 - AWS' clients
+
+        stages = label_stages(job, day)
+        array = array_options_of(settings)
+        return backfill_on_batch(stages, array, as_json=as_json, quiet=quiet)
     with RunProgress(quiet=quiet or as_json, verb="label") as progress:
         results = label_days(job, day, events=progress)
     return report_backfills(results, as_json=as_json, quiet=quiet)

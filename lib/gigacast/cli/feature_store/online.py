@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gigacast.cli.feature_store.command import open_online, print_json
-from gigacast.cli.flags import flags_of, place_options, settings_flags
+from gigacast.cli.flags import array_options, flags_of, place_options, settings_flags
 from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.core.problem import Source
@@ -30,6 +30,7 @@ from gigacast.feature_store.uploads.run import upload as upload_batch
 from gigacast.job.forecast_job import Resources
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import say, show
+from gigacast.settings.assembly import array_options_of
 from gigacast.settings.command.feature_store import (
     FetchOptions,
     LogOptions,
@@ -44,7 +45,8 @@ name_argument = click.argument("name")
 @click.command(cls=Command)
 @name_argument
 @flags_of(UploadOptions, OnlineOptions)
-@settings_flags("n_jobs", "memory_limit", "outage_minutes")
+@settings_flags("executor", "n_jobs", "memory_limit", "outage_minutes")
+@array_options
 @place_options
 def upload(name: str, as_json: bool, **flags: Any) -> int:
     """Write the features of NAME, a group-by or a join, to the online store, and serve them.
@@ -67,12 +69,17 @@ def upload(name: str, as_json: bool, **flags: Any) -> int:
         online_store=online.url,
         serving_days=options.serving_days,
         resources=Resources(
+            executor=online.settings.run.executor,
             n_jobs=online.settings.run.n_jobs,
             memory_limit_bytes=online.settings.parquet_loader.performance.memory_limit,
             outage_minutes=online.settings.run.outage_minutes,
         ),
         overwrite=options.overwrite,
     )
+    if job.resources.executor == "batch":
+        from gigacast.cli.batch import upload_on_batch  # noqa: PLC0415 - AWS' clients
+
+        return upload_on_batch(job, array_options_of(online.settings), as_json=as_json)
     with RunProgress(quiet=as_json, verb="upload") as progress:
         result = upload_batch(job, events=progress)
     if as_json:

@@ -24,10 +24,10 @@ class SortedRows:
     ----------
     values : pyarrow.Array
         Values, with nulls.
-    keys : array of int64, shape (rows,)
-        Codes of the keys.
     moments : array of int64, shape (rows,)
         Key and time in one integer.
+    span : int
+        Number of integers for the times of a key.
     reverse : array of bool, shape (rows,), optional
         Rows that subtract.
     bucket : pyarrow.Array, optional
@@ -35,8 +35,8 @@ class SortedRows:
     """
 
     values: pa.Array
-    keys: Ints
     moments: Ints
+    span: int
     reverse: NDArray[np.bool_] | None = None
     bucket: pa.Array | None = None
 
@@ -49,25 +49,25 @@ class Items:
     ----------
     block : Block
         Values.
-    starts : array of int64, shape (rows + 1,)
-        First value of each row, and the number of values.
+    starts : array of int64, shape (rows + 1,), or None
+        First value of each row, and the number of values; none where each row has a value.
     group : pyarrow.Array or None
         Text by which each value is aggregated by itself: its bucket, or its key of the map.
     """
 
     block: Block
-    starts: Ints
+    starts: Ints | None
     group: pa.Array | None = None
 
     def move(self, ranges: Ranges) -> Ranges:
         """Return ranges of rows as ranges of values."""
-        return move_ranges(ranges, self.starts)
+        return ranges if self.starts is None else move_ranges(ranges, self.starts)
 
 
 def make_items(rows: SortedRows, shape: Shape) -> Items:
     """Return the single values of rows."""
     if not (shape.flatten or shape.by_key):
-        return _keep(rows, rows.values, np.arange(len(rows.values) + 1), rows.bucket)
+        return _keep(rows, rows.values, None, rows.bucket)
     if shape.by_key:
         offsets = rows.values.offsets.to_numpy().astype(np.int64)
         first, last = int(offsets[0]), int(offsets[-1])
@@ -82,10 +82,16 @@ def make_items(rows: SortedRows, shape: Shape) -> Items:
     return _keep(rows, rows.values.flatten(), offsets, bucket)
 
 
-def _keep(rows: SortedRows, values: pa.Array, offsets: Ints, group: pa.Array | None) -> Items:
-    """Return the values that are not null, nor in a null bucket."""
-    single = len(values) == len(rows.moments) and bool((np.diff(offsets) == 1).all())
-    owner = None if single else np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+def _keep(
+    rows: SortedRows, values: pa.Array, offsets: Ints | None, group: pa.Array | None
+) -> Items:
+    """Return the values that are not null, nor in a null bucket.
+
+    Offsets are those of the rows' values, or none where each row has a single one.
+    """
+    owner = None
+    if offsets is not None:
+        owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     moments = rows.moments if owner is None else rows.moments[owner]
     reverse = rows.reverse if owner is None or rows.reverse is None else rows.reverse[owner]
     present = None
@@ -98,7 +104,9 @@ def _keep(rows: SortedRows, values: pa.Array, offsets: Ints, group: pa.Array | N
     mask = pa.array(present)
     present_rows = None if reverse is None else reverse[present]
     block = Block(values.filter(mask), moments[present], present_rows)
-    starts = running_count(present)[offsets]
+    starts = running_count(present)
+    if offsets is not None:
+        starts = starts[offsets]
     return Items(block, starts, None if group is None else group.filter(mask))
 
 
@@ -147,9 +155,10 @@ def make_places(rows: SortedRows) -> Places:
             "a null within a list that is aggregated element-wise",
             hint="fill or filter the list in the source's selects",
         )
-    keys = rows.keys[present]
+    moments = rows.moments[present]
+    keys = moments // rows.span
     reverse = None if rows.reverse is None else rows.reverse[present]
-    present_rows = SortedRows(values, keys, rows.moments[present], reverse)
+    present_rows = SortedRows(values, moments, rows.span, reverse)
     lengths = pc.list_value_length(values).to_numpy(zero_copy_only=False).astype(np.int64)
     differ = np.flatnonzero((keys[1:] == keys[:-1]) & (lengths[1:] != lengths[:-1]))
     if len(differ):

@@ -89,6 +89,7 @@ def aggregate(queries: Queries, rows: Rows, parts: Sequence[Part]) -> pa.Table:
         return pa.schema([(part.name, part.output(schema)) for part in parts]).empty_table()
     keys, query_codes, count = code_keys(rows.keys, queries.keys)
     timeline = sort_rows(keys, rows.times, count)
+    del keys  # as large as a column, and not needed any more
     # Neighbours search and look up the same part of memory.
     order = np.lexsort((queries.times, query_codes))
     lengths = {part.window_ms for part in parts}
@@ -124,8 +125,8 @@ def _sort_source(rows: Rows, timeline: Timeline, part: Part) -> SortedRows:
 
     return SortedRows(
         take(part.column),
-        timeline.moments // timeline.span,
         timeline.moments,
+        timeline.span,
         None if rows.reverse is None else rows.reverse[timeline.order],
         None if part.bucket is None else take(part.bucket),
     )

@@ -177,14 +177,15 @@ def extreme_of_ranges(
     level = np.frexp((ranges.stop - ranges.start).astype(np.float64))[1] - 1
     order = np.argsort(level.astype(np.int8), kind="stable")
     cuts = np.searchsorted(level[order], np.arange(int(level.max(initial=-1)) + 2))
-    table = values
+    table, spare = values, [np.empty(len(values), np.int64) for _ in range(2)]
     for depth in range(len(cuts) - 1):
         half = 1 << depth
         chosen = order[cuts[depth] : cuts[depth + 1]]
         if len(chosen):
             result[chosen] = choose(table[ranges.start[chosen]], table[ranges.stop[chosen] - half])
         if depth + 2 < len(cuts):
-            table = choose(table[:-half], table[half:])
+            # Two arrays take turns, since fresh memory costs more than the choice.
+            table = choose(table[:-half], table[half:], out=spare[depth % 2][: len(table) - half])
     return result
 
 

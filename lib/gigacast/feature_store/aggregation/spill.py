@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,9 @@ from gigacast.scratch import ScratchFolder
 # Groups that rows are written in. Small neighbours are read together; a group of its own is the
 # least that must fit in memory.
 GROUPS = 64
+# Bytes of rows that are aggregated at once. Columns of a span of rows then stay in the processor's
+# cache, and their memory is used again by the next span: fresh memory costs as much as the work.
+BLOCK = 8 << 20
 # Memory of the kernel over that of its rows: sorted copies, codes, and running totals. Measured on
 # three columns of 64 bits, where it is largest.
 GROWTH = 5
@@ -83,9 +88,10 @@ def aggregate_batches(
 ) -> pa.Table:
     """Return the features of queries over batches of rows, within a limit of memory.
 
-    Rows that fit are aggregated at once. Else they are written in groups of keys to a temporary
-    folder, which is removed at the end and after errors, and aggregated group by group. All rows of
-    a key are in one group, so the answers are the same. A group is the least that must fit.
+    Few rows are aggregated at once. More are divided in groups of keys, which are aggregated after
+    each other. All rows of a key are in one group, so the answers are the same. Groups that don't
+    fit are written to a temporary folder, which is removed at the end and after errors. A group is
+    the least that must fit.
 
     Parameters
     ----------
@@ -107,16 +113,17 @@ def aggregate_batches(
     """
     limits = limits or Limits()
     source = iter(batches)
-    first = _gather(source, limits)
+    first = _gather(source, BLOCK)
     next_batch = next(source, None)
-    if next_batch is None and limits.n_jobs == 1:
+    if next_batch is None and limits.n_jobs == 1 and _fits(first, limits):
         table = pa.Table.from_batches(first)
         first.clear()
         return aggregate(queries, columns.rows(table), parts)
     more = [] if next_batch is None else [next_batch]
-    with ScratchFolder("aggregate", limits.folder) as folder:
-        files = _write_groups(folder, _drain(first, more, source), columns.keys)
-        return _aggregate_groups(queries, files, columns, (parts, limits))
+    with _KeyGroups(columns.keys, limits) as groups:
+        for batch in _drain(first, more, source):
+            groups.add(batch)
+        return _aggregate_groups(queries, groups, columns, (parts, limits))
 
 
 def key_groups(
@@ -133,73 +140,140 @@ def key_groups(
     limits : Limits
     """
     source = iter(batches)
-    first = _gather(source, limits)
+    first = _gather(source, limits.memory // GROWTH)
     rest = next(source, None)
     if rest is None:
         yield pa.Table.from_batches(first)
         return
-    with ScratchFolder("keys", limits.folder) as folder:
-        files = _write_groups(folder, _drain(first, [rest], source), keys)
-        for start, stop in _batch_groups(files, limits):
-            paths = [file.path for file in files[start:stop] if file.size]
-            if paths:
-                yield pa.concat_tables([_read_group(path) for path in paths])
+    with _KeyGroups(keys, limits) as groups:
+        for batch in _drain(first, [rest], source):
+            groups.add(batch)
+        groups.finish()
+        for start, stop in groups.spans(limits.memory // GROWTH):
+            if groups.sizes[start:stop].any():
+                yield groups.read(start, stop)()
 
 
-def _read_group(path: Path) -> pa.Table:
-    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-        return reader.read_all()
-
-
-def _gather(source: Iterator[pa.RecordBatch], limits: Limits) -> list[pa.RecordBatch]:
-    """Return the first batches, until they reach the limit."""
+def _gather(source: Iterator[pa.RecordBatch], max_bytes: int) -> list[pa.RecordBatch]:
+    """Return the first batches, until there are more bytes."""
     batches, size = [], 0
     for batch in source:
         batches.append(batch)
         size += batch.nbytes
-        if size * GROWTH > limits.memory:
+        if size > max_bytes:
             break
     return batches
+
+
+def _fits(batches: Sequence[pa.RecordBatch], limits: Limits) -> bool:
+    return int(sum(batch.nbytes for batch in batches)) * GROWTH <= limits.memory
 
 
 def _drain(*sources: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for source in sources:
         if isinstance(source, list):
-            # Batches are let go as they are written.
+            # Batches are let go as they are grouped.
             while source:
                 yield source.pop(0)
         else:
             yield from source
 
 
-@dataclass(frozen=True)
-class _Group:
-    path: Path
-    size: int
+class _KeyGroups:
+    """Rows in groups of keys: in memory while they fit, then in files; a context manager.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Key columns.
+    limits : Limits
+        Memory that the rows and the kernel's tables of the largest group may take.
+    """
+
+    def __init__(self, keys: Sequence[str], limits: Limits) -> None:
+        self.sizes = np.zeros(GROUPS, np.int64)
+        self.schema: pa.Schema | None = None
+        self._keys = keys
+        self._limits = limits
+        self._rows: list[list[pa.RecordBatch]] = [[] for _ in range(GROUPS)]
+        self._stack = ExitStack()
+        self._writers: list[pa.RecordBatchStreamWriter] = []
+        self._paths: list[Path] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take the rows of a batch."""
+        self.schema = self.schema or batch.schema
+        group = group_of([batch[name] for name in self._keys])
+        order, cuts = _sort_groups(group)
+        sorted_batch = batch.take(pa.array(order))
+        for n in np.flatnonzero(np.diff(cuts)):
+            piece = sorted_batch.slice(cuts[n], cuts[n + 1] - cuts[n])
+            self.sizes[n] += piece.nbytes
+            if self._writers:
+                self._writers[n].write_batch(piece)
+            else:
+                self._rows[n].append(piece)
+        if not self._writers and not self._fit():
+            self.spill()
+
+    def _fit(self) -> bool:
+        largest = max(BLOCK, int(self.sizes.max()))
+        return int(self.sizes.sum()) + GROWTH * largest <= self._limits.memory
+
+    def spill(self) -> None:
+        """Write the rows to files, and later ones, too."""
+        if self._writers or self.schema is None:
+            return
+        folder = self._stack.enter_context(ScratchFolder("groups", self._limits.folder))
+        self._paths = [folder / f"{group}.arrow" for group in range(GROUPS)]
+        for path, pieces in zip(self._paths, self._rows, strict=True):
+            writer = self._stack.enter_context(pa.ipc.new_stream(str(path), self.schema))
+            self._writers.append(writer)
+            for piece in pieces:
+                writer.write_batch(piece)
+            pieces.clear()
+
+    def finish(self) -> None:
+        """Complete the files: no batch comes any more."""
+        for writer in self._writers:
+            writer.close()
+
+    def read(self, start: int, stop: int) -> Callable[[], pa.Table]:
+        """Return a function that returns the rows of some groups, for this process or another."""
+        pieces = [piece for several in self._rows[start:stop] for piece in several]
+        return partial(_read, self.schema, self._paths[start:stop], pieces)
+
+    def spans(self, max_bytes: int) -> Iterator[tuple[int, int]]:
+        """Yield spans of groups of some bytes together, or a single larger group."""
+        start, size = 0, 0
+        for n, more in enumerate(self.sizes.tolist()):
+            if n > start and size + more > max_bytes:
+                yield start, n
+                start, size = n, 0
+            size += more
+        yield start, len(self.sizes)
 
 
-def _write_groups(
-    folder: Path, batches: Iterable[pa.RecordBatch], keys: Sequence[str]
-) -> list[_Group]:
-    sizes = np.zeros(GROUPS, np.int64)
-    paths = [folder / f"{group}.arrow" for group in range(GROUPS)]
-    with ExitStack() as stack:
-        writers: list[pa.RecordBatchFileWriter] = []
-        for batch in batches:
-            if not writers:
-                writers = [
-                    stack.enter_context(pa.ipc.new_stream(str(path), batch.schema))
-                    for path in paths
-                ]
-            group = group_of([batch[name] for name in keys])
-            order = np.argsort(group.astype(np.uint8), kind="stable")
-            cuts = np.searchsorted(group[order], np.arange(GROUPS + 1))
-            sorted_batch = batch.take(pa.array(order))
-            for n in np.flatnonzero(np.diff(cuts)):
-                piece = sorted_batch.slice(cuts[n], cuts[n + 1] - cuts[n])
-                writers[n].write_batch(piece)
-                sizes[n] += piece.nbytes
-    return [_Group(path, int(size)) for path, size in zip(paths, sizes, strict=True)]
+def _read(schema: pa.Schema, paths: Sequence[Path], pieces: Sequence[pa.RecordBatch]) -> pa.Table:
+    tables = [pa.Table.from_batches(pieces, schema)]
+    for path in paths:
+        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+            tables.append(reader.read_all())
+    return pa.concat_tables(tables)
+
+
+def _sort_groups(group: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows in order of their group, and where each group begins."""
+    cuts = np.zeros(GROUPS + 1, np.int64)
+    np.cumsum(np.bincount(group, minlength=GROUPS), out=cuts[1:])
+    # Bytes are sorted by counting, in one pass.
+    return np.argsort(group.astype(np.uint8), kind="stable"), cuts
 
 
 def group_of(keys: Sequence[pa.Array]) -> NDArray[np.int64]:
@@ -208,7 +282,7 @@ def group_of(keys: Sequence[pa.Array]) -> NDArray[np.int64]:
     for column in keys:
         total = (total ^ _hash(column)) * np.uint64(0x9E3779B97F4A7C15)
         total ^= total >> np.uint64(29)
-    return (total % np.uint64(GROUPS)).astype(np.int64)
+    return (total & np.uint64(GROUPS - 1)).astype(np.int64)
 
 
 def _hash(column: pa.Array) -> NDArray[np.uint64]:
@@ -261,50 +335,38 @@ def _hash_decimals(column: pa.Array) -> NDArray[np.uint64]:
 
 def _aggregate_groups(
     queries: Queries,
-    files: Sequence[_Group],
+    groups: _KeyGroups,
     columns: Columns,
     work: tuple[Sequence[Part], Limits],
 ) -> pa.Table:
     parts, limits = work
-    with pa.ipc.open_stream(str(files[0].path)) as reader:
-        kinds = [reader.schema.field(name).type for name in columns.keys]
+    if limits.n_jobs > 1:
+        groups.spill()
+    groups.finish()
+    schema = groups.schema
+    assert schema is not None  # noqa: S101 - there is a batch, for the schema
+    kinds = [schema.field(name).type for name in columns.keys]
     casts = [_whole(key).cast(kind) for key, kind in zip(queries.keys, kinds, strict=True)]
-    group = group_of(casts)
-    order = np.argsort(group.astype(np.uint8), kind="stable")
-    cuts = np.searchsorted(group[order], np.arange(GROUPS + 1))
+    order, cuts = _sort_groups(group_of(casts))
+    # Several processes get a share each, even where one could do all.
+    share = int(groups.sizes.sum()) // limits.n_jobs + 1
     tasks = []
-    for start, stop in _batch_groups(files, limits):
+    for start, stop in groups.spans(min(BLOCK, limits.memory // GROWTH, share)):
         chosen = order[cuts[start] : cuts[stop]]
         some = Queries([key.take(pa.array(chosen)) for key in casts], queries.times[chosen])
-        paths = [file.path for file in files[start:stop] if file.size] or [files[start].path]
-        tasks.append((some, paths, columns, parts))
+        tasks.append((some, groups.read(start, stop), columns, parts))
     tables = _run_tasks(tasks, limits.n_jobs)
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
     return pa.concat_tables(tables).combine_chunks().take(pa.array(back))
 
 
-def _batch_groups(files: Sequence[_Group], limits: Limits) -> Iterator[tuple[int, int]]:
-    """Yield spans of groups whose rows fit in memory together."""
-    total = sum(file.size for file in files)
-    # Several processes get a share each, even where one could do all.
-    max_bytes = min(limits.memory // GROWTH, total // limits.n_jobs + 1)
-    start, size = 0, 0
-    for n, file in enumerate(files):
-        if n > start and size + file.size > max_bytes:
-            yield start, n
-            start, size = n, 0
-        size += file.size
-    yield start, len(files)
-
-
-Task = tuple[Queries, list[Path], Columns, Sequence[Part]]
+Task = tuple[Queries, Callable[[], pa.Table], Columns, Sequence[Part]]
 
 
 def _run_task(task: Task) -> pa.Table:
-    queries, paths, columns, parts = task
-    tables = [_read_group(path) for path in paths]
-    return aggregate(queries, columns.rows(pa.concat_tables(tables)), parts)
+    queries, read, columns, parts = task
+    return aggregate(queries, columns.rows(read()), parts)
 
 
 def _run_numbered(task: tuple[int, Task]) -> pa.Table:

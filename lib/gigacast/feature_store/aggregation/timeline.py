@@ -132,7 +132,10 @@ def sort_rows(keys: Ints, times: Ints, count: int) -> Timeline:
         # Key and time do not fit one integer: positions among the distinct times do.
         distinct = np.unique(times)
         times, start, span = np.searchsorted(distinct, times), 0, len(distinct) + 1
-    moments = keys * span + (times - start)
+    # Step by step in one array: fresh memory costs more than the sums.
+    moments = keys * span
+    moments += times
+    moments -= start
     order, moments = _sort(moments, count * span)
     return Timeline(order if present is None else present[order], moments, start, span, distinct)
 
@@ -140,12 +143,15 @@ def sort_rows(keys: Ints, times: Ints, count: int) -> Timeline:
 def _sort(moments: Ints, bound: int) -> tuple[Ints, Ints]:
     if bool((moments[1:] >= moments[:-1]).all()):
         return np.arange(len(moments)), moments
-    if len(moments) * bound < 1 << 63:
+    digits = len(moments).bit_length()
+    if bound.bit_length() + digits <= 63:
         # Position in the low digits: sorting integers is faster than sorting positions by them.
-        packed = moments * len(moments) + np.arange(len(moments))
+        packed = moments << digits
+        packed |= np.arange(len(moments))
         packed.sort()
-        sorted_moments, order = np.divmod(packed, len(moments))
-        return order, sorted_moments
+        order = packed & ((1 << digits) - 1)
+        packed >>= digits
+        return order, packed
     # Rows of one key and time have no order; a stable sort takes more than twice as long.
     order = np.argsort(moments)
     return order, moments[order]

@@ -8,12 +8,19 @@ name.
 import math
 import operator
 import re
-import struct
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gigacast.errors import ConfigError
 from gigacast.feature_store.definition.expression import DIALECT, parse_expression
+from gigacast.feature_store.definition.number_kind import (
+    NumberKind,
+    fit_to,
+    kind_of_tree,
+    mark_kinds,
+    round_single,
+)
+from gigacast.feature_store.definition.sql_order import at_most, both, equal, less
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -22,15 +29,29 @@ Row = Mapping[str, Any]
 Function = Callable[[Row], Any]
 
 
-def make_function(text: str) -> Function:
+def make_function(text: str, kinds: Mapping[str, NumberKind] | None = None) -> Function:
     """Return the function of a SQL expression; it takes values by column.
+
+    Parameters
+    ----------
+    text : str
+    kinds : mapping of str to str, optional
+        Kinds of the columns with numbers, see `number_kind`: what does not fit its kind is null.
+        Whole numbers of other columns have 64 bits.
 
     Raises
     ------
     ConfigError
         If an operator or function of it cannot be computed here; the message names it.
     """
-    return _compile(parse_expression(text))
+    tree = parse_expression(text).copy()
+    mark_kinds(tree, kinds or {})
+    return _compile(tree)
+
+
+def kind_of(text: str, kinds: Mapping[str, NumberKind]) -> NumberKind | None:
+    """Return the kind of an expression's numbers; None for what is no number or not known."""
+    return mark_kinds(parse_expression(text).copy(), kinds)
 
 
 def find_refused(text: str) -> str | None:
@@ -105,14 +126,29 @@ def _unary(function: Callable[[Any], Any]) -> Callable[[Any], Function]:
     return make
 
 
+def _fitted(make: Callable[[Any], Function]) -> Callable[[Any], Function]:
+    """Return a maker of functions whose numbers fit the kind of their tree, or are null."""
+
+    def make_fitted(tree: Any) -> Function:
+        compute, fit = make(tree), fit_to(kind_of_tree(tree))
+        return lambda row: None if (value := compute(row)) is None else fit(value)
+
+    return make_fitted
+
+
 def _divide(first: Any, second: Any) -> Any:
-    # Spark divides integers to fractions, and by zero to null.
-    return first / second if second else None
+    # Spark divides integers as fractions, and by zero to null.
+    return float(first) / float(second) if second else None
 
 
 def _remainder(first: Any, second: Any) -> Any:
     if not second:
         return None
+    if isinstance(first, float) or isinstance(second, float):
+        try:
+            return math.fmod(first, second)
+        except ValueError:
+            return math.nan  # of infinity
     # The sign is that of the first side in SQL, and of the second side in Python.
     size = abs(first) % abs(second)
     return size if first >= 0 else -size
@@ -120,14 +156,7 @@ def _remainder(first: Any, second: Any) -> Any:
 
 def _and(tree: Any) -> Function:
     first, second = _compile(tree.this), _compile(tree.expression)
-
-    def compute(row: Row) -> Any:
-        values = (first(row), second(row))
-        if False in values:
-            return False
-        return None if None in values else True
-
-    return compute
+    return lambda row: both(first(row), second(row))
 
 
 def _or(tree: Any) -> Function:
@@ -155,7 +184,8 @@ def _case(tree: Any) -> Function:
     def compute(row: Row) -> Any:
         value = True if subject is None else subject(row)
         for condition, result in branches:
-            if value is not None and condition(row) == value:
+            option = condition(row)
+            if value is not None and option is not None and equal(option, value):
                 return result(row)
         return default(row)
 
@@ -175,7 +205,13 @@ def _coalesce(tree: Any) -> Function:
 
 def _null_if(tree: Any) -> Function:
     first, second = _compile(tree.this), _compile(tree.expression)
-    return lambda row: None if (value := first(row)) == second(row) else value
+
+    def compute(row: Row) -> Any:
+        value, other = first(row), second(row)
+        is_null = value is None or (other is not None and equal(value, other))
+        return None if is_null else value
+
+    return compute
 
 
 def _concat(tree: Any) -> Function:
@@ -198,7 +234,12 @@ def _as_text(value: Any) -> str:
 
 def _null_safe(tree: Any) -> Function:
     first, second = _compile(tree.this), _compile(tree.expression)
-    return lambda row: first(row) == second(row)
+
+    def compute(row: Row) -> Any:
+        values = (first(row), second(row))
+        return values[0] is values[1] if None in values else equal(*values)
+
+    return compute
 
 
 def _in(tree: Any) -> Function:
@@ -208,7 +249,9 @@ def _in(tree: Any) -> Function:
         value, values = inner(row), [option(row) for option in options]
         if value is None:
             return None
-        return True if value in values else (None if None in values else False)
+        if any(other is not None and equal(value, other) for other in values):
+            return True
+        return None if None in values else False
 
     return compute
 
@@ -219,8 +262,11 @@ def _between(tree: Any) -> Function:
     )
 
     def compute(row: Row) -> Any:
-        values = (inner(row), low(row), high(row))
-        return None if None in values else values[1] <= values[0] <= values[2]
+        value, least, greatest = inner(row), low(row), high(row)
+        if value is None:
+            return None
+        over = None if least is None else at_most(least, value)
+        return both(over, None if greatest is None else at_most(value, greatest))
 
     return compute
 
@@ -276,17 +322,9 @@ def _fraction(value: Any) -> float | None:
 
 def _single(value: Any) -> float | None:
     number = _fraction(value)
-    if number is None:
-        return None
-    try:
-        # The nearest number of 32 bits.
-        rounded: float = _SINGLE.unpack(_SINGLE.pack(number))[0]
-    except OverflowError:
-        return math.copysign(math.inf, number)
-    return rounded
+    return None if number is None else round_single(number)
 
 
-_SINGLE = struct.Struct("f")
 _SPACES = "\t\n\x0b\f\r "
 _WHOLE_TEXT = re.compile(r"[\x00-\x20]*[+-]?[0-9]+[\x00-\x20]*")
 _NUMBER_TEXT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[dDfF]?")
@@ -308,18 +346,18 @@ _MAKERS: Mapping[str, Callable[[Any], Function]] = {
     "Null": lambda tree: lambda row: None,
     "Boolean": lambda tree: lambda row: bool(tree.this),
     "Paren": lambda tree: _compile(tree.this),
-    "Add": _binary(operator.add),
-    "Sub": _binary(operator.sub),
-    "Mul": _binary(operator.mul),
+    "Add": _fitted(_binary(operator.add)),
+    "Sub": _fitted(_binary(operator.sub)),
+    "Mul": _fitted(_binary(operator.mul)),
     "Div": _binary(_divide),
-    "Mod": _binary(_remainder),
-    "Neg": _unary(operator.neg),
-    "EQ": _binary(operator.eq),
-    "NEQ": _binary(operator.ne),
-    "LT": _binary(operator.lt),
-    "LTE": _binary(operator.le),
-    "GT": _binary(operator.gt),
-    "GTE": _binary(operator.ge),
+    "Mod": _fitted(_binary(_remainder)),
+    "Neg": _fitted(_unary(operator.neg)),
+    "EQ": _binary(equal),
+    "NEQ": _binary(lambda first, second: not equal(first, second)),
+    "LT": _binary(less),
+    "LTE": _binary(at_most),
+    "GT": _binary(lambda first, second: less(second, first)),
+    "GTE": _binary(lambda first, second: at_most(second, first)),
     "NullSafeEQ": _null_safe,
     "And": _and,
     "Or": _or,
@@ -327,15 +365,15 @@ _MAKERS: Mapping[str, Callable[[Any], Function]] = {
     "Is": _is,
     "In": _in,
     "Between": _between,
-    "Case": _case,
-    "If": _if,
-    "Coalesce": _coalesce,
+    "Case": _fitted(_case),
+    "If": _fitted(_if),
+    "Coalesce": _fitted(_coalesce),
     "Nullif": _null_if,
     "Concat": _concat,
     "Cast": _cast,
     "TryCast": _cast,
     "DPipe": _binary(lambda first, second: _as_text(first) + _as_text(second)),
-    "Abs": _unary(abs),
+    "Abs": _fitted(_unary(abs)),
     "Lower": _unary(lambda text: text.replace("\u03a3", "\u03c3").lower()),
     "Upper": _unary(str.upper),
 }

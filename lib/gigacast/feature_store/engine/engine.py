@@ -20,6 +20,26 @@ END_OF_DAY = ""
 
 
 @dataclass(frozen=True)
+class DaySpan:
+    """Days from a first to a last one, both included.
+
+    Parameters
+    ----------
+    first, last : str
+        Days as texts, ``2024-01-31``; a span whose first day is after its last has none.
+    """
+
+    first: str = "0001-01-01"
+    last: str = "9999-12-31"
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, str) and self.first <= day <= self.last
+
+
+ALL_DAYS = DaySpan()
+
+
+@dataclass(frozen=True)
 class Reading:
     """Rows of some partitions of a table, as a query selects them.
 
@@ -37,8 +57,8 @@ class Reading:
         SQL conditions of all rows.
     setups : tuple of str
         SQL statements that run before.
-    days : tuple of (str, str), optional
-        First and last day of the rows, for files that are not in folders of days. Rows without a
+    days : DaySpan, optional
+        Days of the rows, for files that are not in folders of days. Rows without a
         column of days are of the day of their first time.
     partition_column : str
         Column of days.
@@ -54,7 +74,7 @@ class Reading:
     times: Mapping[str, str] = field(default_factory=dict)
     wheres: tuple[str, ...] = ()
     setups: tuple[str, ...] = ()
-    days: tuple[str, str] | None = None
+    days: DaySpan | None = None
     partition_column: str = PARTITION_COLUMN
     place: Place = field(default_factory=Place)
     label: str = ""
@@ -133,8 +153,13 @@ class Engine(Protocol):
     def keys(self, scan: Scan, parts: Sequence[Part]) -> pa.Table:
         """Return the keys of the rows, each once and in any order; the parts are those of tiles."""
 
-    def make_tile(self, partition: Partition, scan: Scan, parts: Sequence[Part]) -> None:
-        """Make and keep the tile of a partition, unless it is there."""
+    def make_tile(
+        self, partition: Partition, scan: Scan, parts: Sequence[Part], *, is_open: bool = False
+    ) -> None:
+        """Make and keep the tile of a partition, unless it is there.
+
+        Some queries of the same run see a part of an open one: its rows may be kept for them.
+        """
 
     def join(self, left: pa.Table, right: pa.Table, keys: Sequence[tuple[str, str]]) -> pa.Table:
         """Return the columns of the last right row with the keys of each left row.

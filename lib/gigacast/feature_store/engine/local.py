@@ -20,7 +20,15 @@ from gigacast.feature_store.aggregation.tile import (
 )
 from gigacast.feature_store.definition.dialect import functions_in, translate
 from gigacast.feature_store.definition.window_edge import DAY
-from gigacast.feature_store.engine.engine import END_OF_DAY, REVERSE, TIME, Partition, Reading, Scan
+from gigacast.feature_store.engine.engine import (
+    END_OF_DAY,
+    REVERSE,
+    TIME,
+    DaySpan,
+    Partition,
+    Reading,
+    Scan,
+)
 from gigacast.feature_store.engine.match import fit, fit_tile, join_last, match_type
 from gigacast.feature_store.engine.reading import (
     label_of,
@@ -97,10 +105,16 @@ class LocalEngine:
             keys = pa.concat_tables([keys, piece]).group_by(names).aggregate([])
         return keys
 
-    def make_tile(self, partition: Partition, scan: Scan, parts: Sequence[Part]) -> None:
+    def make_tile(
+        self, partition: Partition, scan: Scan, parts: Sequence[Part], *, is_open: bool = False
+    ) -> None:
         """Make and keep the tile of a partition; see `Engine.make_tile`."""
-        if self.tiles is not None and not self.tiles.has(partition.key):
-            self._tile(partition, scan, parts)
+        if self.tiles is None or self.tiles.has(partition.key):
+            return
+        rows = self._timed_rows(partition.reading, scan)
+        self.tiles.write(partition.key, to_table(make_tile(rows, parts, partition.until)))
+        if is_open:
+            self.tiles.keep_rows(partition.key, to_table(make_tile(rows, parts)))
 
     def _tile(self, partition: Partition, scan: Scan, parts: Sequence[Part]) -> pa.Table:
         """Return the tile of a partition, from the store or, made and stored, from its rows."""
@@ -148,10 +162,14 @@ class LocalEngine:
             yield from fit_tile(self._tile(partition, scan, parts), schema).to_batches()
         later = {partition.reading.files: partition for partition in scan.open_tiles}
         for reading in scan.open:
+            ended = later.get(reading.files)
+            rows_read = self.tiles.kept_rows(ended.key) if ended and self.tiles else None
+            if rows_read is not None:
+                yield from fit_tile(rows_read, schema).to_batches()
+                continue
             rows = self._timed_rows(reading, scan)
             table = to_table(make_tile(rows, parts))
             yield from fit_tile(table, schema).to_batches()
-            ended = later.get(reading.files)
             if ended is not None and self.tiles is not None and not self.tiles.has(ended.key):
                 # The rows are here now: the queries of the next day find the tile.
                 self.tiles.write(ended.key, to_table(make_tile(rows, parts, ended.until)))
@@ -218,12 +236,12 @@ def _translated(session: Session, reading: Reading, schema: pa.Schema, probe: st
 
 def _within(reading: Reading, schema: pa.Schema, times: Mapping[str, str]) -> str:
     """Return the condition of the days of rows in files outside folders of days."""
-    first, last = reading.days or ("", "")
+    span = reading.days or DaySpan("", "")
     if reading.partition_column in schema.names:
-        return f"{quoted(reading.partition_column)} BETWEEN '{first}' AND '{last}'"
+        return f"{quoted(reading.partition_column)} BETWEEN '{span.first}' AND '{span.last}'"
     time = next(iter(times.values()))
     day = f"STRFTIME(MAKE_TIMESTAMP_MS({time}), '%Y-%m-%d')"
-    return f"{day} BETWEEN '{first}' AND '{last}'"
+    return f"{day} BETWEEN '{span.first}' AND '{span.last}'"
 
 
 def _as_milliseconds(session: Session, text: str, reading: Reading, probe: str) -> str:

@@ -21,7 +21,7 @@ from gigacast.feature_store.definition.expression import (
     tables_in,
 )
 from gigacast.feature_store.definition.window_edge import BEGINNING, DAY, FIVE_MINUTES
-from gigacast.feature_store.engine.engine import END_OF_DAY, Partition, Reading, Scan
+from gigacast.feature_store.engine.engine import END_OF_DAY, DaySpan, Partition, Reading, Scan
 from gigacast.feature_store.engine.match import join_last, match_type
 from gigacast.feature_store.engine.reading import (
     label_of,
@@ -148,8 +148,11 @@ class SparkEngine:
         found = [table.rename_columns(names) for table in unpack(packed[BYTES])]
         return distinct(pa.concat_tables([empty, *(t.cast(empty.schema) for t in found)]))
 
-    def make_tile(self, partition: Partition, scan: Scan, parts: Sequence[Part]) -> None:
+    def make_tile(
+        self, partition: Partition, scan: Scan, parts: Sequence[Part], *, is_open: bool = False
+    ) -> None:
         """Make and keep the tile of a partition; see `Engine.make_tile`."""
+        del is_open  # its rows are read again by all workers, whose disks are not shared
         if self.tiles is None or self.tiles.has(partition.key):
             return
         recipe = StoreRecipe.of(self.tiles.store)
@@ -333,11 +336,11 @@ def _selected(columns: Mapping[str, str], setups: Sequence[str] = ()) -> str:
 
 def _within(reading: Reading, schema: pa.Schema, times: Mapping[str, str]) -> str:
     """Return the condition of the days of rows in files outside folders of days."""
-    first, last = reading.days or ("", "")
+    span = reading.days or DaySpan("", "")
     if reading.partition_column in schema.names:
-        return f"{quoted(reading.partition_column)} BETWEEN '{first}' AND '{last}'"
+        return f"{quoted(reading.partition_column)} BETWEEN '{span.first}' AND '{span.last}'"
     day = f"DATE_FORMAT(TIMESTAMP_MILLIS({next(iter(times.values()))}), 'yyyy-MM-dd')"
-    return f"{day} BETWEEN '{first}' AND '{last}'"
+    return f"{day} BETWEEN '{span.first}' AND '{span.last}'"
 
 
 def _as_milliseconds(session: Any, text: str, reading: Reading, view: str) -> str:

@@ -15,7 +15,7 @@ from gigacast.feature_store.definition.name import (
     table_name,
 )
 from gigacast.feature_store.definition.source import Query
-from gigacast.feature_store.engine.engine import Engine
+from gigacast.feature_store.engine.engine import DaySpan, Engine
 from gigacast.feature_store.offline.left import Left
 from gigacast.feature_store.offline.source import ANY_DAY, BoundTable, Catalog, Input
 
@@ -84,10 +84,9 @@ class Bootstrap:
         SchemaError
             If the table lacks a column to match on, or has no feature of the join.
         """
+        span = DaySpan(base.day, base.day)
         tables = [
-            engine.rows(
-                self.bound.reading(group, self.bound.query.selects, {}, (base.day, base.day))
-            )
+            engine.rows(self.bound.reading(group, self.bound.query.selects, {}, span))
             for group in self.groups(base.day)
         ]
         if not tables:

@@ -19,7 +19,7 @@ from gigacast.feature_store.definition.check import check
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.json import semantic_digest
 from gigacast.feature_store.definition.name import join_columns, kind_of, name_of, path_of
-from gigacast.feature_store.engine.engine import TIME, Engine, Reading
+from gigacast.feature_store.engine.engine import TIME, DaySpan, Engine, Reading
 from gigacast.feature_store.offline.day import day_of, midnights
 from gigacast.feature_store.offline.join import BoundParts
 from gigacast.feature_store.offline.left import Left, LeftDay, LeftSide
@@ -160,7 +160,7 @@ class _Open:
             self._label,
         )
         side = LeftSide(self.join.left, bound, self.time)
-        days = side.survey(self.engine, self.store, ("", "9999-12-31"))
+        days = side.survey(self.engine, self.store, DaySpan(first=""))
         firsts = [day.first for day in days if day.first is not None]
         lasts = [day.last for day in days if day.last is not None]
         return LeftDay("", min(firsts, default=None), max(lasts, default=None), 0)

@@ -17,7 +17,7 @@ from gigacast.feature_store.definition.name import (
     name_of,
     table_name,
 )
-from gigacast.feature_store.engine.engine import Engine
+from gigacast.feature_store.engine.engine import DaySpan, Engine
 from gigacast.feature_store.offline.join import derive
 from gigacast.feature_store.offline.left import Left, LeftDay, LeftSide
 from gigacast.feature_store.offline.part import PartView
@@ -62,13 +62,15 @@ class GroupByProduct:
         """Return the key of a day's file."""
         return feature_partition_key(self.table, day.day)
 
-    def days(self, engine: Engine, store: Store, within: tuple[str, str]) -> list[LeftDay]:
+    def days(self, engine: Engine, store: Store, within: DaySpan) -> list[LeftDay]:
         """Return the days of the sources, from the day on that the group-by names."""
-        first = max(within[0], self.group_by.backfill_start_date or "")
+        first = max(within.first, self.group_by.backfill_start_date or "")
         days: dict[str, LeftDay] = {}
         for source in self.view.sources:
             side = LeftSide(source.source, source.main, source.time)
-            days |= {day.day: day for day in side.survey(engine, store, (first, within[1]))}
+            days |= {
+                day.day: day for day in side.survey(engine, store, DaySpan(first, within.last))
+            }
         ordered = [days[day] for day in sorted(days)]
         return ordered[-1:] if self.group_by.historical_backfill is False else ordered
 

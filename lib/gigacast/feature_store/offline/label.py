@@ -18,7 +18,7 @@ from gigacast.feature_store.definition.name import (
     table_name,
 )
 from gigacast.feature_store.definition.source import Query
-from gigacast.feature_store.engine.engine import Engine
+from gigacast.feature_store.engine.engine import DaySpan, Engine
 from gigacast.feature_store.offline.day import shift
 from gigacast.feature_store.offline.join import BoundPart, bind_part
 from gigacast.feature_store.offline.left import Left, LeftDay, LeftSide
@@ -32,7 +32,7 @@ LABEL_DAY = "label_ds"
 LABEL_PREFIX = "label_"
 
 
-def labeled_span(join: Join, day: str) -> tuple[str, str]:
+def labeled_span(join: Join, day: str) -> DaySpan:
     """Return the first and last left partition whose labels are those of a day.
 
     Raises
@@ -47,7 +47,7 @@ def labeled_span(join: Join, day: str) -> tuple[str, str]:
         # The day of the labels is the last of the window, which begins at the left partition.
         days = longest_window_days(parts) - 1
         offsets = days, days
-    return shift(day, -offsets[0]), shift(day, -offsets[1])
+    return DaySpan(shift(day, -offsets[0]), shift(day, -offsets[1]))
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ class LabelProduct:
         """Return the key of the labels of a left partition."""
         return feature_partition_key(self.table, day.day, {LABEL_DAY: self.day})
 
-    def days(self, engine: Engine, store: Store, within: tuple[str, str]) -> list[LeftDay]:
+    def days(self, engine: Engine, store: Store, within: DaySpan) -> list[LeftDay]:
         """Return the left partitions that get labels of the day."""
-        first, last = labeled_span(self.join, self.day)
-        span = max(first, within[0]), min(last, within[1])
-        return self.left.survey(engine, store, span) if span[0] <= span[1] else []
+        labeled = labeled_span(self.join, self.day)
+        span = DaySpan(max(labeled.first, within.first), min(labeled.last, within.last))
+        return self.left.survey(engine, store, span) if span.first <= span.last else []
 
     def inputs(self, day: LeftDay) -> list[Input]:
         """Return the partitions of the left side and of the labels."""
@@ -196,10 +196,10 @@ class LabeledProduct:
         """Return the key of a day's file."""
         return feature_partition_key(self.table, day.day)
 
-    def days(self, engine: Engine, store: Store, within: tuple[str, str]) -> list[LeftDay]:
+    def days(self, engine: Engine, store: Store, within: DaySpan) -> list[LeftDay]:
         """Return the days that have both features and labels."""
         both = sorted({*self.features.partitions} & {*self.labels.partitions})
-        return [LeftDay(day, None, None, 0) for day in both if within[0] <= day <= within[1]]
+        return [LeftDay(day, None, None, 0) for day in both if day in within]
 
     def inputs(self, day: LeftDay) -> list[Input]:
         """Return the partitions of the features and of the labels."""

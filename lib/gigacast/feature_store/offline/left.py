@@ -17,7 +17,7 @@ from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.json import to_json
 from gigacast.feature_store.definition.name import PARTITION_COLUMN, TIME_COLUMN, name_of
 from gigacast.feature_store.definition.source import Source
-from gigacast.feature_store.engine.engine import END_OF_DAY, TIME, Engine, Reading
+from gigacast.feature_store.engine.engine import END_OF_DAY, TIME, DaySpan, Engine, Reading
 from gigacast.feature_store.offline.day import day_of, is_day
 from gigacast.feature_store.offline.source import ANY_DAY, BoundTable, Catalog
 from gigacast.lake.layout import survey_key
@@ -99,7 +99,7 @@ class LeftSide:
 
     def reading(self, group: str, day: str) -> Reading:
         """Return the reading of a day in a group of files: a folder, or `ANY_DAY`."""
-        within = (day, day)
+        within = DaySpan(day, day)
         return self.bound.reading(group, self.source.query.selects, {TIME: self.time}, within)
 
     def groups(self, day: str) -> list[str]:
@@ -128,7 +128,7 @@ class LeftSide:
     def _has_time(self) -> bool:
         return self.source.is_events and self.source.query.time_column is not None
 
-    def survey(self, engine: Engine, store: Store, within: tuple[str, str]) -> list[LeftDay]:
+    def survey(self, engine: Engine, store: Store, within: DaySpan) -> list[LeftDay]:
         """Return the days of the left side, each with the span of its times.
 
         Files are read once: what they hold is kept in the store, by their versions.
@@ -138,13 +138,13 @@ class LeftSide:
         engine : Engine
         store : Store
             Store that holds ``feature_store/``.
-        within : (str, str)
+        within : DaySpan
             First and last day.
         """
         days: dict[str, LeftDay] = {}
         digest = digest_value([to_json(self.source), self.bound.name, self.time])
         for group in self.bound.partitions:
-            if group and not within[0] <= group <= within[1]:
+            if group and group not in within:
                 continue
             if group and not is_day(group):
                 raise DataError(
@@ -158,7 +158,7 @@ class LeftSide:
                 surveyed = self._survey_group(engine, group)
                 store.put(key, json.dumps(surveyed, sort_keys=True).encode())
             for day, (first, last, rows) in surveyed.items():
-                if within[0] <= day <= within[1]:
+                if day in within:
                     days[day] = _merge(days.get(day), LeftDay(day, first, last, rows or 0))
         return [days[day] for day in sorted(days)]
 
@@ -210,8 +210,8 @@ def _merge(earlier: LeftDay | None, later: LeftDay) -> LeftDay:
     )
 
 
-def dates_of(day: LeftDay) -> tuple[str, str] | None:
+def dates_of(day: LeftDay) -> DaySpan | None:
     """Return the days of the earliest and latest row; None without rows that have a time."""
     if day.first is None or day.last is None:
         return None
-    return day_of(day.first), day_of(day.last)
+    return DaySpan(day_of(day.first), day_of(day.last))

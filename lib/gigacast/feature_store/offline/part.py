@@ -25,6 +25,7 @@ from gigacast.feature_store.engine.engine import (
     KNOWN,
     REVERSE,
     TIME,
+    DaySpan,
     Engine,
     Partition,
     Reading,
@@ -102,26 +103,40 @@ class PartView:
         span = self._seen_span(day)
         if span is None:
             return
-        first, last = span
         for source in self.sources:
-            yield from map(source.main.input, _seen_days(source, first, last))
+            yield from map(source.main.input, _seen_days(source, span.first, span.last))
             changes = source.mutations
             if changes is not None and self.is_temporal:
-                yield from map(changes.input, changes.days(shift(first, 1), shift(last, 1)))
+                later = changes.days(shift(span.first, 1), shift(span.last, 1))
+                yield from map(changes.input, later)
 
-    def tiles(self, engine: Engine, days: Sequence[LeftDay]) -> Iterator[tuple[Partition, Scan]]:
-        """Yield the partitions that tiles can stand for when some days are computed."""
+    def tiles(
+        self, engine: Engine, days: Sequence[LeftDay]
+    ) -> Iterator[tuple[Partition, Scan, bool]]:
+        """Yield the partitions that tiles can stand for when some days are computed.
+
+        With each is its scan, and whether some of the days see a part of it.
+        """
         spans = [span for day in days if (span := self._seen_span(day)) is not None]
         if not spans or not self.group_by.is_events or self.group_by.aggregations is None:
             return
-        first, last = min(spans)[0], max(span[1] for span in spans)
+        first, last = _bounds(spans)
         schema = self.schema(engine, first, last)
         scan = Scan(tuple(self.group_by.keys), schema)
+        opened = (
+            {day for span in spans for day in days_between(span.first, span.last)}
+            if self.is_temporal
+            else ()
+        )
         for source in self.sources:
             for day in _seen_days(source, first, last) if not source.is_cumulative else ():
                 # Of the last day rows up to the millisecond are seen, which a tile cannot tell.
                 if day and (day < last or not self.is_temporal):
-                    yield self._partition(source, day, schema), scan
+                    yield (
+                        self._partition(source, day, schema),
+                        scan,
+                        self.is_temporal and day in opened,
+                    )
 
     def gaps(self, days: Sequence[LeftDay]) -> Iterator[tuple[str, list[str]]]:
         """Yield each table with the days that some left partitions see and it does not have.
@@ -133,19 +148,19 @@ class PartView:
             present = {day for day in source.main.partitions if day}
             if not present or source.is_cumulative:
                 continue
-            first, last = min(spans)[0], max(span[1] for span in spans)
+            first, last = _bounds(spans)
             if source.source.is_events:
                 first = oldest_day(self.group_by, first)
             first, last = max(first, min(present)), min(last, max(present))
             visible = days_between(first, last) if first <= last else []
             yield source.main.name, [day for day in visible if day not in present]
 
-    def _seen_span(self, day: LeftDay) -> tuple[str, str] | None:
+    def _seen_span(self, day: LeftDay) -> DaySpan | None:
         """Return the days of the source at the earliest and latest row of a left partition."""
-        dates = dates_of(day) if self.left_is_events else (day.day, day.day)
+        dates = dates_of(day) if self.left_is_events else DaySpan(day.day, day.day)
         if dates is None or self._sees_same_day:
             return dates
-        return shift(dates[0], -1), shift(dates[1], -1)
+        return DaySpan(shift(dates.first, -1), shift(dates.last, -1))
 
     def schema(self, engine: Engine, first: str, last: str) -> pa.Schema:
         """Return the columns of the rows that queries of some days see, of the newest of them."""
@@ -259,11 +274,11 @@ class PartView:
         keys = tuple(self.group_by.keys)
         return Scan(keys, schema, tuple(ended), tuple(opened), tuple(later))
 
-    def _within(self, source: BoundSource, question: _Question) -> tuple[str, str]:
+    def _within(self, source: BoundSource, question: _Question) -> DaySpan:
         """Return the days of rows in files outside folders of days."""
         if not source.source.is_events:
-            return question.last, question.last
-        return oldest_day(self.group_by, question.first), question.last
+            return DaySpan(question.last, question.last)
+        return DaySpan(oldest_day(self.group_by, question.first), question.last)
 
     def _partition(self, source: BoundSource, day: str, schema: pa.Schema) -> Partition:
         values = [self._digest, self.sources.index(source), str(schema), day, TILE_FORMAT]
@@ -277,8 +292,9 @@ class PartView:
     def _look_up(self, engine: Engine, keys: Sequence[pa.ChunkedArray], day: str) -> pa.Table:
         """Return the columns of the snapshot of a day, whose columns are the features."""
         schema = self.schema(engine, day, day)
+        span = DaySpan(day, day)
         tables = [
-            fit(engine.rows(source.rows(visible, (day, day))), schema, name_of(self.group_by))
+            fit(engine.rows(source.rows(visible, span)), schema, name_of(self.group_by))
             for source in self.sources
             for visible in _seen_days(source, day, day)
         ]
@@ -299,13 +315,13 @@ class PartView:
         tables, known_from, back = [], [], []
         for source in self.sources:
             for day in _seen_days(source, question.first, question.last):
-                rows = source.rows(day, (question.last, question.last))
+                rows = source.rows(day, DaySpan(question.last, question.last))
                 snapshot = fit(engine.rows(rows), schema, label)
                 tables.append(snapshot)
                 known_from.append(np.full(snapshot.num_rows, midnight - DAY))
                 back.append(np.zeros(snapshot.num_rows, np.bool_))
             for day in source.mutations.days(today, until) if source.mutations else ():
-                changes = engine.rows(source.changes(day, (today, until)))
+                changes = engine.rows(source.changes(day, DaySpan(today, until)))
                 changes = changes.filter(pc.greater_equal(changes[KNOWN], pa.scalar(midnight)))
                 tables.append(fit(changes, schema, label))
                 known_from.append(changes[KNOWN].to_numpy())
@@ -323,6 +339,10 @@ class PartView:
             queries.times,
         )
         return aggregate_known(matched, rows_, seen_from, parts_of(self.group_by))
+
+
+def _bounds(spans: Sequence[DaySpan]) -> tuple[str, str]:
+    return min(span.first for span in spans), max(span.last for span in spans)
 
 
 def _seen_days(source: BoundSource, first: str, last: str) -> list[str]:

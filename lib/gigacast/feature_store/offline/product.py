@@ -15,7 +15,7 @@ from gigacast.feature_store.definition.name import (
     part_table_name,
     table_name,
 )
-from gigacast.feature_store.engine.engine import Engine
+from gigacast.feature_store.engine.engine import DaySpan, Engine
 from gigacast.feature_store.offline.join import BoundJoin, BoundPart
 from gigacast.feature_store.offline.left import LeftDay
 from gigacast.feature_store.offline.part import PartView
@@ -44,7 +44,7 @@ class Product(Protocol):
     def digest(self) -> str:
         """Digest of what decides the rows besides the inputs."""
 
-    def days(self, engine: Engine, store: Store, within: tuple[str, str]) -> list[LeftDay]:
+    def days(self, engine: Engine, store: Store, within: DaySpan) -> list[LeftDay]:
         """Return the days that can be made, in order."""
 
     def inputs(self, day: LeftDay) -> list[Input]:
@@ -93,7 +93,7 @@ class JoinProduct:
         """Return the key of a day's file."""
         return feature_partition_key(self.table, day.day)
 
-    def days(self, engine: Engine, store: Store, within: tuple[str, str]) -> list[LeftDay]:
+    def days(self, engine: Engine, store: Store, within: DaySpan) -> list[LeftDay]:
         """Return the days of the left side."""
         days = self.bound.left.survey(engine, store, within)
         # Without it, holes of the past are not filled: the newest day alone is made.
@@ -185,7 +185,7 @@ class PartProduct(JoinProduct):
         return table
 
 
-def refuse_missing(label: str, days: Sequence[LeftDay], within: tuple[str, str]) -> None:
+def refuse_missing(label: str, days: Sequence[LeftDay], within: DaySpan) -> None:
     """Refuse a backfill without a day.
 
     Raises
@@ -194,6 +194,6 @@ def refuse_missing(label: str, days: Sequence[LeftDay], within: tuple[str, str])
     """
     if not days:
         raise DataNotFoundError(
-            f"{label}: there is no day from {within[0]} to {within[1]}",
+            f"{label}: there is no day from {within.first} to {within.last}",
             hint="see --start_ds and --ds; gigacast feature-store analyze lists the days",
         )

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError
+from gigacast.feature_store.engine.engine import DaySpan
 from gigacast.job.run import Totals
 from gigacast.runtime.executor import Failure
 
-FIRST_DAY, LAST_DAY = "0001-01-01", "9999-12-31"
+FIRST_DAY, LAST_DAY = DaySpan().first, DaySpan().last
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class Days:
             )
 
     @property
-    def span(self) -> tuple[str, str]:
+    def span(self) -> DaySpan:
         """First and last day."""
-        return self.first, self.last
+        return DaySpan(self.first, self.last)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,22 @@
 """The backfill job: plans the days that are left, computes them, and records what was read."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from gigacast.core.partition.task import Task
 from gigacast.core.time.month import Month
-from gigacast.errors import ConfigError
 from gigacast.feature_store.definition.check import check
 from gigacast.feature_store.definition.join import Join
-from gigacast.feature_store.definition.name import kind_of, name_of, table_name
+from gigacast.feature_store.definition.name import kind_of, name_of
 from gigacast.feature_store.definition.problem import refusal
 from gigacast.feature_store.definition.staging_query import StagingQuery
+from gigacast.feature_store.engine.engine import DaySpan
 from gigacast.feature_store.offline.dataset import publish_version
-from gigacast.feature_store.offline.label import labeled_span
 from gigacast.feature_store.offline.left import LeftDay
 from gigacast.feature_store.offline.note import Output
 from gigacast.feature_store.offline.parent import lacks_parent, parents_of
@@ -44,6 +45,7 @@ from gigacast.lake.plan.listing import receipts_by_output, valid_receipt
 from gigacast.lake.plan.planner import Plan
 from gigacast.runtime.choice import InlineExecutor
 from gigacast.runtime.executor import Executor, Failure
+from gigacast.scratch import ScratchFolder
 
 
 @dataclass(frozen=True)
@@ -116,61 +118,18 @@ def backfill_days(
     tasks = planned.plan.tasks
     executor = executor or executor_of(backfill, len(tasks))
     run = start_run(describe_backfill(planned, days), events=events, clock=clock)
-    if len(tasks) > 1:
-        _make_tiles(planned.opened, planned.pending, executor)
-    setup, order = BackfillSetup(backfill, run.run_id), _order_for(executor)
     published: list[str] = []
 
     def publish(run: Run) -> None:
         published[:] = _publish(planned, run, clock)  # again after an outage
 
-    run.execute(tasks, setup, executor, on_results=publish, **order)
+    with _rows_folder(executor) as rows:
+        if len(tasks) > 1:
+            _make_tiles(planned.opened, planned.pending, executor, rows)
+        setup, order = BackfillSetup(backfill, run.run_id, rows), _order_for(executor)
+        run.execute(tasks, setup, executor, on_results=publish, **order)
     result = _result(planned, run.run_id, run.totals, run.failures, parents)
     return replace(result, datasets=tuple(published))
-
-
-def label_days(
-    backfill: Backfill,
-    day: str,
-    *,
-    events: RunEvents | None = None,
-    clock: Clock = utc_now,
-) -> tuple[BackfillResult, ...]:
-    """Compute the labels of a join of a day, and its features beside them.
-
-    Parameters
-    ----------
-    backfill : Backfill
-        Of a join with labels.
-    day : str
-        Day of the labels.
-    events : RunEvents, optional
-    clock : callable
-
-    Returns
-    -------
-    tuple of BackfillResult
-        The labels; and the features with labels, where the join is backfilled.
-
-    Raises
-    ------
-    DefinitionError, DataNotFoundError, ConfigError, StorageError
-        As `backfill_days`.
-    """
-    definition = backfill.definition
-    if not isinstance(definition, Join):
-        raise ConfigError(
-            f"{name_of(definition)} is a {kind_of(definition)}", hint="name a join with labels"
-        )
-    first, last = labeled_span(definition, day)
-    labels = replace(backfill, kind="labels", label_day=day)
-    results = [backfill_days(labels, Days(first, last), events=events, clock=clock)]
-    store = Tables.at(backfill.root, backfill.places).store
-    is_done = next(iter(store.list(feature_table_prefix(table_name(definition)))), None)
-    if is_done is not None and not results[0].failures:
-        beside = replace(backfill, kind="labeled")
-        results.append(backfill_days(beside, Days(first, last), events=events, clock=clock))
-    return tuple(results)
 
 
 def plan_backfill(backfill: Backfill, days: Days) -> PlannedBackfill:
@@ -189,6 +148,12 @@ def plan_backfill(backfill: Backfill, days: Days) -> PlannedBackfill:
         planned.days[number] = ready
         planned.pending[number] = list(_add_tasks(planned, product, ready))
     return planned
+
+
+def _rows_folder(executor: Executor) -> AbstractContextManager[Path | None]:
+    # Processes divide the tiles and then the days: the rows that a day of the left side sees of
+    # the same day's partition are on this machine's disk by then, and the source is read once.
+    return nullcontext() if isinstance(executor, InlineExecutor) else ScratchFolder("rows")
 
 
 def _order_for(executor: Executor) -> dict[str, Any]:
@@ -287,11 +252,17 @@ def describe_backfill(planned: PlannedBackfill, days: Days) -> PlannedJob:
     return PlannedJob(store, plan, plan.tasks, Selection(), description, patience=patience)
 
 
-def make_tiles_of(backfill: Backfill, tasks: Sequence[Task], executor: Executor) -> None:
-    """Make the tiles that the days of some tasks read, so that no two tasks make the same."""
+def make_tiles_of(
+    backfill: Backfill, tasks: Sequence[Task], executor: Executor, rows: Path
+) -> None:
+    """Make the tiles that the days of some tasks read, so that no two tasks make the same.
+
+    Rows that days see a part of are kept in a folder.
+    """
     opened = open_backfill(backfill)
     keys = {task.output_key for task in tasks}
-    span = min(task.partition[-10:] for task in tasks), max(task.partition[-10:] for task in tasks)
+    days = sorted(task.partition[-10:] for task in tasks)
+    span = DaySpan(days[0], days[-1])
     pending = {
         number: [
             day
@@ -300,11 +271,14 @@ def make_tiles_of(backfill: Backfill, tasks: Sequence[Task], executor: Executor)
         ]
         for number, product in enumerate(opened.products)
     }
-    _make_tiles(opened, pending, executor)
+    _make_tiles(opened, pending, executor, rows)
 
 
 def _make_tiles(
-    opened: OpenBackfill, pending: Mapping[int, Sequence[LeftDay]], executor: Executor
+    opened: OpenBackfill,
+    pending: Mapping[int, Sequence[LeftDay]],
+    executor: Executor,
+    rows: Path | None = None,
 ) -> None:
     # For a single task the start of the processes takes longer than its tiles. Without processes
     # the local engine makes tiles as it meets them, and Spark needs a job of its own for each.
@@ -317,7 +291,7 @@ def _make_tiles(
         for place, view in enumerate(opened.products[number].views()):
             count = sum(1 for _ in view.tiles(opened.engine, days))
             tasks += [TileTask(number, place, n) for n in range(count)]
-    for _ in executor.run(tasks, TileSetup(opened.backfill, pending)) if tasks else ():
+    for _ in executor.run(tasks, TileSetup(opened.backfill, pending, rows)) if tasks else ():
         pass  # a tile that failed is made, or fails, with the day that needs it
 
 

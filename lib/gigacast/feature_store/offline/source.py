@@ -14,7 +14,7 @@ from gigacast.feature_store.definition.name import (
     table_name,
 )
 from gigacast.feature_store.definition.source import Query, Source
-from gigacast.feature_store.engine.engine import END_OF_DAY, KNOWN, REVERSE, TIME, Reading
+from gigacast.feature_store.engine.engine import END_OF_DAY, KNOWN, REVERSE, TIME, DaySpan, Reading
 from gigacast.feature_store.offline.day import shift
 from gigacast.feature_store.table import Table, Tables
 from gigacast.storage.store import ObjectMeta
@@ -124,7 +124,7 @@ class BoundTable:
         day: str,
         columns: Mapping[str, str] | None,
         times: Mapping[str, str],
-        within: tuple[str, str] | None = None,
+        within: DaySpan | None = None,
     ) -> Reading:
         """Return the reading of a partition.
 
@@ -135,13 +135,13 @@ class BoundTable:
             Expressions by name; all columns by default.
         times : mapping of str to str
             Expressions of times by name.
-        within : (str, str), optional
+        within : DaySpan, optional
             Days of the rows, for files outside folders of days.
         """
         query = self.query
         if day == ANY_DAY and within is not None:
             first, last = query.start_partition or "", query.end_partition or "9999-12-31"
-            within = (max(first, within[0]), min(last, within[1]))
+            within = DaySpan(max(first, within.first), min(last, within.last))
         return Reading(
             table=self.table,
             files=self.partitions[day],
@@ -208,11 +208,11 @@ class BoundSource:
         implied = TIME_COLUMN if self.source.joinSource is not None else END_OF_DAY
         return self.source.query.time_column or implied
 
-    def rows(self, day: str, within: tuple[str, str] | None = None) -> Reading:
+    def rows(self, day: str, within: DaySpan | None = None) -> Reading:
         """Return the reading of a day of the events, snapshots or parent join."""
         return self.main.reading(day, self.columns, {TIME: self.time}, within)
 
-    def changes(self, day: str, within: tuple[str, str]) -> Reading:
+    def changes(self, day: str, within: DaySpan) -> Reading:
         """Return the reading of a day of the mutations."""
         assert self.mutations is not None  # noqa: S101 - the caller has seen that it is there
         query = self.source.query

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gigacast.errors import ConfigError
@@ -76,7 +77,9 @@ class Backfill:
     resources: Resources = field(default_factory=Resources)
 
 
-def make_engine(resources: Resources, store: Store, name: str = "local") -> Engine:
+def make_engine(
+    resources: Resources, store: Store, name: str = "local", rows: Path | None = None
+) -> Engine:
     """Return an engine, which keeps tiles in a store.
 
     Parameters
@@ -86,6 +89,8 @@ def make_engine(resources: Resources, store: Store, name: str = "local") -> Engi
     store : Store
     name : str
         ``local`` or ``spark``.
+    rows : Path, optional
+        Folder of rows that are read for tiles; see `TileStore`.
 
     Raises
     ------
@@ -93,7 +98,7 @@ def make_engine(resources: Resources, store: Store, name: str = "local") -> Engi
         If it is the engine of Spark, and pyspark or Java is not installed.
     """
     memory = resources.memory_limit_bytes
-    limits, tiles = Limits(memory), TileStore(store, memory >> 2)
+    limits, tiles = Limits(memory), TileStore(store, memory >> 2, rows)
     if name == "spark":
         # Imported here because starting a backfill needs none of it.
         from gigacast.feature_store.engine.spark import SparkEngine  # noqa: PLC0415

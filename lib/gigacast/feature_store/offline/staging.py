@@ -18,7 +18,7 @@ from gigacast.feature_store.definition.staging_query import (
     StagingQuery,
     replace_macros,
 )
-from gigacast.feature_store.engine.engine import Engine, Reading
+from gigacast.feature_store.engine.engine import DaySpan, Engine, Reading
 from gigacast.feature_store.offline.left import LeftDay
 from gigacast.feature_store.offline.part import PartView
 from gigacast.feature_store.offline.product import FORMAT_REVISION
@@ -89,13 +89,13 @@ class StagingProduct:
         """Return the key of a day's file."""
         return feature_partition_key(self.table, day.day)
 
-    def days(self, engine: Engine, store: Store, within: tuple[str, str]) -> list[LeftDay]:
+    def days(self, engine: Engine, store: Store, within: DaySpan) -> list[LeftDay]:
         """Return the days of the tables that are read, from the first one of the query on."""
-        first = max(within[0], self.query.startPartition or "")
+        first = max(within.first, self.query.startPartition or "")
         days = {day for table in self.tables.values() for day in table.partitions if day}
-        if not days and within[0] == within[1]:
-            days = {within[1]}  # tables without days say nothing about them
-        return [LeftDay(day, None, None, 0) for day in sorted(days) if first <= day <= within[1]]
+        if not days and within.first == within.last:
+            days = {within.last}  # tables without days say nothing about them
+        return [LeftDay(day, None, None, 0) for day in sorted(days) if first <= day <= within.last]
 
     def inputs(self, day: LeftDay) -> list[Input]:
         """Return the partitions that the query reads for a day."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from gigacast.core.partition.task import InputObject, Task
 from gigacast.errors import DataNotFoundError, InputChangedError
 from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.definition.name import Definition, path_of
-from gigacast.feature_store.engine.engine import Engine, Partition, Scan
+from gigacast.feature_store.engine.engine import DaySpan, Engine, Partition, Scan
 from gigacast.feature_store.offline.dataset import write_day
 from gigacast.feature_store.offline.left import LeftDay
 from gigacast.feature_store.offline.product import Product
@@ -67,7 +68,7 @@ class OpenBackfill:
         stage = replace(self.backfill, only="parts")
         parts = products_of(stage, Catalog(self.tables), self.read_done)
         product = next(product for product in parts if product.table == table)
-        base = product.days(self.engine, self.store, (day, day))[0]
+        base = product.days(self.engine, self.store, DaySpan(day, day))[0]
         task = make_task(self.backfill.definition, product, base)
         if find_receipt(self.store, task) is None:
             raise DataNotFoundError(
@@ -110,20 +111,30 @@ class BackfillSetup:
     ----------
     backfill : Backfill
     run_id : str
+    rows : Path, optional
+        Folder of rows that were read for tiles; see `TileStore`.
     """
 
     backfill: Backfill
     run_id: str
+    rows: Path | None = None
 
     def __call__(self) -> Callable[[Task], Receipt]:
         """Open the stores and return the worker."""
         return _Worker(self)
 
 
-def open_backfill(backfill: Backfill) -> OpenBackfill:
-    """Return a backfill with its stores and engine."""
+def open_backfill(backfill: Backfill, rows: Path | None = None) -> OpenBackfill:
+    """Return a backfill with its stores and engine.
+
+    Parameters
+    ----------
+    backfill : Backfill
+    rows : Path, optional
+        Folder of rows that are read for tiles; see `TileStore`.
+    """
     tables = Tables.at(backfill.root, backfill.places)
-    engine = make_engine(backfill.resources, tables.store, backfill.engine)
+    engine = make_engine(backfill.resources, tables.store, backfill.engine, rows)
     return OpenBackfill(backfill, tables, engine)
 
 
@@ -132,7 +143,7 @@ class _Worker:
 
     def __init__(self, setup: BackfillSetup) -> None:
         self._setup = setup
-        self._open = open_backfill(setup.backfill)
+        self._open = open_backfill(setup.backfill, setup.rows)
 
     def __call__(self, task: Task) -> Receipt:
         """Compute a day, write it, then the receipt that names what was read.
@@ -186,7 +197,7 @@ class _Worker:
         if not task.partition.startswith(f"{product.table}/ds="):
             return None
         name = task.partition.removeprefix(f"{product.table}/ds=")[:10]
-        days = product.days(self._open.engine, self._open.store, (name, name))
+        days = product.days(self._open.engine, self._open.store, DaySpan(name, name))
         return next((day for day in days if product.key(day) == task.output_key), None)
 
 
@@ -214,23 +225,26 @@ class TileSetup:
     backfill : Backfill
     days : mapping of int to tuple of LeftDay
         Days that are left to do, by the place of their product.
+    rows : Path, optional
+        Folder that keeps the rows of open partitions; see `TileStore`.
     """
 
     backfill: Backfill
     days: Mapping[int, Sequence[LeftDay]]
+    rows: Path | None = None
 
     def __call__(self) -> Callable[[TileTask], None]:
         """Open the stores and return the worker."""
-        opened = open_backfill(self.backfill)
-        tiles: dict[tuple[int, int], list[tuple[Partition, Scan]]] = {}
+        opened = open_backfill(self.backfill, self.rows)
+        tiles: dict[tuple[int, int], list[tuple[Partition, Scan, bool]]] = {}
 
         def work(task: TileTask) -> None:
             view = opened.products[task.product].views()[task.view]
             place = task.product, task.view
             if place not in tiles:
                 tiles[place] = list(view.tiles(opened.engine, self.days[task.product]))
-            partition, scan = tiles[place][task.number]
-            opened.engine.make_tile(partition, scan, parts_of(view.group_by))
+            partition, scan, is_open = tiles[place][task.number]
+            opened.engine.make_tile(partition, scan, parts_of(view.group_by), is_open=is_open)
 
         return work
 

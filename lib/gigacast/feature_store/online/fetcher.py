@@ -105,7 +105,14 @@ class Fetcher:
         ]
         answers = self._read(prepared)
         responses = [
-            Response(request, answer.at, answer.features, {}, *answer[2:])
+            Response(
+                request,
+                answer.at,
+                answer.features,
+                {},
+                batch_age_ms=answer.batch_age_ms,
+                freshness_ms=answer.freshness_ms,
+            )
             if isinstance(answer, Answer)
             else self._failed(request, answer)
             for request, answer in zip(requests, answers, strict=True)

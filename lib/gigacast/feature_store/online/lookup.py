@@ -1,14 +1,18 @@
 """Lookups of a group-by: the keys of the store that a request needs, and the answer of them."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 from gigacast.errors import DataError, DataNotFoundError, MomentNotServedError, SchemaError
 from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.aggregation.value import Value, unpack
-from gigacast.feature_store.definition.closure import Function, make_function
+from gigacast.feature_store.definition.closure import Function, kind_of, make_function
 from gigacast.feature_store.definition.json import semantic_digest
 from gigacast.feature_store.definition.name import TIME_COLUMN, aggregated_columns, derived_columns
+from gigacast.feature_store.definition.number_kind import NumberKind
 from gigacast.feature_store.online.answer import answer
 from gigacast.feature_store.online.batch_state import BatchValue
 from gigacast.feature_store.online.features import Features
@@ -16,7 +20,9 @@ from gigacast.feature_store.online.key import DAY_MS, day_of, key_digest, stream
 from gigacast.feature_store.online.serving import STATES, ServedGroupBy
 from gigacast.feature_store.online.store import Versioned
 from gigacast.feature_store.online.stream_state import DayValue
-from gigacast.feature_store.online.typed import reader_of, writer_of
+from gigacast.feature_store.online.typed import kinds_of, reader_of, writer_of
+
+NO_KINDS: Mapping[str, NumberKind] = MappingProxyType({})
 
 
 class Read(NamedTuple):
@@ -54,12 +60,15 @@ class Answer(NamedTuple):
         Time from the end of the batch to the moment.
     freshness_ms : int, optional
         Time from the newest event of the entity to the moment; none without events.
+    kinds : mapping of str to str
+        Kinds of the features that are numbers.
     """
 
     at: int
     features: dict[str, Any]
     batch_age_ms: int
     freshness_ms: int | None
+    kinds: Mapping[str, NumberKind] = NO_KINDS
 
 
 class Derived:
@@ -70,6 +79,8 @@ class Derived:
     columns : sequence of str
         Features before derivations, which ``*`` stands for.
     derivations : sequence of Derivation
+    kinds : mapping of str to str, optional
+        Kinds of the numbers of columns, as far as known.
 
     Raises
     ------
@@ -77,11 +88,22 @@ class Derived:
         If an expression cannot be computed for single rows.
     """
 
-    def __init__(self, columns: Sequence[str], derivations: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        columns: Sequence[str],
+        derivations: Sequence[Any],
+        kinds: Mapping[str, NumberKind] | None = None,
+    ) -> None:
+        kinds = kinds or {}
         written = {entry.name: entry.expression for entry in derivations if entry.name != "*"}
         self._functions: dict[str, Function | None] = {
-            name: make_function(written[name]) if name in written else None
+            name: make_function(written[name], kinds) if name in written else None
             for name in derived_columns(columns, derivations)
+        }
+        derived_kinds = {name: kind_of(text, kinds) for name, text in written.items()}
+        own = {name: kinds.get(name) for name in columns if name not in written}
+        self.kinds = {
+            name: kind for name, kind in (own | derived_kinds).items() if kind is not None
         }
 
     def compute(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -131,7 +153,11 @@ class GroupByLookup:
         self._writers = {name: write for name in columns if (write := writer_of(types[name]))}
         self._names = columns
         self._day_prefixes: dict[int, str] = {}
-        self._derived = Derived(columns, group_by.derivations) if group_by.derivations else None
+        every = {field.name: field.type for field in schema} | dict(types)
+        kinds = {**kinds_of(pa.schema(every.items())), TIME_COLUMN: "int64"}
+        derivations = group_by.derivations
+        self._derived = Derived(columns, derivations, kinds) if derivations else None
+        self._kinds = self._derived.kinds if self._derived else kinds
 
     def prepare(self, keys: Mapping[str, Any], at: int, definition: str | None = None) -> Read:
         """Return what to read for an entity.
@@ -216,7 +242,7 @@ class GroupByLookup:
             if errors:
                 raise DataError(f"{self._label}: {'; '.join(errors)}")
         freshness = None if newest is None else max(read.at - newest, 0)
-        return Answer(read.at, features, read.at - batch.end, freshness)
+        return Answer(read.at, features, read.at - batch.end, freshness, self._kinds)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import pyarrow.types as pat
 
 from gigacast.errors import SchemaError
 from gigacast.feature_store.aggregation.value import Value
+from gigacast.feature_store.definition.number_kind import NumberKind, number_kind
 
 Convert = Callable[[Any], Value]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -179,3 +180,15 @@ def _sequence(value: Any) -> Any:
 
 def _pairs(value: Any) -> Any:
     return value.items() if isinstance(value, Mapping) else value
+
+
+def kinds_of(schema: pa.Schema) -> dict[str, NumberKind]:
+    """Return the kinds of the columns that are numbers; of structures as ``column.field``."""
+    kinds: dict[str, NumberKind] = {}
+    for field in schema:
+        if (kind := number_kind(str(field.type))) is not None:
+            kinds[field.name] = kind
+        elif pat.is_struct(field.type):
+            inner = kinds_of(pa.schema(list(field.type)))
+            kinds |= {f"{field.name}.{name}": own for name, own in inner.items()}
+    return kinds

@@ -1,5 +1,6 @@
 """Lookups of a join: the keys of its parts, and one wide answer of theirs."""
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +26,8 @@ from gigacast.feature_store.definition.name import (
     part_name,
     skew_filter,
 )
-from gigacast.feature_store.online.lookup import Answer, Derived
+from gigacast.feature_store.definition.number_kind import NumberKind, field_kind
+from gigacast.feature_store.online.lookup import NO_KINDS, Answer, Derived
 
 Service = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 """Client of an external source: keys of several requests in, values of as many out."""
@@ -123,7 +125,11 @@ class JoinLookup:
         self.parts = tuple(PartLookup.of(join, part) for part in join.right_parts)
         self.external = tuple(join.online_external_parts or ())
         self._columns = computed_columns(join)
-        self._derived = Derived(self._columns, join.derivations) if join.derivations else None
+        # By the kinds of the columns that the parts' answers have: one pair, so that threads see
+        # both or none.
+        self._derived: tuple[list[Mapping[str, NumberKind]], Derived] | None = None
+        if join.derivations:
+            self._derived = ([], Derived(self._columns, join.derivations))
 
     @property
     def group_by_names(self) -> tuple[str, ...]:
@@ -152,6 +158,18 @@ class JoinLookup:
             for part, answer in zip(self.parts, answers, strict=True)
             if isinstance(answer, Answer)
         }
+
+    def _derive(self, answers: Sequence[Answer | GigacastError]) -> Derived:
+        """Return the derivations over columns of the kinds that the parts' answers have."""
+        assert self._derived is not None  # noqa: S101 - the caller has seen it
+        kinds = [a.kinds if isinstance(a, Answer) else NO_KINDS for a in answers]
+        before, derived = self._derived
+        # The same objects until a part is uploaded anew.
+        if len(before) != len(kinds) or not all(map(operator.is_, before, kinds)):
+            wide = _wide_kinds(self.join, self.parts, kinds)
+            derived = Derived(self._columns, self.join.derivations or (), wide)
+            self._derived = (kinds, derived)
+        return derived
 
     def ask(
         self, keys: Sequence[Mapping[str, Any]], services: Mapping[str, Service]
@@ -206,11 +224,26 @@ class JoinLookup:
                 values |= {c: outcome.get(f) for c, f in zip(columns, fields, strict=True)}
         if self._derived is not None:
             row = {TIME_COLUMN: at, **keys, **values}
-            values, faults = self._derived.compute(row)
+            values, faults = self._derive(answers).compute(row)
             if faults:
                 errors["derivation"], codes["derivation"] = "; ".join(faults), "derivation_failed"
         values |= {f"{name}_exception": message for name, message in errors.items()}
         return values, errors, codes
+
+
+def _wide_kinds(
+    join: Join, parts: Sequence["PartLookup"], kinds: Sequence[Mapping[str, NumberKind]]
+) -> dict[str, NumberKind]:
+    """Return the kinds of the numbers of a join's columns, as far as known."""
+    kinds_by_name: dict[str, NumberKind] = {TIME_COLUMN: "int64"}
+    for part, own in zip(parts, kinds, strict=True):
+        kinds_by_name |= {wide: own[name] for name, wide in part.wide_names.items() if name in own}
+    for outside in join.online_external_parts or ():
+        words = [word for _, word in outside.source.value_fields]
+        for name, word in zip(external_columns(outside), words, strict=True):
+            if kind := field_kind(word):
+                kinds_by_name[name] = kind
+    return kinds_by_name
 
 
 def external_name(part: ExternalPart) -> str:

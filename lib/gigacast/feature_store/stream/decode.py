@@ -17,7 +17,7 @@ from gigacast.feature_store.definition.source import Source, split_table
 from gigacast.feature_store.definition.window_edge import DAY
 from gigacast.feature_store.online.serving import ServedGroupBy
 from gigacast.feature_store.online.stream_state import StreamRow
-from gigacast.feature_store.online.typed import reader_of
+from gigacast.feature_store.online.typed import kinds_of, reader_of
 from gigacast.feature_store.stream.encoding import Parsers, text_parser, to_milliseconds
 
 _TIME_RANGE = (0, 1 << 46)
@@ -75,12 +75,13 @@ class Decoder:
         source = next(s for s in group_by.sources if s.topic)
         query, selects = source.query, group_by.selects_of(source)
         self._parse = parsers(topic_of(source)[1])
+        kinds = kinds_of(served.events)
         self._select = {
-            name: (make_function(selects[name]), reader_of(served.schema.field(name).type))
+            name: (make_function(selects[name], kinds), reader_of(served.schema.field(name).type))
             for name in dict.fromkeys([*group_by.keys, *columns])
         }
         self._keys, self._columns = tuple(group_by.keys), columns
-        self._wheres = [make_function(text) for text in query.wheres or ()]
+        self._wheres = [make_function(text, kinds) for text in query.wheres or ()]
         texts = [*(selects[name] for name in self._select), *(query.wheres or ())]
         time = query.time_column or "ts"
         self._time = _moment(time, served.events)
@@ -90,7 +91,7 @@ class Decoder:
         if served.has_mutations:
             change_time, back = query.mutation_time_column, query.reversal_column
             self._known = _moment(change_time or "mutation_ts", served.events)
-            self._reverse = make_function(back or "is_before")
+            self._reverse = make_function(back or "is_before", kinds)
             texts += [change_time or "mutation_ts", back or "is_before"]
         used = dict.fromkeys(name for text in texts for name in columns_in(text))
         self._readers = {
@@ -140,7 +141,7 @@ def _plain(value: Any) -> Any:
 
 def _moment(text: str, events: pa.Schema) -> Callable[[Mapping[str, Any]], Any]:
     """Return the function of a time in milliseconds, as an engine computes it."""
-    compute = make_function(text)
+    compute = make_function(text, kinds_of(events))
     kind = events.field(text).type if text in events.names else None
     if kind is not None and pat.is_timestamp(kind):
         per_ms = {"s": 0.001, "ms": 1, "us": 1_000, "ns": 1_000_000}[kind.unit]

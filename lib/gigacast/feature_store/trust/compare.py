@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from gigacast.errors import ConfigError, DataError, DataNotFoundError, SchemaError
 from gigacast.feature_store.definition.name import PARTITION_COLUMN, table_name
 from gigacast.feature_store.definition.source import Query
-from gigacast.feature_store.engine.engine import Engine
+from gigacast.feature_store.engine.engine import ALL_DAYS, DaySpan, Engine
 from gigacast.feature_store.engine.match import match_type
 from gigacast.feature_store.offline.day import end_of
 from gigacast.feature_store.offline.source import BoundTable, Catalog
@@ -67,7 +67,7 @@ def compare_tables(
     keys: Sequence[str],
     *,
     columns: Mapping[str, str] | None = None,
-    within: tuple[str, str] = ("0001-01-01", "9999-12-31"),
+    within: DaySpan = ALL_DAYS,
 ) -> TablesComparison:
     """Compare two tables by keys, in the days that both have.
 
@@ -81,7 +81,7 @@ def compare_tables(
         Columns that tell the rows of a day apart, on both sides.
     columns : mapping of str to str, optional
         Columns of the second table by those of the first; all of the same name by default.
-    within : (str, str)
+    within : DaySpan
         First and last day.
 
     Raises
@@ -94,8 +94,8 @@ def compare_tables(
         If a table has no rows, or both have no day in common.
     """
     left, right = (_bound(catalog, name) for name in names)
-    mine = {day for day in left.partitions if within[0] <= day <= within[1]}
-    other = {day for day in right.partitions if within[0] <= day <= within[1]}
+    mine = {day for day in left.partitions if day in within}
+    other = {day for day in right.partitions if day in within}
     both = tuple(sorted(mine & other))
     if not both:
         raise DataNotFoundError(
@@ -103,7 +103,7 @@ def compare_tables(
         )
     rows, missing, figures = 0, np.zeros(2, np.int64), []
     for day in both:
-        tables = [side.reading(day, None, {}, (day, day)) for side in (left, right)]
+        tables = [side.reading(day, None, {}, DaySpan(day, day)) for side in (left, right)]
         pieces = [engine.rows(reading) for reading in tables]
         matched, absent, table = compare_rows((pieces[0], pieces[1]), keys, day, columns)
         rows += matched

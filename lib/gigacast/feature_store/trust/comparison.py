@@ -24,7 +24,7 @@ from gigacast.feature_store.definition.name import (
     part_name,
     table_name,
 )
-from gigacast.feature_store.engine.engine import Engine
+from gigacast.feature_store.engine.engine import DaySpan, Engine
 from gigacast.feature_store.offline.join import BoundPart, BoundParts
 from gigacast.feature_store.offline.left import Left, LeftDay
 from gigacast.feature_store.offline.part import PartView
@@ -87,9 +87,9 @@ class LoggedProduct:
         """Return the key of a day's file."""
         return feature_partition_key(self.table, day.day)
 
-    def days(self, engine: Engine, store: Store, within: tuple[str, str]) -> list[LeftDay]:
+    def days(self, engine: Engine, store: Store, within: DaySpan) -> list[LeftDay]:
         """Return the days with answers of the definition."""
-        days = [self.log.survey(day) for day in self.log.days if within[0] <= day <= within[1]]
+        days = [self.log.survey(day) for day in self.log.days if day in within]
         return [LeftDay(day.day, day.first, day.last, day.rows) for day in days if day.rows]
 
     def inputs(self, day: LeftDay) -> list[Input]:
@@ -151,7 +151,7 @@ class ComparisonProduct(LoggedProduct):
         """Name of the table."""
         return table_name(self.bound.join, "comparison")
 
-    def days(self, engine: Engine, store: Store, within: tuple[str, str]) -> list[LeftDay]:
+    def days(self, engine: Engine, store: Store, within: DaySpan) -> list[LeftDay]:
         """Return the days with answers of the definition whose sources have come."""
         return [day for day in super().days(engine, store, within) if not self.waits_for(day.day)]
 

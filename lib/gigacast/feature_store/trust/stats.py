@@ -19,7 +19,7 @@ from gigacast.feature_store.definition.name import (
     table_name,
 )
 from gigacast.feature_store.definition.source import Query
-from gigacast.feature_store.engine.engine import Engine
+from gigacast.feature_store.engine.engine import DaySpan, Engine
 from gigacast.feature_store.offline.day import is_day
 from gigacast.feature_store.offline.left import LeftDay
 from gigacast.feature_store.offline.part import PartView
@@ -102,10 +102,10 @@ class StatsProduct:
         """Return the key of a day's file."""
         return feature_partition_key(self.table, day.day)
 
-    def days(self, engine: Engine, store: Store, within: tuple[str, str]) -> list[LeftDay]:
+    def days(self, engine: Engine, store: Store, within: DaySpan) -> list[LeftDay]:
         """Return the days of the table."""
         days = [day for day in self.bound.partitions if is_day(day)]
-        return [LeftDay(d, None, None, 0) for d in sorted(days) if within[0] <= d <= within[1]]
+        return [LeftDay(d, None, None, 0) for d in sorted(days) if d in within]
 
     def inputs(self, day: LeftDay) -> list[Input]:
         """Return the partition of the table."""

@@ -14,7 +14,7 @@ from gigacast.feature_store.aggregation.timeline import code_keys
 from gigacast.feature_store.aggregation.value import pack
 from gigacast.feature_store.definition.group_by import Accuracy, GroupBy
 from gigacast.feature_store.definition.name import aggregated_columns, name_of
-from gigacast.feature_store.engine.engine import TIME, Engine, Reading
+from gigacast.feature_store.engine.engine import TIME, DaySpan, Engine, Reading
 from gigacast.feature_store.engine.match import fit
 from gigacast.feature_store.offline.day import shift
 from gigacast.feature_store.offline.part import PartView
@@ -73,7 +73,9 @@ class BatchSource:
         """Yield the readings of the rows."""
         for source in self.view.sources:
             for day in self.days(source):
-                within = (self.day if not source.source.is_events else "0001-01-01", self.day)
+                within = DaySpan(last=self.day)
+                if not source.source.is_events:
+                    within = DaySpan(self.day, self.day)
                 yield source.rows(day, within)
 
     def schema(self, engine: Engine) -> pa.Schema:

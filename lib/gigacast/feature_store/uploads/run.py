@@ -78,7 +78,7 @@ def upload(
     """
     own = store or open_online_store(job.online_store, job.tables.root)
     plan, skipped = plan_upload(job, own)
-    run = start_run(_planned(job, plan), events=events, clock=clock)
+    run = start_run(describe_upload(job, plan), events=events, clock=clock)
     receipts: list[Receipt] = []
     joins: list[str] = []
 
@@ -112,7 +112,22 @@ def _executor(job: UploadJob, store: OnlineStore | None, n_tasks: int) -> Execut
     return make_executor(job.resources.executor, job.resources.n_jobs, n_tasks=n_tasks)
 
 
-def _planned(job: UploadJob, plan: Plan) -> PlannedJob:
+def serve_joins(job: UploadJob, store: OnlineStore) -> list[str]:
+    """Write the joins whose group-bys are all served, and return their names."""
+    _, served = plan_upload(job, store)
+    joins = [
+        join
+        for join in job.joins
+        # A join before its parts would answer with errors.
+        if {name_of(part.group_by) for part in join.right_parts} <= {*served}
+    ]
+    for join in joins:
+        write_join(store, join)
+    return [name_of(join) for join in joins]
+
+
+def describe_upload(job: UploadJob, plan: Plan) -> PlannedJob:
+    """Return the tasks of an upload and its description, for the shell of every job."""
     description = RunDescription(
         job="upload",
         settings={

@@ -15,7 +15,7 @@ from gigacast.errors import ConfigError
 from gigacast.forecasting.frame import forecast_table, load_chosen
 from gigacast.forecasting.plan import PlanReport, report_plan
 from gigacast.forecasting.prediction import with_nixtla_names
-from gigacast.forecasting.read import choose_generation, read_generation
+from gigacast.forecasting.read import choose_generation, open_forecasts, read_generation
 from gigacast.forecasting.run import RunResult, run_forecast
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
@@ -27,7 +27,6 @@ from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
 from gigacast.settings.signature import with_options
-from gigacast.storage.opening import open_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -249,8 +248,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     arguments |= {n: as_text(n, str(v) if isinstance(v, int) else v) for n, v in spans.items()}
     place = {"endpoint_url": endpoint_url, "region": region}
     settings = load_settings(nest_arguments(arguments | place))
-    outputs = open_store(addresses(settings.run)[1])
-    outputs.check()  # so that a misspelt bucket is not reported as one without forecasts
+    outputs = open_forecasts(addresses(settings.run)[1])
     generation = choose_generation(
         outputs,
         model=as_text("model", model),

@@ -5,7 +5,9 @@ claim, *retired* if all but the files that later versions share were deleted, an
 somebody put the files there by hand.
 """
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from gigacast.core.dataset.ref import LAYERS, DatasetRef
 from gigacast.core.dataset.version import Version
@@ -46,6 +48,31 @@ def ref_prefix(ref: DatasetRef) -> str:
     return dataset_prefix(ref.layer, ref.name, ref.version)
 
 
+def _state_of(names: Collection[str], *, has_more: bool) -> str | None:
+    """Return the state of a version by the names of its objects; none without any."""
+    if DATASET_MANIFEST in names:
+        return DEPRECATED if DATASET_DEPRECATED in names else PUBLISHED
+    if DATASET_CLAIM in names:
+        return UNFINISHED
+    if DATASET_RETIRED in names:
+        return RETIRED
+    return PLAIN if names or has_more else None
+
+
+def _states_of(keys: Iterable[str], ref: DatasetRef, root: str) -> dict[str, str | None]:
+    """Return the states of a dataset's versions by the keys below their common folder."""
+    names: dict[str, set[str]] = {}
+    for key in keys:
+        folder, slash, _ = key.removeprefix(root).partition("/")
+        if not slash or (ref.layer != "raw" and not Version.find(folder)):
+            continue
+        prefix = ref_prefix(replace(ref, version=folder))
+        if key.startswith(prefix):
+            names.setdefault(folder, set()).add(key.removeprefix(prefix))
+    # Names with a folder before them are of no mark.
+    return {version: _state_of(found, has_more=False) for version, found in names.items()}
+
+
 class Lake:
     """The datasets of one store.
 
@@ -82,11 +109,17 @@ class Lake:
     def versions(self, ref: DatasetRef) -> dict[str, str]:
         """Return the versions of a dataset, oldest first, each with its state."""
         root = f"raw/{ref.name}/" if ref.layer == "raw" else f"{ref.layer}/"
-        states = {
-            folder: self.state(replace(ref, version=folder))
-            for folder in self._folders(root)
-            if ref.layer == "raw" or Version.find(folder)
-        }
+        pages = list(islice(self.store.list(root), 2))
+        if len(pages) < 2:
+            # Few objects: their names say all, in one request.
+            states = _states_of([entry.key for page in pages for entry in page], ref, root)
+        else:
+            # A layer with many files would be hundreds of pages.
+            states = {
+                folder: self.state(replace(ref, version=folder))
+                for folder in self._folders(root)
+                if ref.layer == "raw" or Version.find(folder)
+            }
         existing = {version: state for version, state in states.items() if state is not None}
         # Days sort as text; versions do not, as v10 comes after v9.
         order = sorted(existing) if ref.layer == "raw" else sorted(existing, key=Version.parse)
@@ -97,13 +130,7 @@ class Lake:
         # One listing of one level: the names of the objects decide, and none of them is read.
         level = self.store.list_folder(ref_prefix(ref))
         names = {entry.key.rpartition("/")[2] for entry in level.objects}
-        if DATASET_MANIFEST in names:
-            return DEPRECATED if DATASET_DEPRECATED in names else PUBLISHED
-        if DATASET_CLAIM in names:
-            return UNFINISHED
-        if DATASET_RETIRED in names:
-            return RETIRED
-        return PLAIN if names or level.folders else None
+        return _state_of(names, has_more=bool(level.folders))
 
     def _folders(self, prefix: str) -> list[str]:
         level = self.store.list_folder(prefix)

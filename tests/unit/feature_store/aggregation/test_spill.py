@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from gigacast.errors import DataError
-from gigacast.feature_store.aggregation.kernel import Queries, aggregate
+from gigacast.feature_store.aggregation import spill
+from gigacast.feature_store.aggregation.kernel import Queries, Rows, aggregate
 from gigacast.feature_store.aggregation.operation import OPERATIONS, Call
 from gigacast.feature_store.aggregation.row_state import Part
 from gigacast.feature_store.aggregation.spill import Columns, Limits, aggregate_batches, group_of
@@ -57,6 +58,30 @@ def test_features_are_the_same_within_any_limit_of_memory(limits: Limits, tmp_pa
         from_arrow(column) for column in expected.columns
     ]
     assert [*tmp_path.iterdir()] == []
+
+
+def test_features_of_groups_in_memory_are_the_same_and_no_file_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batches, queries, rows = make_batches(4)
+    features = [f for name in ("SUM", "LAST_K", "UNIQUE_COUNT") for f in features_of(name)]
+    parts = [replace(to_part(feature), name=str(n)) for n, feature in enumerate(features)]
+    expected = aggregate(to_queries(queries), rows, parts)
+    sizes: list[int] = []
+
+    def record(some: Queries, rows: Rows, parts: Sequence[Part]) -> pa.Table:
+        sizes.append(len(rows.times))
+        return aggregate(some, rows, parts)
+
+    monkeypatch.setattr(spill, "aggregate", record)
+    monkeypatch.setattr(spill, "BLOCK", 1 << 10)
+    monkeypatch.setattr(spill, "ScratchFolder", None)  # calling it is an error
+    table = aggregate_batches(to_queries(queries), iter(batches), COLUMNS, parts)
+    assert [from_arrow(column) for column in table.columns] == [
+        from_arrow(column) for column in expected.columns
+    ]
+    assert len(sizes) > 4
+    assert sum(sizes) == 300
 
 
 def test_no_file_is_left_after_an_error(tmp_path: Path) -> None:

@@ -6,7 +6,10 @@ import pytest
 from gigacast.errors import ConfigError
 from gigacast.feature_store.aggregation.spill import Limits
 from gigacast.feature_store.definition.closure import find_refused, make_function
+from gigacast.feature_store.definition.number_kind import NumberKind
 from gigacast.feature_store.engine.local import LocalEngine
+from gigacast.feature_store.online.typed import kinds_of
+from tests.support.features.expressions import make_values, read_expected
 
 EXPRESSIONS = [
     "a + b", "a - b", "a * b", "a / b", "a % 2", "-a", "x / y", "x - y", "x * 2", "1.0e0 * a / b",
@@ -47,6 +50,46 @@ def test_functions_of_rows_equal_the_engine() -> None:
     for name, text in columns.items():
         function = make_function(text)
         assert [function(row) for row in ROWS] == answers[name].to_pylist(), text
+
+
+def test_functions_of_rows_give_the_values_of_spark_or_none_at_all() -> None:
+    values = make_values()
+    rows, kinds = values.to_pylist(), kinds_of(values.schema)
+    exact, given_up = 0, 0
+    for text, (type_, expected) in read_expected().items():
+        try:
+            function = make_function(text, kinds)
+        except ConfigError:
+            continue
+        try:
+            answers = [function(row) for row in rows]
+        except TypeError:
+            given_up += 1  # an answer that fails by name, and no other value
+            continue
+        if type_ != "date32[day]":  # spelled as numbers
+            assert [repr(answer) for answer in answers] == expected, text
+            exact += 1
+    assert exact > 220
+    assert given_up < 30
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("a + 1", "int32", None),
+        ("a + 1", "int64", 2**31),
+        ("a + b", None, 2**31 + 2),
+        ("CAST(a AS BIGINT) + 1", "int32", 2**31),
+        ("IF(a > 0, a, 1L) + 1", "int32", 2**31),
+        ("COALESCE(NULL, a) * 2", "int32", None),
+        ("-(-a - 1) - 1", "int32", None),
+    ],
+)
+def test_whole_numbers_that_do_not_fit_their_type_are_null(
+    text: str, kind: NumberKind | None, value: int | None
+) -> None:
+    function = make_function(text, {"a": kind} if kind else None)
+    assert function({"a": 2**31 - 1, "b": 3}) == value
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from gigacast.feature_store import (
 )
 from gigacast.feature_store.definition.check import check
 from gigacast.feature_store.definition.name import join_columns
-from gigacast.feature_store.offline.run import label_days
+from gigacast.feature_store.offline.label_run import label_days
 from gigacast.feature_store.offline.stage import Backfill
 from tests.support.features.lake import Lake, rows_of
 from tests.support.features.vectors import read_vector

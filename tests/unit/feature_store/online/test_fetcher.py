@@ -20,10 +20,13 @@ from gigacast.feature_store import (
     select,
 )
 from gigacast.feature_store.definition.name import join_columns
+from gigacast.feature_store.definition.number_kind import NumberKind
 from gigacast.feature_store.online.fetcher import Fetcher
+from gigacast.feature_store.online.lookup import Answer
 from gigacast.feature_store.online.memory import MemoryOnlineStore
 from gigacast.feature_store.online.question import Request, Response
 from gigacast.feature_store.online.serving import write_join
+from gigacast.feature_store.online.wide import JoinLookup
 from tests.support.features.served_events import DAY, END, GROUP_BY, NAME, ask, serve
 from tests.support.features.vectors import read_vector
 
@@ -198,6 +201,16 @@ def test_derivations_are_computed_of_keys_time_and_features(store: MemoryOnlineS
     assert response.values["label"] == f"5-{END}"
     assert response.values["renamed"] == 4.0
     assert list(response.values) == list(join_columns(join))
+
+
+@pytest.mark.parametrize(("kind", "value"), [("int32", None), ("int64", 2**31)])
+def test_a_derivation_of_a_join_is_null_where_it_does_not_fit_the_feature(
+    kind: NumberKind, value: int | None
+) -> None:
+    lookup = JoinLookup(make_join(derivations=[Derivation("more", f"{PART}_price_max + 1")]))
+    for _ in range(2):
+        answers = [Answer(END, {"price_max": 2**31 - 1}, 0, None, {"price_max": kind})]
+        assert lookup.assemble({}, END, answers, {})[0] == {"more": value}
 
 
 def test_a_batch_and_event_tell_how_old_the_answer_is(store: MemoryOnlineStore) -> None:
