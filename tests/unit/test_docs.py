@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from gigacast.lake import layout
+from gigacast.lake import feature_layout, layout
 from gigacast.settings.model import Settings
 from tests.unit.test_walls import WALLS
 
@@ -54,7 +54,12 @@ def test_the_architecture_draws_the_layers_that_are_checked() -> None:
 
 
 def key_roots() -> list[str]:
-    names = [value for name, value in vars(layout).items() if name.isupper()]
+    names = [
+        value
+        for module in (layout, feature_layout)
+        for name, value in vars(module).items()
+        if name.isupper()
+    ]
     texts = [value for value in names if isinstance(value, str)]
     return sorted({*texts, *layout.RESERVED, layout.lease_key()})
 

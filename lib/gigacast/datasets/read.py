@@ -16,7 +16,7 @@ from gigacast.core.dataset.partitioning import folder_values
 from gigacast.core.dataset.predicate import Bounds, Predicate
 from gigacast.errors import DataNotFoundError, SchemaError
 from gigacast.lake.dataset.manifest import DatasetManifest
-from gigacast.lake.layout import partition_values
+from gigacast.lake.feature_layout import partition_values
 from gigacast.storage.parquet.read import DEFAULT_BATCH_ROWS, open_parquet, translated_parquet
 from gigacast.storage.parquet.scan import Scan, ScanStats, scan_parquet
 from gigacast.storage.store import ObjectMeta, Store

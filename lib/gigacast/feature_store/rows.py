@@ -11,7 +11,7 @@ import pyarrow.json as pa_json
 from gigacast.errors import CorruptedFileError, SchemaError
 from gigacast.feature_store.definition.name import PARTITION_COLUMN
 from gigacast.feature_store.table import Table
-from gigacast.lake.layout import partition_values
+from gigacast.lake.feature_layout import partition_values
 from gigacast.storage.parquet.read import open_object, open_parquet, read_batches
 from gigacast.storage.store import ObjectMeta
 

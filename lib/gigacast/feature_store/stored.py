@@ -15,7 +15,7 @@ from gigacast.feature_store.definition.name import (
     path_of,
     team_of,
 )
-from gigacast.lake.layout import definition_key
+from gigacast.lake.feature_layout import definition_key
 from gigacast.storage.store import Store
 
 _FORMS: Mapping[str, type] = {folder: kind for kind, folder in FOLDERS.items()}

@@ -11,7 +11,7 @@ from gigacast.feature_store.definition.name import DEFAULT_NAMESPACE, PARTITION_
 from gigacast.feature_store.definition.source import split_table
 from gigacast.lake.dataset.catalog import PLAIN, Lake
 from gigacast.lake.dataset.store import DatasetStore
-from gigacast.lake.layout import feature_table_prefix, partition_values, source_table_prefix
+from gigacast.lake.feature_layout import feature_table_prefix, partition_values, source_table_prefix
 from gigacast.storage.opening import open_store, unescape_file_url
 from gigacast.storage.store import ObjectMeta, Store, StoreAddress
 

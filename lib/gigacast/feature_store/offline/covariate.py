@@ -34,7 +34,8 @@ from gigacast.job.location import open_inputs
 from gigacast.job.receipt import Work, new_receipt
 from gigacast.job.run import RunEvents, start_run
 from gigacast.job.worker import Stopwatch, inputs_pinned
-from gigacast.lake.layout import covariate_prefix, definition_key, output_name, receipt_prefix
+from gigacast.lake.feature_layout import covariate_prefix, definition_key
+from gigacast.lake.layout import output_name, receipt_prefix
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.file_plan import FoundFile, find_partitions
 from gigacast.lake.plan.listing import receipts_by_output, valid_receipt

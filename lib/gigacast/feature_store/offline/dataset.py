@@ -37,13 +37,8 @@ from gigacast.lake.dataset.manifest import (
     DatasetManifest,
 )
 from gigacast.lake.dataset.publish import DatasetDraft, publish_dataset
-from gigacast.lake.layout import (
-    feature_table_prefix,
-    kept_key,
-    output_id,
-    partition_values,
-    receipt_prefix,
-)
+from gigacast.lake.feature_layout import feature_table_prefix, kept_key, partition_values
+from gigacast.lake.layout import output_id, receipt_prefix
 from gigacast.lake.plan.audit import COMPLETED, read_audit
 from gigacast.lake.plan.listing import receipts_by_output
 from gigacast.lake.plan.receipt import Receipt, read_receipt

@@ -25,7 +25,7 @@ from gigacast.feature_store.offline.left import Left, LeftDay, LeftSide
 from gigacast.feature_store.offline.part import PartView
 from gigacast.feature_store.offline.product import FORMAT_REVISION
 from gigacast.feature_store.offline.source import BoundTable, Catalog, Input
-from gigacast.lake.layout import feature_partition_key
+from gigacast.lake.feature_layout import feature_partition_key
 from gigacast.storage.store import Store
 
 LABEL_DAY = "label_ds"

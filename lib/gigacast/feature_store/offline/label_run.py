@@ -12,7 +12,7 @@ from gigacast.feature_store.offline.run import backfill_days
 from gigacast.feature_store.offline.stage import Backfill
 from gigacast.feature_store.table import Tables
 from gigacast.job.run import RunEvents, utc_now
-from gigacast.lake.layout import feature_table_prefix
+from gigacast.lake.feature_layout import feature_table_prefix
 from gigacast.lake.plan.audit import Clock
 
 

@@ -20,7 +20,7 @@ from gigacast.feature_store.definition.source import Source
 from gigacast.feature_store.engine.engine import END_OF_DAY, TIME, DaySpan, Engine, Reading
 from gigacast.feature_store.offline.day import day_of, is_day
 from gigacast.feature_store.offline.source import ANY_DAY, BoundTable, Catalog
-from gigacast.lake.layout import survey_key
+from gigacast.lake.feature_layout import survey_key
 from gigacast.storage.store import Store
 
 _DAY = "#day"

@@ -12,7 +12,7 @@ from gigacast.feature_store.offline.result import FIRST_DAY, Days
 from gigacast.feature_store.offline.source import Catalog, oldest_day
 from gigacast.feature_store.offline.stage import FINISHED, Backfill
 from gigacast.feature_store.table import Tables
-from gigacast.lake.layout import feature_table_prefix
+from gigacast.lake.feature_layout import feature_table_prefix
 
 
 def parents_of(backfill: Backfill, days: Days) -> Iterator[tuple[Backfill, Days]]:

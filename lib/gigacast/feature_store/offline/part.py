@@ -35,7 +35,7 @@ from gigacast.feature_store.engine.match import fit, match_type
 from gigacast.feature_store.offline.day import day_of, days_between, end_of, midnights, shift
 from gigacast.feature_store.offline.left import Left, LeftDay, dates_of
 from gigacast.feature_store.offline.source import BoundSource, Catalog, Input, oldest_day
-from gigacast.lake.layout import tile_key
+from gigacast.lake.feature_layout import tile_key
 
 TILE_FORMAT = 1
 """Part of the keys of tiles. Raise it when the same rows start to give other tiles."""

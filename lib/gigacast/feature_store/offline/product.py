@@ -20,7 +20,7 @@ from gigacast.feature_store.offline.join import BoundJoin, BoundPart
 from gigacast.feature_store.offline.left import LeftDay
 from gigacast.feature_store.offline.part import PartView
 from gigacast.feature_store.offline.source import Input
-from gigacast.lake.layout import feature_partition_key
+from gigacast.lake.feature_layout import feature_partition_key
 from gigacast.storage.store import Store
 
 FORMAT_REVISION = 2

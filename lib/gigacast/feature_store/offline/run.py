@@ -38,7 +38,8 @@ from gigacast.feature_store.table import Tables
 from gigacast.feature_store.type_check import find_type_problems
 from gigacast.job.audit import PlannedJob, RunDescription, this_author
 from gigacast.job.run import Run, RunEvents, Totals, start_run, utc_now
-from gigacast.lake.layout import feature_table_prefix, receipt_prefix
+from gigacast.lake.feature_layout import feature_table_prefix
+from gigacast.lake.layout import receipt_prefix
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.listing import receipts_by_output, valid_receipt

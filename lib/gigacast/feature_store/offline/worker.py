@@ -22,7 +22,7 @@ from gigacast.feature_store.offline.stage import Backfill, make_engine, products
 from gigacast.feature_store.table import Tables
 from gigacast.job.receipt import Work, new_receipt
 from gigacast.job.worker import Stopwatch, inputs_pinned
-from gigacast.lake.layout import definition_key, feature_partition_key
+from gigacast.lake.feature_layout import definition_key, feature_partition_key
 from gigacast.lake.plan.receipt import Receipt, find_receipt, write_receipt
 from gigacast.storage.parquet.read import read_table
 from gigacast.storage.parquet.writer import table_bytes

@@ -15,7 +15,7 @@ from gigacast.feature_store.online.question import Request, Response
 from gigacast.feature_store.online.serving import ServedGroupBy, decode_group_by, decode_join
 from gigacast.feature_store.online.store import OnlineStore, Versioned
 from gigacast.feature_store.online.wide import JoinLookup, Service, code_of
-from gigacast.lake.layout import group_by_log
+from gigacast.lake.feature_layout import group_by_log
 
 T = TypeVar("T")
 REFRESH_S = 1.0

@@ -22,7 +22,7 @@ from gigacast.errors import (
     MissingExtraError,
     ObjectNotFoundError,
 )
-from gigacast.lake.layout import schema_key
+from gigacast.lake.feature_layout import schema_key
 from gigacast.storage.store import Store
 
 Fields = Mapping[str, Any]

@@ -35,7 +35,7 @@ from gigacast.feature_store.trust.bound import bounding, columns_of_bounds, insi
 from gigacast.feature_store.trust.equality import Bools
 from gigacast.feature_store.trust.log_days import RequestLogDays
 from gigacast.feature_store.trust.logged import batch_ends_of, failures_of, features_of, keys_of
-from gigacast.lake.layout import feature_partition_key
+from gigacast.lake.feature_layout import feature_partition_key
 from gigacast.storage.store import Store
 
 LOGGED_AT, ERRORS = "logged_ms", "errors"

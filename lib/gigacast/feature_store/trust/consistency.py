@@ -35,7 +35,7 @@ from gigacast.feature_store.trust.equality import Ints
 from gigacast.feature_store.trust.figures import SCHEMA, Pair, figures_by_hour
 from gigacast.feature_store.trust.record import HOUR_MS
 from gigacast.job.run import RunEvents, utc_now
-from gigacast.lake.layout import feature_partition_key
+from gigacast.lake.feature_layout import feature_partition_key
 from gigacast.lake.plan.audit import Clock
 from gigacast.runtime.executor import Executor, Failure
 from gigacast.storage.parquet.read import read_table

@@ -18,7 +18,7 @@ from gigacast.feature_store.definition.name import name_of, part_name
 from gigacast.feature_store.offline.source import Input
 from gigacast.feature_store.trust.logged import batch_ends_of
 from gigacast.feature_store.trust.record import SCHEMA
-from gigacast.lake.layout import log_prefix, partition_values, survey_key
+from gigacast.lake.feature_layout import log_prefix, partition_values, survey_key
 from gigacast.storage.parquet.read import read_table
 from gigacast.storage.store import ObjectMeta, Store
 

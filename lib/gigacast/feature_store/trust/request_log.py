@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from gigacast.errors import ConfigError, StorageError
 from gigacast.feature_store.online.question import Response
 from gigacast.feature_store.trust.record import Record, hour_of, record_of, table_of
-from gigacast.lake.layout import log_key
+from gigacast.lake.feature_layout import log_key
 from gigacast.storage.parquet.writer import table_bytes
 from gigacast.storage.store import Store
 

@@ -32,7 +32,7 @@ from gigacast.feature_store.trust.summary import (
     points_of,
     stability_index,
 )
-from gigacast.lake.layout import feature_partition_key
+from gigacast.lake.feature_layout import feature_partition_key
 from gigacast.storage.parquet.read import read_table
 from gigacast.storage.store import Store
 

@@ -24,7 +24,7 @@ from gigacast.feature_store.uploads.batch import (
     BatchSource,
 )
 from gigacast.job.forecast_job import Resources
-from gigacast.lake.layout import upload_key
+from gigacast.lake.feature_layout import upload_key
 from gigacast.lake.plan.listing import valid_receipt
 from gigacast.lake.plan.planner import NO_MONTH, Plan
 from gigacast.lake.plan.receipt import list_receipts

@@ -20,6 +20,7 @@ from gigacast.lake.dataset.catalog import (
     Lake,
     ref_prefix,
 )
+from gigacast.lake.feature_layout import kept_key, kept_prefix
 from gigacast.lake.layout import (
     DATASET_CLAIM,
     DATASET_DEPRECATED,
@@ -27,8 +28,6 @@ from gigacast.lake.layout import (
     DATASET_NOTES,
     DATASET_RETIRED,
     cleaning_prefix,
-    kept_key,
-    kept_prefix,
 )
 from gigacast.lake.publication import Author
 from gigacast.storage.store import ObjectMeta

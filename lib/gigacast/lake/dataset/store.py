@@ -19,7 +19,7 @@ from gigacast.errors import (
     StorageError,
 )
 from gigacast.lake.dataset.manifest import DatasetFile, DatasetManifest
-from gigacast.lake.layout import kept_key
+from gigacast.lake.feature_layout import kept_key
 from gigacast.storage.key import check_folder_prefix, check_key
 from gigacast.storage.store import (
     Folder,

@@ -19,7 +19,7 @@ from gigacast.feature_store.online.memory import MemoryOnlineStore
 from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.encoding import Parse, stored_parsers, to_milliseconds
 from gigacast.feature_store.stream.stream import Record
-from gigacast.lake.layout import schema_key
+from gigacast.lake.feature_layout import schema_key
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from tests.support.features.served_events import END, NAME, Event, ask, backfill, record, serve
