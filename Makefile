@@ -35,7 +35,7 @@ quickstart: $(STAMP) ## Walk through the feature store: define, compile, backfil
 	$(BIN)/python -m tools.quickstart
 
 test: $(STAMP) ## Run the tests in parallel
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 forms: $(STAMP) ## Write the same data in thousands of forms, and read them all alike (half an hour)
 	$(BIN)/python -W error -m tests.forms

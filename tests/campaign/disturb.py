@@ -9,8 +9,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -24,6 +22,7 @@ from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from tests.campaign.fault_proxy import FaultProxy, Weather
 from tests.campaign.jobs import Job, Value, keys_of, put_inputs, put_local
+from tests.support.warm_python import WarmProcess, warm_python
 
 NANO = Path(gigacast.__file__).parent / "forecasters" / "weights" / "gigacast-bolt-nano"
 HANG_S = 300.0
@@ -31,12 +30,6 @@ _WRITTEN_NS = 1_700_000_000_000_000_000
 MOST_RSS_KIB = 1_500_000
 CODES = {0, 1, 2, 75}
 FAULTS = {"busy", "broken", "throttled", "reset", "cut", "lost", "late error", "delay", "stale"}
-# No file may grow beyond the limit, as on a full disk, without the rights to set a quota.
-_LIMITED = (
-    "import resource, runpy, sys; limit = int(sys.argv.pop(1));"
-    "resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit));"
-    "runpy.run_module('gigacast', run_name='__main__')"
-)
 
 
 @dataclass
@@ -101,37 +94,32 @@ class Trial:
     seconds: float
     problems: list[str] = field(default_factory=list)
 
-    def start(self, *more: str, limit: int | None = None) -> "subprocess.Popen[str]":
-        """Start the command of the job."""
+    def start(self, *more: str, limit: int | None = None) -> WarmProcess:
+        """Start the command of the job; no file may grow beyond the limit, as on a full disk."""
         words = self.job.words.format(data=self.place.data, model=NANO).split()
-        program = ["-m", "gigacast"] if limit is None else ["-c", _LIMITED, str(limit)]
         with (self.place.folder / "err").open("a+") as err:
-            return subprocess.Popen(
-                [sys.executable, *program, *words, "--bucket", self.place.url, *more],
-                stdout=subprocess.DEVNULL,
-                stderr=err,
-                text=True,
+            return warm_python().start(
+                "gigacast",
+                [*words, "--bucket", self.place.url, *more],
+                environment=self.place.environment,
                 cwd=self.place.folder / "cwd",
-                env=self.place.environment,
-                start_new_session=True,
+                err=err,
+                own_session=True,
+                file_limit=limit,
             )
 
-    def wait(self, process: "subprocess.Popen[str]") -> Ended:
+    def wait(self, process: WarmProcess) -> Ended:
         """Wait for a process; one that hangs is a problem, and is killed."""
         deadline = time.monotonic() + HANG_S + 5 * self.seconds
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
+        while process.poll() is None:
             if time.monotonic() > deadline:
                 self.problems.append("it hangs")
                 os.killpg(process.pid, signal.SIGKILL)
             time.sleep(0.02)
-        process.returncode = os.waitstatus_to_exitcode(status)
         path = self.place.folder / "err"
         err = path.read_text(errors="replace")
         path.write_text("")
-        return Ended(process.returncode, err, usage.ru_maxrss)
+        return Ended(process.poll() or 0, err, process.rss_kib)
 
     def run(self, *more: str, limit: int | None = None) -> Ended:
         """Run the command to its end, and check how it ends."""

@@ -9,10 +9,8 @@ not needed. Mutants run in a child process, which may die: that is a broken law 
 import contextlib
 import io
 import json
-import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,9 +30,9 @@ from gigacast.storage.store import StoreAddress
 from tests.campaign.features import put_features
 from tests.campaign.jobs import NAIVE, contents
 from tests.support.panels import hourly_panel
+from tests.support.warm_python import warm_python
 
 LIB = Path(gigacast.__file__).parents[1]
-ROOT = Path(__file__).resolve().parents[2]
 SLOW_S = 60.0
 _VALUES: tuple[Any, ...] = (None, -1, 1e308, True, "", "x" * 2000, "\x1b[2J", [], {}, [[]], 10**30)
 CONTRACT = "name: mine\nversion: v1\ncolumns:\n- {name: target, type: float64, nullable: false}\n"
@@ -106,22 +104,20 @@ def fuzz(name: str, seed: int, count: int) -> list[str]:
     """Return the problems of ``count`` mutants of a file."""
     problems, first = [], 0
     while first < count:
-        command = [sys.executable, "-m", "tests.campaign.fuzz", name, str(seed), str(first)]
-        child = subprocess.run(
-            [*command, str(count)],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{LIB}:{ROOT}"},
-            check=False,
-        )
-        reports = [json.loads(line) for line in child.stdout.splitlines() if line[:1] == "{"]
+        arguments = [name, str(seed), str(first), str(count)]
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            child = warm_python().start("tests.campaign.fuzz", arguments, out=out, err=err)
+            code = child.wait()
+            out.seek(0)
+            err.seek(0)
+            reports = [json.loads(line) for line in out if line[:1] == "{"]
+            errors = err.read()[-300:]
         problems += [f"mutant {r['mutant']}: {r['problem']}" for r in reports if r["problem"]]
-        if child.returncode == 0:
+        if code == 0:
             break
         # The first mutant without a report is that which ended the process.
         first += len(reports)
-        problems.append(f"mutant {first}: code {child.returncode}: {child.stderr[-300:]}")
+        problems.append(f"mutant {first}: code {code}: {errors}")
         first += 1
     return problems
 

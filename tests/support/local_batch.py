@@ -23,6 +23,8 @@ import boto3
 from moto.batch.models import Job
 from moto.moto_api import state_manager
 
+from tests.support.warm_python import WarmProcess, warm_python
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "handler.batch")
 HOST_LOST = "Host EC2 (instance i-0123456789abcdef0) terminated."
@@ -45,7 +47,7 @@ class _Attempt:
 
     job: Job
     number: int
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | WarmProcess"
     log: IO[bytes]
     counted_from_s: float | None = None
     asked_to_stop_s: float | None = None
@@ -210,9 +212,7 @@ class LocalBatch:
         if "index" in job.array_properties:
             environment["AWS_BATCH_JOB_ARRAY_INDEX"] = str(job.array_properties["index"])
         log = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
+        process = _run(command, environment, log)
         job.status = "RUNNING"
         job.job_started_at = _now()
         job.log_stream_name = job._stream_name
@@ -303,6 +303,19 @@ class LocalBatch:
         if self.on_end is not None:
             detail = {"container": {}, **job.describe()}
             self.on_end({"detail-type": "Batch Job State Change", "detail": detail})
+
+
+def _run(
+    command: Sequence[str], environment: Mapping[str, str], log: IO[bytes]
+) -> "subprocess.Popen[bytes] | WarmProcess":
+    """Start a command; a module is run by a Python that has imported gigacast already."""
+    if tuple(command[:2]) == (sys.executable, "-m"):
+        return warm_python().start(
+            command[2], command[3:], environment=environment, cwd=ROOT, out=log, err=log
+        )
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+    )
 
 
 def _now() -> datetime:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,13 @@ def load_prices(file: Path | None = None) -> PriceTable:
     """
     if file is None:
         file = OWN_PRICES if OWN_PRICES.is_file() else SHIPPED_PRICES
-    content = read_file(file)
+    return _parse_prices(_read_text(file), file)
+
+
+# Each job has the table, and parsing it takes as long as a small forecast.
+@lru_cache(maxsize=4)
+def _parse_prices(text: str, file: Path) -> PriceTable:
+    content = _parse_sections(text, file)
     try:
         return PriceTable.parse(content)
     except ConfigError as error:
@@ -111,12 +117,19 @@ def read_file(file: Path) -> dict[str, Any]:
     ConfigError
         If it cannot be read, or has no sections.
     """
+    return _parse_sections(_read_text(file), file)
+
+
+def _read_text(file: Path) -> str:
     try:
-        text = file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError(f"{file}: no such configuration file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: can't be read: {error}") from error
+
+
+def _parse_sections(text: str, file: Path) -> dict[str, Any]:
     content = decode_yaml(text, Source(str(file), ConfigError))
     if content is None:  # only comments
         return {}

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,31 +23,47 @@ from gigacast.feature_store.online.serving import Batch
 from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.stream import Record
 from tests.support.features.quickstart_store import compile_quickstart, write_table
+from tests.support.moto_server import MotoServer
 
 END = 19_693 * DAY  # 2023-12-02
 JOIN, RETURNS = "quickstart.training_set.v2", "quickstart.returns.v1"
 TOPIC = "events.returns"
 
 
-@pytest.fixture
-def lake(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Iterator[Path]:
-    """Return a lake whose join is served from DynamoDB, with the functions' environment."""
-    server = request.getfixturevalue("moto_server")
-    table = f"features-{tmp_path.name[-40:]}"
-    DynamoOnlineStore(table, region="us-east-1", endpoint_url=server.endpoint_url).create()
-    lake = tmp_path / "lake"
+@pytest.fixture(scope="module")
+def uploaded(
+    tmp_path_factory: pytest.TempPathFactory, moto_server: MotoServer
+) -> tuple[Path, list[dict[str, Any]]]:
+    """Return a lake, and the items that an upload of its join writes into DynamoDB."""
+    folder = tmp_path_factory.mktemp("functions")
+    lake, table = folder / "lake", f"features-{folder.name}-{uuid.uuid4().hex}"
+    DynamoOnlineStore(table, region="us-east-1", endpoint_url=moto_server.endpoint_url).create()
     row = {"ds": "2023-12-01", "ts": END - 5000, "user_id": "5"}
     write_table(lake, "returns", [{**row, "refund_amt": 3}])
     write_table(lake, "purchases", [{**row, "purchase_price": 8}])
-    compile_quickstart(lake, tmp_path / "repository")
+    compile_quickstart(lake, folder / "repository")
     upload(JOIN, "2023-12-01", bucket=lake, online_store=f"dynamodb:{table}")
+    return lake, boto3.client("dynamodb").scan(TableName=table)["Items"]
+
+
+@pytest.fixture
+def lake(
+    uploaded: tuple[Path, list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    moto_server: MotoServer,
+) -> Iterator[Path]:
+    """Return the lake, with a DynamoDB of its own and the functions' environment."""
+    lake, items = uploaded
+    table = f"features-{uuid.uuid4().hex}"
+    DynamoOnlineStore(table, region="us-east-1", endpoint_url=moto_server.endpoint_url).create()
+    client = boto3.client("dynamodb")
+    for item in items:
+        client.put_item(TableName=table, Item=item)
     monkeypatch.setenv("GIGACAST_RUN__BUCKET", f"file://{lake}")
     monkeypatch.setenv("GIGACAST_ONLINE_STORE", f"dynamodb:{table}")
     handler.features._fetcher.cache_clear()
     monkeypatch.setattr(handler.stream, "_applied", handler.stream._Applied())
-    kinesis = boto3.client("kinesis", region_name="us-east-1", endpoint_url=server.endpoint_url)
+    kinesis = boto3.client("kinesis")
     kinesis.create_stream(StreamName=TOPIC, ShardCount=1)
     yield lake
     kinesis.delete_stream(StreamName=TOPIC)

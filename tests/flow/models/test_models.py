@@ -13,6 +13,7 @@ from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from tests.support.panels import hourly_panel, put_frame, put_panels
 from tests.support.tiny_models import tiny_bolt, tiny_chronos2, tiny_t5
+from tests.support.warm_python import TORCH, warm_python
 
 LEVELS = [f"0.{n}" for n in range(1, 10)]
 
@@ -51,6 +52,12 @@ def test_the_reference_pipeline_gives_the_same_forecasts(
     assert report["worst"] < report["tolerance"] == {"float32": 1e-4, "bfloat16": 0.1}[precision]
 
 
+def forecast_elsewhere(url: str, model: str) -> int:
+    """Forecast in another process and return its exit code."""
+    words = ["--bucket", url, "--model", model, "--horizon", "5", "--precision", "float32"]
+    return warm_python(TORCH).start("gigacast", words).wait()
+
+
 @pytest.mark.parametrize("make", [tiny_bolt, tiny_t5])
 def test_the_same_series_get_the_same_numbers_in_any_partition_batch_and_process(
     tmp_path: Path, models: Path, make: object
@@ -69,9 +76,13 @@ def test_the_same_series_get_the_same_numbers_in_any_partition_batch_and_process
             if name == "shuffled":
                 own = own.sample(frac=1, random_state=1)
             put_frame(store, f"2024/01/part-{part:05d}.parquet", own)
-        jobs = {"n_jobs": 2, "executor": "joblib"} if name == "two" else {"batch_size": 2}
-        result = gigacast.forecast(store.address.url, **options, **jobs)  # type: ignore[arg-type]
-        assert result.status == "completed", result.failures
+        if name == "two" and make is tiny_t5:
+            # Each process of joblib would import the stock pipeline, which takes seconds.
+            assert forecast_elsewhere(store.address.url, str(options["model"])) == 0
+        else:
+            jobs = {"n_jobs": 2, "executor": "joblib"} if name == "two" else {"batch_size": 2}
+            result = gigacast.forecast(store.address.url, **options, **jobs)  # type: ignore[arg-type]
+            assert result.status == "completed", result.failures
         got[name] = read(store)
     for order in ("two", "shuffled"):
         assert list(got[order]["item_id"]) == list(got["one"]["item_id"])
