@@ -227,8 +227,8 @@ SIGNATURES = {
     f"{KEYWORDS})",
     "plot": "(data, predictions=None, *, items=None, count=1, steps=96, bucket=None, config=None, "
     f"{KEYWORDS})",
-    "evaluate": "(data=None, predictions=None, *, actuals=None, bucket=None, config=None, segment=None, "
-    "worst=0, "
+    "evaluate": "(data=None, predictions=None, *, actuals=None, bucket=None, config=None, "
+    "segment=None, worst=0, "
     f"{KEYWORDS})",
     "finetune": f"(data, *, config=None, events=None, {TRAIN_KEYWORDS})",
     "ModelManager": "(config=None, *, bucket=None, prefix=None, endpoint_url=None, region=None)",
