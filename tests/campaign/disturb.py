@@ -26,6 +26,7 @@ from tests.campaign.fault_proxy import FaultProxy, Weather
 from tests.campaign.jobs import Job, Value, keys_of, put_inputs, put_local
 
 NANO = Path(gigacast.__file__).parent / "forecasters" / "weights" / "gigacast-bolt-nano"
+CLOCK = Path(__file__).parent / "clock"
 HANG_S = 300.0
 _WRITTEN_NS = 1_700_000_000_000_000_000
 MOST_RSS_KIB = 1_500_000
@@ -75,7 +76,7 @@ class Place:
     def environment(self) -> dict[str, str]:
         """Variables of the job\'s processes."""
         own = {"TMPDIR": str(self.folder / "tmp"), "GIGACAST_CACHE": str(self.folder / "cache")}
-        own["PYTHONPATH"] = str(Path(gigacast.__file__).parents[1])
+        own["PYTHONPATH"] = f"{Path(gigacast.__file__).parents[1]}{os.pathsep}{CLOCK}"
         if self.proxy is not None:
             own["AWS_ENDPOINT_URL"] = self.proxy.url
         return {**os.environ, **own}
@@ -101,8 +102,11 @@ class Trial:
     seconds: float
     problems: list[str] = field(default_factory=list)
 
-    def start(self, *more: str, limit: int | None = None) -> "subprocess.Popen[str]":
-        """Start the command of the job."""
+    def start(
+        self, *more: str, limit: int | None = None, clock: int | None = None
+    ) -> "subprocess.Popen[str]":
+        """Start the command of the job; with a seed for the clock, that jumps."""
+        jumps = {} if clock is None else {"CAMPAIGN_CLOCK": str(clock)}
         words = self.job.words.format(data=self.place.data, model=NANO).split()
         program = ["-m", "gigacast"] if limit is None else ["-c", _LIMITED, str(limit)]
         with (self.place.folder / "err").open("a+") as err:
@@ -112,7 +116,7 @@ class Trial:
                 stderr=err,
                 text=True,
                 cwd=self.place.folder / "cwd",
-                env=self.place.environment,
+                env=self.place.environment | jumps,
                 start_new_session=True,
             )
 
@@ -270,6 +274,24 @@ def race(trial: Trial) -> str:
     return f"codes {codes}"
 
 
+def clock_jumps(trial: Trial) -> str:
+    """Set the clocks of two runs at once back and forth while they run, and kill one of a third."""
+    seeds = [trial.rng.randrange(1, 1 << 30) for _ in range(3)]
+    killed = trial.start(clock=seeds[0])
+    time.sleep(trial.rng.random() * trial.seconds)
+    if killed.poll() is None:
+        os.killpg(killed.pid, signal.SIGKILL)
+    trial.wait(killed)
+    trial.problems += nothing_half(trial)
+    codes = []
+    for process in [trial.start(clock=seed) for seed in seeds[1:]]:
+        ended = trial.wait(process)
+        trial.problems += problems_of(ended)
+        codes.append(ended.code)
+    trial.problems += nothing_half(trial)
+    return f"codes {codes}"
+
+
 def full_disk(trial: Trial) -> str:
     """Let no file grow beyond a random size."""
     limit = int(2 ** trial.rng.uniform(0, 20))
@@ -281,6 +303,7 @@ def full_disk(trial: Trial) -> str:
 DISTURBANCES: Mapping[str, Callable[[Trial], str]] = {
     "kill": kill,
     "race": race,
+    "clock jumps": clock_jumps,
     "full disk": full_disk,
     "faults": faults,
     "flips": flips,
