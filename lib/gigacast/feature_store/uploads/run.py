@@ -15,7 +15,7 @@ from gigacast.feature_store.uploads.plan import (
 )
 from gigacast.feature_store.uploads.worker import UploadSetup
 from gigacast.job.audit import PlannedJob, RunDescription
-from gigacast.job.outage import Outage
+from gigacast.job.outage import Answering, Outage
 from gigacast.job.run import Run, RunEvents, Silent, start_run, utc_now
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.discovery import Selection
@@ -82,7 +82,7 @@ def upload(
     events = events or Silent()
     own = store or open_online_store(job.online_store, job.tables.root)
     online = OnlineAnswer(own)
-    stores = [job.tables.store, online]
+    stores: list[Answering] = [job.tables.store, online]
     # The plan reads what is served: an outage of the online store is waited out here already.
     plan, skipped = Outage(stores, job.resources.patience, events.waiting).call(
         lambda: plan_upload(job, own)
