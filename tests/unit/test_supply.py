@@ -10,10 +10,10 @@ import pytest
 from tools.supply import AGAIN, ROOT, audit, write_hashes, write_sbom
 
 
-def answers(value: Any, seen: list[Sequence[str]] | None = None) -> Any:
+def answers(value: Any, commands: list[Sequence[str]] | None = None) -> Any:
     def run(words: Sequence[str]) -> str:
-        if seen is not None:
-            seen.append(words)
+        if commands is not None:
+            commands.append(words)
         return json.dumps(value)
 
     return run
@@ -52,12 +52,12 @@ def test_a_bill_names_packages_and_no_address(tmp_path: Path) -> None:
         "metadata": {"component": {"name": "gigacast", "externalReferences": references}},
         "components": [{**component, "externalReferences": references, "description": "line 1"}],
     }
-    seen: list[Sequence[str]] = []
-    assert write_sbom(answers(bill, seen), tmp_path / "dist") == 0
+    commands: list[Sequence[str]] = []
+    assert write_sbom(answers(bill, commands), tmp_path / "dist") == 0
     text = (tmp_path / "dist" / "sbom.json").read_text()
     assert "://" not in text
     assert json.loads(text)["components"] == [component]
-    assert "constraints.txt" in seen[0]
+    assert "constraints.txt" in commands[0]
 
 
 def entry(name: str, info: dict[str, Any]) -> dict[str, Any]:

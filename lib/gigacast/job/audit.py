@@ -68,7 +68,7 @@ class PlannedJob:
         Input root, where it is another store.
     patience : Patience
         How long the run waits out an outage of its stores.
-    others : tuple of Answering
+    waits_for : tuple of Answering
         Stores besides the roots that the run waits for.
     """
 
@@ -79,7 +79,7 @@ class PlannedJob:
     description: RunDescription
     inputs: Store | None = None
     patience: Patience = field(default_factory=Patience)
-    others: tuple[Answering, ...] = ()
+    waits_for: tuple[Answering, ...] = ()
 
 
 def new_audit(run_id: str, planned: PlannedJob, clock: Clock) -> Audit:

@@ -159,5 +159,5 @@ def describe_upload(
         Selection(),
         description,
         patience=job.resources.patience,
-        others=() if online is None else (online,),
+        waits_for=() if online is None else (online,),
     )

@@ -154,11 +154,13 @@ def test_lists_of_a_key_that_differ_in_length_are_refused_at_whatever_times_they
             for key, hour, length in rows
         ]
 
-    one, other = (make_events(rng, 1)[0].key for _ in range(2))
-    assert one != other
-    of = {0: one, 1: other}
-    apart = [replace(event, key=of[event.key[0]]) for event in lists((0, 1, 2), (1, 1, 3), (1, 2, 3))]
+    first, second = (make_events(rng, 1)[0].key for _ in range(2))
+    assert first != second
+    keys = {0: first, 1: second}
+    apart = [
+        replace(event, key=keys[event.key[0]]) for event in lists((0, 1, 2), (1, 1, 3), (1, 2, 3))
+    ]
     check([vector], apart, rng)
-    differ = [replace(event, key=one) for event in lists((0, 1, 2), (0, 5, 3))]
+    differ = [replace(event, key=first) for event in lists((0, 1, 2), (0, 5, 3))]
     with pytest.raises(DataError, match="lists of 2 and 3 places"):
-        aggregate(to_queries([(one, START + 9 * HOUR)]), to_rows(differ), [to_part(vector)])
+        aggregate(to_queries([(first, START + 9 * HOUR)]), to_rows(differ), [to_part(vector)])

@@ -50,13 +50,13 @@ def test_a_file_that_another_process_writes_may_be_free_later(
 ) -> None:
     monkeypatch.setattr(sqlite, "_BUSY_S", 0.01)
     store = SqliteOnlineStore(tmp_path / "online.sqlite")
-    other = sqlite3.connect(tmp_path / "online.sqlite", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
+    writer = sqlite3.connect(tmp_path / "online.sqlite", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
     with pytest.raises(TransientStorageError, match="locked"):
         store.put_many([("k", b"v")])
-    other.execute("ROLLBACK")
+    writer.execute("ROLLBACK")
     store.put_many([("k", b"v")])
-    other.close()
+    writer.close()
     store.close()
 
 
