@@ -12,6 +12,7 @@ from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import GigacastError, ModelIntegrityError
 from gigacast.forecasters.catalog import describe_forecaster, load_forecaster
 from gigacast.forecasters.config import base_folder, read_model_config
+from gigacast.forecasters.engine import EngineChoice
 from gigacast.forecasters.forecaster import ForecasterInfo
 
 _LEVELS = (0.1, 0.5, 0.9)
@@ -47,7 +48,11 @@ def prove_usable(folder: Path) -> None:
     _prove_layers(base_folder(folder))
     # On the CPU and in float32, which every machine that publishes has.
     info = describe_forecaster(
-        folder, name=folder.name, version="", digest="", device="cpu", precision="float32"
+        folder,
+        name=folder.name,
+        version="",
+        digest="",
+        choice=EngineChoice("torch", "cpu", "float32"),
     )
     if info.levels and not _are_levels(info.levels):
         raise ModelIntegrityError(
