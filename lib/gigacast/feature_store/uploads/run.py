@@ -136,9 +136,7 @@ def serve_joins(job: UploadJob, store: OnlineStore) -> list[str]:
     return [name_of(join) for join in joins]
 
 
-def describe_upload(
-    job: UploadJob, plan: Plan, online: OnlineAnswer | None = None
-) -> PlannedJob:
+def describe_upload(job: UploadJob, plan: Plan, online: OnlineAnswer | None = None) -> PlannedJob:
     """Return the tasks of an upload and its description, for the shell of every job."""
     description = RunDescription(
         job="upload",
