@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+RELEASE_STAMP := .release/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-batch quickstart test test-spark test-browser forms campaign mutants model soak check format house bench bench-full bench-features bench-serving bench-gpu deploy destroy clean
+.PHONY: help demo demo-batch quickstart test test-spark test-browser forms campaign mutants model soak check format house bench bench-full bench-features bench-serving bench-gpu sbom audit hashes deploy destroy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,6 +103,21 @@ bench-features: $(STAMP) ## Measure the feature store and write the tables of th
 bench-gpu: $(STAMP) ## Measure all GPUs of this machine: speed, busy share, ceiling (an hour)
 	$(BIN)/python benchmarks/gpu.py --output benchmarks/results/gpu.json
 
+# An environment of their own: the tools need other versions than the product.
+$(RELEASE_STAMP): constraints.txt
+	$(PYTHON) -m venv .release
+	.release/bin/python -m pip install --quiet cyclonedx-bom==7.5.0 pip-audit==2.10.1
+	@touch $@
+
+sbom: $(RELEASE_STAMP) ## Write the bill of materials of a release to dist/sbom.json (CycloneDX)
+	.release/bin/python -m tools.supply sbom
+
+audit: $(RELEASE_STAMP) ## Look the pinned packages up among the known vulnerabilities; 75 without a verdict
+	.release/bin/python -m tools.supply audit
+
+hashes: $(RELEASE_STAMP) ## Write dist/requirements.txt: the packages of a release, each with its hash
+	.release/bin/python -m tools.supply hashes
+
 deploy: $(STAMP) ## Make or update the AWS stacks of config/aws.yaml
 	$(BIN)/python -m infra.deploy up
 
@@ -109,4 +125,4 @@ destroy: $(STAMP) ## Delete the AWS stacks but that of the bucket and the images
 	$(BIN)/python -m infra.deploy down
 
 clean: ## Remove the environment and every cache
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .mutants demo-output
+	rm -rf .venv .release .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .mutants demo-output

@@ -9,11 +9,14 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import gigacast
 from gigacast.lake.layout import output_id, parse_receipt_key
@@ -25,11 +28,18 @@ from tests.campaign.jobs import Job, Value, keys_of, put_inputs, put_local
 from tests.support.warm_python import WarmProcess, warm_python
 
 NANO = Path(gigacast.__file__).parent / "forecasters" / "weights" / "gigacast-bolt-nano"
+CLOCK = Path(__file__).parent / "clock"
 HANG_S = 300.0
 _WRITTEN_NS = 1_700_000_000_000_000_000
 MOST_RSS_KIB = 1_500_000
 CODES = {0, 1, 2, 75}
 FAULTS = {"busy", "broken", "throttled", "reset", "cut", "lost", "late error", "delay", "stale"}
+
+
+class ColdProcess(subprocess.Popen[bytes]):
+    """A program in a Python of its own; of its memory nothing is known."""
+
+    rss_kib = 0
 
 
 @dataclass
@@ -68,7 +78,7 @@ class Place:
     def environment(self) -> dict[str, str]:
         """Variables of the job\'s processes."""
         own = {"TMPDIR": str(self.folder / "tmp"), "GIGACAST_CACHE": str(self.folder / "cache")}
-        own["PYTHONPATH"] = str(Path(gigacast.__file__).parents[1])
+        own["PYTHONPATH"] = f"{Path(gigacast.__file__).parents[1]}{os.pathsep}{CLOCK}"
         if self.proxy is not None:
             own["AWS_ENDPOINT_URL"] = self.proxy.url
         return {**os.environ, **own}
@@ -94,10 +104,19 @@ class Trial:
     seconds: float
     problems: list[str] = field(default_factory=list)
 
-    def start(self, *more: str, limit: int | None = None) -> WarmProcess:
-        """Start the command of the job; no file may grow beyond the limit, as on a full disk."""
+    def start(
+        self, *more: str, limit: int | None = None, clock: int | None = None
+    ) -> WarmProcess | ColdProcess:
+        """Start the command of the job; no file may grow beyond the limit, as on a full disk.
+
+        With a seed for the clock, it jumps.
+        """
         words = self.job.words.format(data=self.place.data, model=NANO).split()
         with (self.place.folder / "err").open("a+") as err:
+            if clock is not None:
+                return self._start_with_clock(
+                    clock, [*words, "--bucket", self.place.url, *more], err
+                )
             return warm_python().start(
                 "gigacast",
                 [*words, "--bucket", self.place.url, *more],
@@ -108,7 +127,18 @@ class Trial:
                 file_limit=limit,
             )
 
-    def wait(self, process: WarmProcess) -> Ended:
+    def _start_with_clock(self, seed: int, words: list[str], err: IO[str]) -> ColdProcess:
+        # The clock is exchanged while a Python starts, before any module has taken the real one.
+        return ColdProcess(
+            [sys.executable, "-m", "gigacast", *words],
+            env=self.place.environment | {"CAMPAIGN_CLOCK": str(seed)},
+            cwd=self.place.folder / "cwd",
+            stdout=subprocess.DEVNULL,
+            stderr=err,
+            start_new_session=True,
+        )
+
+    def wait(self, process: WarmProcess | ColdProcess) -> Ended:
         """Wait for a process; one that hangs is a problem, and is killed."""
         deadline = time.monotonic() + HANG_S + 5 * self.seconds
         while process.poll() is None:
@@ -258,6 +288,24 @@ def race(trial: Trial) -> str:
     return f"codes {codes}"
 
 
+def clock_jumps(trial: Trial) -> str:
+    """Set the clocks of two runs at once back and forth while they run, and kill one of a third."""
+    seeds = [trial.rng.randrange(1, 1 << 30) for _ in range(3)]
+    killed = trial.start(clock=seeds[0])
+    time.sleep(trial.rng.random() * trial.seconds)
+    if killed.poll() is None:
+        os.killpg(killed.pid, signal.SIGKILL)
+    trial.wait(killed)
+    trial.problems += nothing_half(trial)
+    codes = []
+    for process in [trial.start(clock=seed) for seed in seeds[1:]]:
+        ended = trial.wait(process)
+        trial.problems += problems_of(ended)
+        codes.append(ended.code)
+    trial.problems += nothing_half(trial)
+    return f"codes {codes}"
+
+
 def full_disk(trial: Trial) -> str:
     """Let no file grow beyond a random size."""
     limit = int(2 ** trial.rng.uniform(0, 20))
@@ -269,6 +317,7 @@ def full_disk(trial: Trial) -> str:
 DISTURBANCES: Mapping[str, Callable[[Trial], str]] = {
     "kill": kill,
     "race": race,
+    "clock jumps": clock_jumps,
     "full disk": full_disk,
     "faults": faults,
     "flips": flips,

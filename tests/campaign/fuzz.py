@@ -29,6 +29,7 @@ from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 from tests.campaign.features import put_features
 from tests.campaign.jobs import NAIVE, contents
+from tests.campaign.plans import put_plan, run_child
 from tests.support.panels import hourly_panel
 from tests.support.warm_python import warm_python
 
@@ -52,6 +53,7 @@ class FileKind:
         Path below the folder of the trial; a pattern for files whose names have digests.
     words : str
         The command; ``{b}`` stands for the flags of the bucket, ``{f}`` for the damaged file.
+        ``child`` runs a child of an array; with ``{h}`` it is given the digest of the damaged plan.
     is_proved : bool
         Whether damage is always noticed or harmless, so that the forecasts never differ.
     is_text : bool
@@ -88,6 +90,9 @@ FILES = {
         "bucket/feature_store/**/*purchases*.json", _BACKFILL, True, is_text=True
     ),
     "table of events": FileKind("bucket/data/purchases/ds=2023-12-02/part-0.parquet", _BACKFILL),
+    "plan": FileKind("bucket/plans/*.json", "child", True, is_text=True),
+    "plan whose digest is believed": FileKind("bucket/plans/*.json", "child {h}", is_text=True),
+    "tasks of a plan": FileKind("bucket/plans/*/0.json", "child", True, is_text=True),
     "settings": FileKind("settings.yaml", "plan --config {f} --horizon 6 {b}", True),
     "contract": FileKind("contract.yaml", "data validate {r} --schema {f}", True),
     "recipe": FileKind("recipe.yaml", "data features {r} features/v9/x --recipe {f} {b}", True),
@@ -126,7 +131,9 @@ def main(name: str, seed: int, first: int, count: int) -> None:
     """Run mutants of a file in this process, and print a line of JSON for each."""
     with tempfile.TemporaryDirectory() as scratch:
         sound, folder = Path(scratch) / "sound", Path(scratch) / "trial"
-        truth = make_sound(sound)
+        # Made where the trials are: a plan holds the address of its bucket.
+        truth = make_sound(folder)
+        folder.rename(sound)
         for number in range(first, count):
             # Copied with their times, which the ETags of a folder are made of.
             shutil.copytree(sound, folder, symlinks=True)
@@ -153,6 +160,7 @@ def make_sound(folder: Path) -> dict[str, str]:
     put_features(open_store(StoreAddress(f"file://{folder}/bucket")))
     for file, text in (("settings", SETTINGS), ("contract", CONTRACT), ("recipe", RECIPE)):
         (folder / f"{file}.yaml").write_text(text)
+    put_plan(folder)
     weights = LIB / "gigacast" / "forecasters" / "weights" / "gigacast-bolt-nano"
     shutil.copytree(weights, folder / "model")
     for words in (
@@ -164,7 +172,16 @@ def make_sound(folder: Path) -> dict[str, str]:
         code, shown = call(words, folder, folder)
         if code:
             raise RuntimeError(f"{words}: {shown}")
-    return forecasts(folder)
+    # What the child would make, so that a trial can tell it from something else.
+    trial = folder.with_name("child")
+    shutil.copytree(folder, trial, symlinks=True)
+    code, shown = run_child(folder, next((folder / "bucket" / "plans").glob("*.json")))
+    if code:
+        raise RuntimeError(f"child: {shown}")
+    truth = forecasts(folder)
+    shutil.rmtree(folder)
+    trial.rename(folder)
+    return truth
 
 
 def forecasts(folder: Path) -> dict[str, str]:
@@ -174,6 +191,8 @@ def forecasts(folder: Path) -> dict[str, str]:
 
 def call(words: str, folder: Path, file: Path) -> tuple[int, str]:
     """Run a command, and return its exit code and what it printed."""
+    if words.startswith("child"):
+        return run_child(folder, file, is_believed="{h}" in words)
     texts = {"f": str(file), "r": f"{folder}/rows.parquet", "d": f"{folder}/model"}
     arguments: list[str] = []
     for word in words.split():

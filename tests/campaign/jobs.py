@@ -160,7 +160,7 @@ JOBS = {
         Job("quality", "data quality --fail duplicates=never", measures, PARTS, is_stepwise=False),
         Job(
             "clean",
-            "data clean partitions cleaned/v1/mine --fail missing=never",
+            "data clean partitions cleaned/mine --fail missing=never",
             rows("cleaning/"),
             PARTS,
             is_stepwise=False,

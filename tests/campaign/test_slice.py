@@ -22,13 +22,14 @@ TRIALS = [
     ("kill", "forecast", "folder", 0),
     ("race", "forecast", "folder", 0),
     ("full disk", "forecast", "folder", 0),
+    ("clock jumps", "forecast", "folder", 0),
     ("faults", "forecast", "s3", 0),
     ("kill", "forecast", "s3", 0),
     ("long outage", "forecast", "s3", 0),
     ("kill", "publish", "folder", 0),
     ("kill", "backfill", "folder", 0),
 ]
-FUZZED = ("Parquet with checksums", "CSV", "receipt", "settings", "archive")
+FUZZED = ("Parquet with checksums", "CSV", "receipt", "plan", "settings", "archive")
 
 
 @pytest.fixture(scope="module")

@@ -278,7 +278,7 @@ SIGNATURES = {
     "ParquetDataLoader.read_audit_session": "(self, session_id)",
     "feature_sets.build_features": "(source, path, recipe=None, *, like=None, "
     "time_column=None, item_column=None, item_columns=(), bars_per_day=None, partition_by=(), "
-    "compression='snappy', what='')",
+    "compression='snappy', what='', verify_datasets='sample')",
     "feature_sets.compute_features": "(data, recipe, *, time_column=None, item_column=None, "
     "item_columns=(), bars_per_day=None)",
     "feature_sets.get_recipe": "(name)",
@@ -295,14 +295,17 @@ SIGNATURES = {
     "datasets.get_parquet_schema": "(path)",
     "datasets.get_schema": "(name)",
     "datasets.infer_schema": "(path, name=None)",
-    "datasets.iterate_batches": "(path, *, columns=None, filters=None, batch_rows=65536)",
+    "datasets.iterate_batches": "(path, *, columns=None, filters=None, batch_rows=65536, "
+    "verify_datasets='sample')",
     "datasets.load_schema": "(path)",
-    "datasets.read_features": f"(path, schema=None, mode={STRICT}, *, columns=None, filters=None)",
+    "datasets.read_features": f"(path, schema=None, mode={STRICT}, *, columns=None, filters=None, "
+    "verify_datasets='sample')",
     "datasets.read_parquet_with_schema": f"(path, schema=None, mode={STRICT}, *, columns=None, "
-    "filters=None)",
+    "filters=None, verify_datasets='sample')",
     "datasets.read_partitioned_dataset": "(path, filters=None, columns=None, schema=None, "
-    f"mode={STRICT})",
-    "datasets.read_raw_data": f"(path, schema=None, mode={STRICT}, *, columns=None, filters=None)",
+    f"mode={STRICT}, *, verify_datasets='sample')",
+    "datasets.read_raw_data": f"(path, schema=None, mode={STRICT}, *, columns=None, filters=None, "
+    "verify_datasets='sample')",
     "datasets.register_schema": "(schema, name=None, *, replace=False)",
     "datasets.save_schema": "(schema, path)",
     "datasets.schema_drift": "(old, new)",

@@ -27,7 +27,7 @@ from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.executor import Executor, Setup
 from gigacast.runtime.instance import this_machine
 from gigacast.scratch import ScratchFolder
-from gigacast.storage.store import Store, StoreAddress
+from gigacast.storage.store import Store, StoreAddress, Verify
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class _Stored:
         What is backfilled, see `Backfill.kind`.
     label_day : str
         Day of the labels.
+    verify : str
+        Files of published datasets whose recorded digest is checked.
     """
 
     kind: str
@@ -80,6 +82,7 @@ class _Stored:
     n_jobs: int | None = None
     stage: str = "backfill"
     label_day: str = ""
+    verify: Verify = "sample"
 
 
 def dump_backfill(backfill: Backfill, outputs: Iterable[Output]) -> Mapping[str, Any]:
@@ -105,11 +108,15 @@ def dump_backfill(backfill: Backfill, outputs: Iterable[Output]) -> Mapping[str,
             tables=tables,
             stage=backfill.kind,
             label_day=backfill.label_day,
+            verify=root.verify,
         )
     )
     if backfill.kind == "backfill":
         # Children of the first release can then read the plan, too.
         del values["stage"], values["label_day"]
+    # Without the default, older children can read the plan.
+    if root.verify == "sample":
+        del values["verify"]
     return values
 
 
@@ -130,7 +137,7 @@ def load_backfill(plan: PlanFile) -> "BackfillWork":
     stored = read_record(_Stored, dict(plan.setup), source)
     backfill = Backfill(
         definition=from_json(stored.definition),
-        root=StoreAddress(stored.url, stored.endpoint_url, stored.region),
+        root=StoreAddress(stored.url, stored.endpoint_url, stored.region, stored.verify),
         places=stored.places,
         only=stored.only,
         last=stored.last,

@@ -380,7 +380,8 @@ class _Publication:
     ) -> None:
         """Find keys of the new rows among those of the parent, whose rows are numbered first."""
         assert self._shares is not None  # noqa: S101 - the caller has checked it
-        store = DatasetStore(self._lake.store, self._shares, self._lake.store.address)
+        lake = self._lake
+        store = DatasetStore(lake.store, self._shares, lake.store.address, lake.verify)
         older, newer = rows_of_version(store, self._shares), staged_rows(new, schema)
 
         def both(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:

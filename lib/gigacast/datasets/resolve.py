@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 
@@ -17,6 +18,7 @@ from gigacast.lake.dataset.manifest import DatasetManifest, Dependency
 from gigacast.lake.dataset.store import DatasetStore
 from gigacast.storage.folder.store import FolderStore
 from gigacast.storage.opening import open_store
+from gigacast.storage.store import Verify
 
 _EXAMPLES = {
     "raw": "raw/MES/2024-01-15/ohlcv.parquet",
@@ -35,8 +37,14 @@ def plain_location(path: str | Path) -> Location:
     return Location(location.address, None, key.rstrip("/"))
 
 
-def open_rows(path: str | Path) -> DatasetRows:
+def open_rows(path: str | Path, verify: Verify = "sample") -> DatasetRows:
     """Return the rows at a path.
+
+    Parameters
+    ----------
+    path : str or Path
+    verify : str
+        Files of a published dataset whose recorded digest is checked.
 
     Raises
     ------
@@ -45,7 +53,25 @@ def open_rows(path: str | Path) -> DatasetRows:
     location = locate(path)
     if location.ref is None:
         return rows_of_folder(open_store(location.address), location.key)
-    return rows_in(location.lake(), location.ref, location.key)
+    lake = Lake(open_store(location.address), verify)
+    return rows_in(lake, location.ref, location.key)
+
+
+def verify_of(text: str) -> Verify:
+    """Return the choice of files whose digest is checked, of a text.
+
+    Raises
+    ------
+    ConfigError
+    """
+    choices: tuple[Verify, ...] = get_args(Verify)
+    for choice in choices:
+        if text == choice:
+            return choice
+    raise ConfigError(
+        f"verify_datasets: {text!r} is none of {', '.join(choices)}",
+        hint="verify_datasets='always'",
+    )
 
 
 def rows_in(lake: Lake, ref: DatasetRef, only: str = "") -> DatasetRows:
@@ -60,7 +86,8 @@ def rows_in(lake: Lake, ref: DatasetRef, only: str = "") -> DatasetRows:
     if ref.layer == "raw" and ref.version and lake.state(ref) == PLAIN:
         return rows_of_folder(lake.store, f"{ref}/{only}".rstrip("/"))
     manifest = lake.read(ref)
-    store = DatasetStore(lake.store, manifest, lake.store.address.child(str(manifest.ref)))
+    address = lake.store.address.child(str(manifest.ref))
+    store = DatasetStore(lake.store, manifest, address, lake.verify)
     return rows_of_version(store, manifest, only)
 
 

@@ -52,7 +52,7 @@ class LakeAddress:
         # above it must exist. In a bucket the right to list may end at the prefix.
         is_folder = self.address.url.startswith("file://")
         open_store(self.bucket if is_folder else self.address).check()
-        return Lake(open_store(self.address))
+        return Lake(open_store(self.address), self.address.verify)
 
 
 def list_versions(lake: Lake, ref: DatasetRef | None = None) -> list[dict[str, Any]]:

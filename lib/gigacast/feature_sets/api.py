@@ -22,6 +22,7 @@ from gigacast.datasets.resolve import (
     open_manifest,
     open_rows,
     plain_location,
+    verify_of,
 )
 from gigacast.errors import ConfigError
 from gigacast.feature_sets.build import (
@@ -139,6 +140,7 @@ def build_features(  # noqa: PLR0913 - keywords, each with a default
     partition_by: Sequence[str] = (),
     compression: str = "snappy",
     what: str = "",
+    verify_datasets: str = "sample",
 ) -> dict[str, Any]:
     """Publish the features of a dataset or of files as ``features/v{Y}/{feature_set}/``.
 
@@ -156,6 +158,8 @@ def build_features(  # noqa: PLR0913 - keywords, each with a default
         Columns that identify an item together, in place of ``item_column``; none by default.
     partition_by, compression, what
         See `gigacast.datasets.write_features`.
+    verify_datasets : {"sample", "always", "never"}
+        See `gigacast.datasets.read_parquet_with_schema`.
 
     Returns
     -------
@@ -185,7 +189,8 @@ def build_features(  # noqa: PLR0913 - keywords, each with a default
             files=FileRules(by, compression),
         ),
     )
-    built = _build(location.lake(), location.ref, open_rows(source), options, this_author())
+    rows = open_rows(source, verify_of(verify_datasets))
+    built = _build(location.lake(), location.ref, rows, options, this_author())
     folder = f"{location.address.url}/{built.published.manifest.ref}"
     return MetadataManager.read_metadata_file(folder)
 

@@ -36,7 +36,10 @@ from gigacast.storage.store import StoreAddress
 
 _SHARED = tuple(
     ARGUMENTS[name]
-    for name in ("prefix", "endpoint_url", "region", "executor", "n_jobs", "memory_limit")
+    for name in (
+        *("prefix", "endpoint_url", "region"),
+        *("executor", "n_jobs", "memory_limit", "outage_minutes", "verify_datasets"),
+    )
 )
 """Settings that backfills share with forecasts."""
 
@@ -277,9 +280,11 @@ def open_features(  # noqa: PLR0913 - keywords, each with a default
     ConfigError, StorageError
     """
     settings = settings_of(bucket, config, options)
-    store = Tables.at(root_of(settings), settings.tables).store
+    root = root_of(settings)
+    store = Tables.at(root, settings.tables).store
     manifest = find_features(store, name, version=version, as_of=as_of)
-    return Features(store, manifest, read_days(start_ds, ds), select_columns(columns))
+    days = read_days(start_ds, ds)
+    return Features(store, manifest, days, select_columns(columns), root.verify)
 
 
 def open_backfill(

@@ -28,7 +28,7 @@ from gigacast.lake.dataset.catalog import DEPRECATED, PUBLISHED, Lake
 from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.dataset.store import DatasetStore
 from gigacast.storage.parquet.read import DEFAULT_BATCH_ROWS
-from gigacast.storage.store import Store
+from gigacast.storage.store import Store, Verify
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,15 @@ class Features:
     days : Days
     columns : tuple of str, optional
         Columns to read; all by default.
+    verify : str
+        Files whose recorded digest is checked.
     """
 
     store: Store
     manifest: DatasetManifest
     days: Days
     columns: tuple[str, ...] | None = None
+    verify: Verify = "sample"
 
     @property
     def dataset(self) -> str:
@@ -63,7 +66,8 @@ class Features:
     @cached_property
     def _rows(self) -> DatasetRows:
         url = self.store.address.child(self.dataset)
-        return rows_of_version(DatasetStore(self.store, self.manifest, url), self.manifest)
+        store = DatasetStore(self.store, self.manifest, url, self.verify)
+        return rows_of_version(store, self.manifest)
 
     @cached_property
     def _predicate(self) -> Predicate | None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gigacast.errors import ModelError, ModelIntegrityError
+from gigacast.errors import ModelError
 from gigacast.forecasters.config import chronos_engine, is_adapter, read_model_config
 from gigacast.forecasters.engine import ANY_ENGINE, EngineChoice, choose_engine
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, ModelFiles
@@ -206,25 +206,3 @@ _SHAPES = {
     "Chronos2Pipeline": _chronos2_shape,
     "ChronosPipeline": _t5_shape,
 }
-
-
-def prove_readable(folder: Path) -> None:
-    """Open the weights of a folder by the library that will load them.
-
-    Raises
-    ------
-    ModelIntegrityError
-        When the library refuses a file.
-    """
-    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - only to publish
-
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(path, framework="numpy") as weights:
-                for name in weights.keys():  # noqa: SIM118 - no mapping
-                    weights.get_slice(name).get_shape()
-        except (SafetensorError, OSError, ValueError, TypeError) as error:
-            raise ModelIntegrityError(
-                f"{path}: safetensors refuses it: {str(error).partition(chr(10))[0][:200]}",
-                hint="save the model again",
-            ) from error

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from gigacast.core.partition.task import Task
 from gigacast.core.time.month import IntRange
 from gigacast.core.version import VERSION
-from gigacast.job.outage import Patience
+from gigacast.job.outage import Answering, Patience
 from gigacast.lake.plan.audit import Audit, Clock, new_run_id
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.planner import Plan
@@ -68,6 +68,8 @@ class PlannedJob:
         Input root, where it is another store.
     patience : Patience
         How long the run waits out an outage of its stores.
+    waits_for : tuple of Answering
+        Stores besides the roots that the run waits for.
     """
 
     outputs: Store
@@ -77,6 +79,7 @@ class PlannedJob:
     description: RunDescription
     inputs: Store | None = None
     patience: Patience = field(default_factory=Patience)
+    waits_for: tuple[Answering, ...] = ()
 
 
 def new_audit(run_id: str, planned: PlannedJob, clock: Clock) -> Audit:

@@ -37,7 +37,7 @@ class Location:
 
     def lake(self) -> Lake:
         """Return the lake, opened."""
-        return Lake(open_store(self.address))
+        return Lake(open_store(self.address), self.address.verify)
 
 
 def locate(
@@ -131,4 +131,5 @@ def open_files(location: Location) -> tuple[Store, DatasetManifest]:
     assert location.ref is not None  # noqa: S101 - callers pass locations of datasets only
     lake = location.lake()
     manifest = lake.read(location.ref)
-    return DatasetStore(lake.store, manifest, location.address.child(str(manifest.ref))), manifest
+    address = location.address.child(str(manifest.ref))
+    return DatasetStore(lake.store, manifest, address, lake.verify), manifest

@@ -3,11 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from gigacast.errors import OutageError, StorageError, TransientStorageError
 from gigacast.storage.retry import RetryPolicy
-from gigacast.storage.store import Store
 
 T = TypeVar("T")
 
@@ -46,12 +45,25 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
 
 
+class Answering(Protocol):
+    """A store of any kind that a run can wait for."""
+
+    def check(self) -> None:
+        """Do nothing if the store answers.
+
+        Raises
+        ------
+        TransientStorageError
+            If it does not answer, but may do so later.
+        """
+
+
 class Outage:
     """The wait of a run for its stores.
 
     Parameters
     ----------
-    stores : sequence of Store
+    stores : sequence of Answering
         Stores that must answer.
     patience : Patience
     report : callable
@@ -59,7 +71,7 @@ class Outage:
     """
 
     def __init__(
-        self, stores: Sequence[Store], patience: Patience, report: Callable[[str], None]
+        self, stores: Sequence[Answering], patience: Patience, report: Callable[[str], None]
     ) -> None:
         self._stores = stores
         self._patience = patience

@@ -370,7 +370,7 @@ class Run:
 def outage_of(planned: PlannedJob, events: RunEvents) -> Outage:
     """Return the wait of a job for its stores."""
     stores = [planned.outputs, *([planned.inputs] if planned.inputs is not None else [])]
-    return Outage(stores, planned.patience, events.waiting)
+    return Outage([*stores, *planned.waits_for], planned.patience, events.waiting)
 
 
 def start_run(

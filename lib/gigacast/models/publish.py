@@ -5,15 +5,16 @@ torch, so that a manifest cannot contradict them.
 """
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from gigacast.errors import ModelError, ModelIntegrityError, ModelNotFoundError
-from gigacast.forecasters.catalog import describe_forecaster, prove_readable
+from gigacast.forecasters.catalog import describe_forecaster
 from gigacast.forecasters.engine import EngineChoice
+from gigacast.forecasters.proof import prove_readable, prove_usable
 from gigacast.job.audit import versions_of
 from gigacast.lake.model.active import activate_first, read_active
 from gigacast.lake.model.file import (
@@ -92,6 +93,7 @@ def publish_folder(
     author: Author,
     *,
     activate: bool = True,
+    prove: Callable[[Path], None] = prove_usable,
 ) -> Published:
     """Publish a folder as a version; the first version of a model becomes active.
 
@@ -104,13 +106,16 @@ def publish_folder(
     author : Author
     activate : bool
         Whether to make the first version of a model active.
+    prove : callable
+        Check of the complete folder, before anything is published: it raises an error if the model
+        cannot be used.
 
     Raises
     ------
     ModelNotFoundError
         If the folder does not exist, or the base of an adapter cannot be found.
     ModelIntegrityError
-        If a file is pickled or damaged.
+        If a file is pickled or damaged, or the model cannot be loaded or forecasts nothing finite.
     ModelConflictError
         If the version exists with other content.
     ModelError
@@ -123,6 +128,7 @@ def publish_folder(
     prove_readable(folder)
     with _with_base(registry, folder, description.base) as complete:
         manifest = _describe(complete, folder.resolve(), description, author)
+        prove(complete)
         new = registry.publish(complete, manifest, author)
     # Read back, because if the same content was published before, its own manifest stands.
     stored = registry.read(manifest.model, manifest.version)

@@ -11,10 +11,10 @@ from gigacast.cli.program import run
 from gigacast.errors import ModelConflictError, ModelNotFoundError
 from gigacast.forecasters.catalog import load_forecaster
 from gigacast.forecasters.engine import EngineChoice
+from gigacast.report.quantity import count
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 from tests.flow.models.registries import Capture, models_command, models_json, scaled
-from tests.support.model_folders import make_folder
 from tests.support.moto_server import MotoServer
 from tests.support.panels import put_panels
 from tests.support.tiny_models import (
@@ -25,13 +25,13 @@ from tests.support.tiny_models import (
 
 
 @pytest.fixture
-def first_folder(tmp_path: Path) -> Path:
-    return make_folder(tmp_path / "one", 1)
+def first_folder(models: Path, tmp_path: Path) -> Path:
+    return scaled(tiny_bolt(models), tmp_path / "one", 1.0)
 
 
 @pytest.fixture
-def second_folder(tmp_path: Path) -> Path:
-    return make_folder(tmp_path / "two", 2)
+def second_folder(models: Path, tmp_path: Path) -> Path:
+    return scaled(tiny_bolt(models), tmp_path / "two", 1.5)
 
 
 @pytest.fixture
@@ -142,7 +142,9 @@ def test_list_shows_broken_unfinished_and_foreign_versions(filled: Store, capsys
     assert "ACTIVE: does not say which version is active" in out
 
 
-def test_show_prints_the_whole_manifest(filled: Store, capsys: Capture) -> None:
+def test_show_prints_the_whole_manifest(
+    filled: Store, second_folder: Path, capsys: Capture
+) -> None:
     capsys.readouterr()
     assert models_command(filled, "switch", "tiny", "v1.1", "--why", "better on weekends") == 0
     assert capsys.readouterr().out == "active: tiny/v1.1\n"
@@ -152,7 +154,9 @@ def test_show_prints_the_whole_manifest(filled: Store, capsys: Capture) -> None:
     assert out.index("better on weekends") < out.index("the first version")
     assert models_command(filled, "show", "tiny/v1.1") == 0
     out = capsys.readouterr().out
-    for word in ("tiny/v1.1, active", "apache-2.0", "ChronosBoltModelForForecasting", "17"):
+    total = sum(tensor.size for tensor in load_file(second_folder / "model.safetensors").values())
+    named = ("tiny/v1.1, active", "apache-2.0", "ChronosBoltModelForForecasting", count(total))
+    for word in named:
         assert word in out
     shown = models_json(filled, capsys, "show", "tiny/v1.0")
     assert shown["active"] is False  # type: ignore[index]

@@ -100,6 +100,14 @@ def test_constant_values_have_no_spread_and_no_correlation() -> None:
     np.testing.assert_allclose(rolling_correlation(line, -line, offsets, 7)[6:], -1, rtol=1e-12)
 
 
+def test_a_column_that_varies_by_rounding_only_has_no_correlation() -> None:
+    line, offsets = np.arange(50.0), np.array([0, 50])
+    rounded = 1e8 * (1 + np.finfo(float).eps * (np.arange(50) % 2))
+    assert len(set(rounded)) == 2
+    assert np.isnan(rolling_correlation(rounded, line, offsets, 7)).all()
+    assert np.isnan(rolling_correlation(line, rounded, offsets, 7)).all()
+
+
 def test_correlations_never_leave_their_range() -> None:
     x, offsets = walk(5, (500,), missing=0), np.array([0, 500])
     actual = rolling_correlation(x, 3 * x + 7, offsets, 5)[4:]

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from gigacast.errors import ModelIntegrityError
-from gigacast.forecasters.catalog import prove_readable
+from gigacast.forecasters.proof import prove_readable
 from gigacast.lake.model.active import read_active
 from gigacast.lake.model.registry import Registry
 from gigacast.models.publish import ModelDescription, publish_folder

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gigacast.errors import ModelIntegrityError, ModelNotFoundError
+from gigacast.forecasters.proof import prove_readable
 from gigacast.lake.model.file import digest_folder
 from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.resolve import resolve_model
@@ -20,7 +21,9 @@ def store(request: pytest.FixtureRequest) -> MemoryStore:
 
 def publish_adapter(store: MemoryStore, folder: Path, base: str | None = None) -> str:
     expected = ModelDescription("lora", "v1", base=base)
-    return publish_folder(Registry(store), folder, expected, author()).manifest.digest
+    registry = Registry(store)
+    published = publish_folder(registry, folder, expected, author(), prove=prove_readable)
+    return published.manifest.digest
 
 
 FILES = [

@@ -81,6 +81,10 @@ def read_address(flags: dict[str, Any]) -> LakeAddress:
     return lake_address(read_settings(flags))
 
 
+verify_option = settings_flags("verify_datasets")
+"""The flag for the checks of published files that a command reads."""
+
+
 def print_json(content: object) -> None:
     """Print plain values; times as text."""
     show_json(content, default=str)
@@ -146,6 +150,7 @@ def import_(source: Path, dataset: str, as_json: bool, **flags: Any) -> None:
 @dataset_argument
 @flags_of(PublishDataOptions)
 @csv_column_options
+@verify_option
 @place_options
 def publish(source: str, dataset: str, as_json: bool, **flags: Any) -> None:
     """Publish SOURCE, a dataset or a local file, as a version of DATASET that never changes.

@@ -13,6 +13,7 @@ from gigacast.cli.data.command import (
     print_json,
     read_address,
     read_csv_columns,
+    verify_option,
 )
 from gigacast.cli.flags import flags_of, place_options
 from gigacast.cli.help import Command
@@ -36,6 +37,7 @@ from gigacast.settings.flag import take
 @dataset_argument
 @flags_of(ContractOptions)
 @csv_column_options
+@verify_option
 @place_options
 def validate(dataset: str, as_json: bool, **flags: Any) -> int:
     """Check DATASET, or a local file, against a contract; exit code 1 if it is broken.
@@ -60,6 +62,7 @@ def validate(dataset: str, as_json: bool, **flags: Any) -> int:
 @dataset_argument
 @flags_of(InferOptions)
 @csv_column_options
+@verify_option
 @place_options
 def infer(dataset: str, as_json: bool, **flags: Any) -> None:
     """Propose a contract in YAML that DATASET, or a local file, satisfies; edit it by hand."""

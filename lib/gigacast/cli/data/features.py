@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from gigacast.cli.data.command import print_json, read_address, split_names
+from gigacast.cli.data.command import print_json, read_address, split_names, verify_option
 from gigacast.cli.flags import flags_of, place_options, settings_flags
 from gigacast.cli.help import Command
 from gigacast.core.dataset.ref import DatasetRef
@@ -32,6 +32,7 @@ from gigacast.settings.loader import parse_size
 @click.argument("dataset")
 @flags_of(FeaturesOptions)
 @settings_flags("item_column", "item_columns")
+@verify_option
 @place_options
 def features(source: str, dataset: str, as_json: bool, **flags: Any) -> None:
     """Compute features of SOURCE, a dataset or local Parquet, and publish them as DATASET.

@@ -27,7 +27,7 @@ _SETTINGS = (
     *("years", "months", "symbol", "timeframe"),
     *("item_column", "item_columns", "timestamp_column", "timestamp_unit", "freq"),
     *names_of("csv"),
-    *("executor", "n_jobs", "memory_limit", "limit"),
+    *("executor", "n_jobs", "memory_limit", "outage_minutes", "verify_datasets", "limit"),
 )
 
 

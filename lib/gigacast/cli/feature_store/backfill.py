@@ -33,7 +33,7 @@ from gigacast.settings.assembly import array_options_of
 from gigacast.settings.command.feature_store import BackfillOptions, LabelOptions
 from gigacast.settings.flag import take
 
-_RESOURCES = ("executor", "n_jobs", "memory_limit", "outage_minutes")
+_RESOURCES = ("executor", "n_jobs", "memory_limit", "outage_minutes", "verify_datasets")
 
 
 @click.command(cls=Command)

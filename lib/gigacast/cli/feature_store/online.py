@@ -45,7 +45,7 @@ name_argument = click.argument("name")
 @click.command(cls=Command)
 @name_argument
 @flags_of(UploadOptions, OnlineOptions)
-@settings_flags("executor", "n_jobs", "memory_limit", "outage_minutes")
+@settings_flags("executor", "n_jobs", "memory_limit", "outage_minutes", "verify_datasets")
 @array_options
 @place_options
 def upload(name: str, as_json: bool, **flags: Any) -> int:

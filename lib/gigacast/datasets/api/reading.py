@@ -14,7 +14,7 @@ from gigacast.datasets.api.schema import Schema, contract_of, mode_of
 from gigacast.datasets.check import validate_table
 from gigacast.datasets.describe import describe_parquet
 from gigacast.datasets.metadata import MetadataManager
-from gigacast.datasets.resolve import check_layer, open_rows, origin_of
+from gigacast.datasets.resolve import check_layer, open_rows, origin_of, verify_of
 from gigacast.errors import ConfigError
 from gigacast.job.location import locate
 from gigacast.settings.argument import checked
@@ -28,6 +28,7 @@ def read_parquet_with_schema(
     *,
     columns: Sequence[str] | None = None,
     filters: Filters | None = None,
+    verify_datasets: str = "sample",
 ) -> pd.DataFrame:
     """Read a Parquet file, a folder of them, or a dataset, and check it against a contract.
 
@@ -45,6 +46,9 @@ def read_parquet_with_schema(
     filters : list of (column, operator, value), optional
         Conditions that must all hold, or several lists of conditions, one of which must hold; all
         rows by default. Files and row groups without a match are not read.
+    verify_datasets : {"sample", "always", "never"}
+        Files of a published dataset whose recorded SHA-256 is checked before they are read: a
+        random one of sixteen, all or none.
 
     Raises
     ------
@@ -52,7 +56,7 @@ def read_parquet_with_schema(
     SchemaMismatchError
         If a row breaks the contract, with all violations.
     """
-    rows = open_rows(path)
+    rows = open_rows(path, verify_of(verify_datasets))
     table = rows.table(columns, Predicate.parse(filters))
     if schema is not None:
         contract = _restrict(contract_of(schema), columns)
@@ -67,12 +71,16 @@ def read_partitioned_dataset(
     columns: Sequence[str] | None = None,
     schema: Schema | None = None,
     mode: str | Mode = Mode.STRICT,
+    *,
+    verify_datasets: str = "sample",
 ) -> pd.DataFrame:
     """Read a dataset in folders by date or asset. Folders without a match are not read.
 
     The parameters are those of `read_parquet_with_schema`.
     """
-    return read_parquet_with_schema(path, schema, mode, columns=columns, filters=filters)
+    return read_parquet_with_schema(
+        path, schema, mode, columns=columns, filters=filters, verify_datasets=verify_datasets
+    )
 
 
 @checked
@@ -82,6 +90,7 @@ def iterate_batches(
     columns: Sequence[str] | None = None,
     filters: Filters | None = None,
     batch_rows: int = 65_536,
+    verify_datasets: str = "sample",
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows in batches, for data larger than memory.
 
@@ -93,7 +102,8 @@ def iterate_batches(
     """
     if batch_rows < 1:
         raise ConfigError(f"batch_rows: {batch_rows} is less than 1", hint="such as 65536")
-    return open_rows(path).read(columns, Predicate.parse(filters), batch_rows=batch_rows)
+    rows = open_rows(path, verify_of(verify_datasets))
+    return rows.read(columns, Predicate.parse(filters), batch_rows=batch_rows)
 
 
 @checked
@@ -104,6 +114,7 @@ def read_raw_data(
     *,
     columns: Sequence[str] | None = None,
     filters: Filters | None = None,
+    verify_datasets: str = "sample",
 ) -> pd.DataFrame:
     """Read from the raw layer: ``raw/{asset}/{YYYY-MM-DD}/``, also files put there by others.
 
@@ -113,7 +124,9 @@ def read_raw_data(
         If the path is not in this layer.
     """
     check_layer(path, "raw")
-    return read_parquet_with_schema(path, schema, mode, columns=columns, filters=filters)
+    return read_parquet_with_schema(
+        path, schema, mode, columns=columns, filters=filters, verify_datasets=verify_datasets
+    )
 
 
 @checked
@@ -124,6 +137,7 @@ def read_features(
     *,
     columns: Sequence[str] | None = None,
     filters: Filters | None = None,
+    verify_datasets: str = "sample",
 ) -> pd.DataFrame:
     """Read from the features layer: ``features/v{Y}/{feature_set}/``, or ``latest`` as version.
 
@@ -133,7 +147,9 @@ def read_features(
         If the path is not in this layer.
     """
     check_layer(path, "features")
-    return read_parquet_with_schema(path, schema, mode, columns=columns, filters=filters)
+    return read_parquet_with_schema(
+        path, schema, mode, columns=columns, filters=filters, verify_datasets=verify_datasets
+    )
 
 
 @checked

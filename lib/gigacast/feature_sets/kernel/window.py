@@ -84,7 +84,6 @@ def rolling_correlation(
     # A column that varies by rounding only has no correlation.
     floor = 1e-28 * moments.counts
     varies = (square_x > floor * moments.x.mean**2) & (square_y > floor * moments.y.mean**2)
-    varies &= (square_x > 0) & (square_y > 0)
     enough = (moments.counts >= max(2, _needed(window, min_count))) & varies
     with np.errstate(invalid="ignore", divide="ignore"):
         # Two roots: the product of the squares overflows for large values.

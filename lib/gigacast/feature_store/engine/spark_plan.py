@@ -97,7 +97,7 @@ class StoreRecipe:
         store = _open(self.address)
         if self.manifest is None or self.shown is None:
             return store
-        return DatasetStore(store, self.manifest, self.shown)
+        return DatasetStore(store, self.manifest, self.shown, self.shown.verify)
 
 
 @lru_cache(maxsize=16)

@@ -18,7 +18,13 @@ _READ, _WRITE = 100, 25
 MAX_ITEM_BYTES = 400_000
 _ATTEMPTS = 8
 _DENIED = ("AccessDenied", "UnrecognizedClient", "InvalidSignature", "ExpiredToken")
-_BUSY = ("Throttling", "ProvisionedThroughput", "RequestLimit", "InternalServerError")
+_BUSY = (
+    "Throttling",
+    "ProvisionedThroughput",
+    "RequestLimit",
+    "InternalServerError",
+    "ServiceUnavailable",
+)
 
 
 class DynamoOnlineStore:
@@ -41,10 +47,17 @@ class DynamoOnlineStore:
     ) -> None:
         import boto3  # noqa: PLC0415 - loaded by those that use the store
         from botocore.config import Config  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+        from botocore.exceptions import (  # noqa: PLC0415
+            BotoCoreError,
+            ClientError,
+            HTTPClientError,
+        )
+        from botocore.exceptions import ConnectionError as AwsConnectionError  # noqa: PLC0415
 
         self._table = table
         self._errors = (BotoCoreError, ClientError)
+        # Not those of missing credentials or regions, which no waiting mends.
+        self._away = (HTTPClientError, AwsConnectionError)
         config = Config(
             retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=2,
@@ -213,11 +226,13 @@ class DynamoOnlineStore:
             raise self._translated(error) from error
 
     def _translated(self, error: Any) -> StorageError:
-        code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+        # Time-outs have a response, which is none.
+        response = getattr(error, "response", None) or {}
+        code = str(response.get("Error", {}).get("Code", ""))
         kind: type[StorageError] = StorageError
         if code.startswith(_DENIED):
             kind = AccessDeniedError
-        elif code.startswith(_BUSY) or not code:
+        elif code.startswith(_BUSY) or (not code and isinstance(error, self._away)):
             kind = TransientStorageError
         return kind(
             f"online store dynamodb:{self._table}: {error}",

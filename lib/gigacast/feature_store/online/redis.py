@@ -110,6 +110,8 @@ class RedisOnlineStore:
             yield
         except errors.RedisError as error:
             busy = isinstance(error, errors.ConnectionError | errors.TimeoutError)
+            # A wrong password, which redis counts among the errors of connections, stays wrong.
+            busy &= not isinstance(error, errors.AuthenticationError | errors.AuthorizationError)
             kind = TransientStorageError if busy else StorageError
             raise kind(
                 f"online store redis://{self._label}: {error}", hint="check --online_store"

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gigacast.errors import StorageError
+from gigacast.errors import StorageError, TransientStorageError
 from gigacast.feature_store.online.store import Versioned, is_expired, new_version
 
 _TABLE = (
@@ -26,6 +26,7 @@ _MAP_BYTES = 1 << 30
 """Bytes of the file that are read through the memory that the system caches it in, by all threads
 and processes. Measured: a fifth less time for a read of a file that a connection's cache of 2 MB
 does not hold."""
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class SqliteOnlineStore:
@@ -155,7 +156,10 @@ class SqliteOnlineStore:
             raise self._storage_error(error) from error
 
     def _storage_error(self, error: Exception) -> StorageError:
-        return StorageError(
+        # Another process writes for longer than a statement waits: later it may not.
+        is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
+        kind = TransientStorageError if is_busy else StorageError
+        return kind(
             f"online store {self._path}: {error}",
             hint="name a file on a disk of this machine: --online_store sqlite:FILE",
         )

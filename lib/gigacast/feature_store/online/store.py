@@ -9,6 +9,9 @@ MAX_KEY_BYTES = 511
 """Longest key that every store takes; LMDB has the least room."""
 
 
+_UNUSED_KEY = "check"
+
+
 class Versioned(NamedTuple):
     """A stored value, and the version that a conditional write names."""
 
@@ -68,6 +71,22 @@ class OnlineStore(Protocol):
 
     def close(self) -> None:
         """Free connections and files."""
+
+
+class OnlineAnswer:
+    """The question whether an online store answers, for a run that waits for it.
+
+    Parameters
+    ----------
+    store : OnlineStore
+    """
+
+    def __init__(self, store: OnlineStore) -> None:
+        self._store = store
+
+    def check(self) -> None:
+        """Read a key that is never written; see `gigacast.job.outage.Answering`."""
+        self._store.get_many([_UNUSED_KEY])
 
 
 def new_version() -> int:

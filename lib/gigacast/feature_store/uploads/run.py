@@ -8,14 +8,15 @@ from gigacast.feature_store.online.opening import open_online_store
 from gigacast.feature_store.online.serving import (
     write_join,
 )
-from gigacast.feature_store.online.store import OnlineStore
+from gigacast.feature_store.online.store import OnlineAnswer, OnlineStore
 from gigacast.feature_store.uploads.plan import (
     UploadJob,
     plan_upload,
 )
 from gigacast.feature_store.uploads.worker import UploadSetup
 from gigacast.job.audit import PlannedJob, RunDescription
-from gigacast.job.run import Run, RunEvents, start_run, utc_now
+from gigacast.job.outage import Answering, Outage
+from gigacast.job.run import Run, RunEvents, Silent, start_run, utc_now
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.planner import Plan
@@ -75,14 +76,23 @@ def upload(
     ------
     ConfigError, DataNotFoundError, StorageError
         When the run can't start. Later failures are in the result.
+    OutageError
+        When the bucket or the online store did not answer for longer than the run waits.
     """
+    events = events or Silent()
     own = store or open_online_store(job.online_store, job.tables.root)
-    plan, skipped = plan_upload(job, own)
-    run = start_run(describe_upload(job, plan), events=events, clock=clock)
+    online = OnlineAnswer(own)
+    stores: list[Answering] = [job.tables.store, online]
+    # The plan reads what is served: an outage of the online store is waited out here already.
+    plan, skipped = Outage(stores, job.resources.patience, events.waiting).call(
+        lambda: plan_upload(job, own)
+    )
+    run = start_run(describe_upload(job, plan, online), events=events, clock=clock)
     receipts: list[Receipt] = []
     joins: list[str] = []
 
     def write_joins(run: Run) -> None:
+        joins.clear()  # called again after an outage
         failed = {task.partition.partition("/")[0] for task, _ in run.failures}
         for join in job.joins:
             # A join before its parts would answer with errors.
@@ -126,7 +136,7 @@ def serve_joins(job: UploadJob, store: OnlineStore) -> list[str]:
     return [name_of(join) for join in joins]
 
 
-def describe_upload(job: UploadJob, plan: Plan) -> PlannedJob:
+def describe_upload(job: UploadJob, plan: Plan, online: OnlineAnswer | None = None) -> PlannedJob:
     """Return the tasks of an upload and its description, for the shell of every job."""
     description = RunDescription(
         job="upload",
@@ -147,4 +157,5 @@ def describe_upload(job: UploadJob, plan: Plan) -> PlannedJob:
         Selection(),
         description,
         patience=job.resources.patience,
+        waits_for=() if online is None else (online,),
     )

@@ -23,7 +23,7 @@ from gigacast.lake.layout import (
     dataset_prefix,
 )
 from gigacast.lake.publication import read_pinned
-from gigacast.storage.store import Store
+from gigacast.storage.store import Store, Verify
 
 PUBLISHED = "published"
 DEPRECATED = "deprecated"
@@ -80,10 +80,13 @@ class Lake:
     ----------
     store : Store
         Rooted at the folder that holds ``raw/``, ``cleaned/`` and ``features/``.
+    verify : str
+        Files of its versions whose recorded digest is checked; see `gigacast.storage.store.Verify`.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, verify: Verify = "sample") -> None:
         self.store = store
+        self.verify = verify
 
     def where(self, ref: DatasetRef) -> str:
         """Return a dataset's address, for messages."""

@@ -138,10 +138,11 @@ class Audit:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds from start to end; 0 while the run has not ended."""
+        """Seconds from start to end; 0 before the end, and if the clock was set back."""
         if self.end_time is None:
             return 0.0
-        return (moment_of(self.end_time) - moment_of(self.start_time)).total_seconds()
+        seconds = (moment_of(self.end_time) - moment_of(self.start_time)).total_seconds()
+        return max(0.0, seconds)
 
     def end(self, status: str, now: datetime) -> None:
         """Record how and when the run ended."""
@@ -201,8 +202,9 @@ class AuditLog:
     def save(self, *, force: bool = False) -> None:
         """Write the audit, unless the last write was less than ``interval_s`` ago or ``force``."""
         now = self._clock()
+        # A clock that was set back makes no audit wait until it is there again.
         recent = self._saved_at is not None and (
-            (now - self._saved_at).total_seconds() < self._interval_s
+            0 <= (now - self._saved_at).total_seconds() < self._interval_s
         )
         if recent and not force:
             return

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from gigacast.errors import DataError
 from gigacast.feature_store.aggregation.kernel import aggregate
 from gigacast.feature_store.aggregation.operation import OPERATIONS
 from gigacast.feature_store.aggregation.row_state import RowState, plain_values
@@ -140,3 +141,26 @@ def test_no_rows_and_no_queries_give_nulls_and_no_rows() -> None:
         nothing = aggregate(to_queries([((1, "n1"), START)]), to_rows([]), parts)
         assert all(nothing[name].to_pylist() == [None] for name in nothing.column_names)
         assert aggregate(to_queries([]), to_rows(events), parts).num_rows == 0
+
+
+def test_lists_of_a_key_that_differ_in_length_are_refused_at_whatever_times_they_come() -> None:
+    rng = random.Random(20)
+    vector = Feature("SUM", "vector", element_wise=True)
+
+    def lists(*rows: tuple[int, int, int]) -> list[Event]:
+        """Return events of a key and an hour with a list of a length."""
+        return [
+            Event((key,), START + hour * HOUR, {**make_row(rng, 0), "vector": [1.0] * length})
+            for key, hour, length in rows
+        ]
+
+    first, second = (make_events(rng, 1)[0].key for _ in range(2))
+    assert first != second
+    keys = {0: first, 1: second}
+    apart = [
+        replace(event, key=keys[event.key[0]]) for event in lists((0, 1, 2), (1, 1, 3), (1, 2, 3))
+    ]
+    check([vector], apart, rng)
+    differ = [replace(event, key=first) for event in lists((0, 1, 2), (0, 5, 3))]
+    with pytest.raises(DataError, match="lists of 2 and 3 places"):
+        aggregate(to_queries([(first, START + 9 * HOUR)]), to_rows(differ), [to_part(vector)])
