@@ -69,6 +69,8 @@ class SeriesReader:
     ----------
     stats : ReadStats
         Counts of the latest iteration, complete when it is.
+    id_columns : tuple of str
+        Columns of item ids, known from the first batch on; empty if there is none.
     """
 
     def __init__(self, sources: Sequence[SeriesSource], options: ReadOptions) -> None:
@@ -77,6 +79,7 @@ class SeriesReader:
         self._sources = tuple(fetched_once(sources, kept_bytes))
         self._options = options
         self.stats = ReadStats()
+        self.id_columns: tuple[str, ...] = ()
         self._search: Callable[[ConflictSample | None], tuple[tuple[str, ...], tuple[str, ...]]] = (
             lambda _: ((), ())
         )
@@ -134,6 +137,7 @@ class SeriesReader:
         self.stats.bytes_read = sum(table.size_bytes for table in tables)
         with _decoding(tables[0].source.name):
             agreement = agree(tables, self._options, limits)
+        self.id_columns = tables[0].layout.id_names
         self._search = partial(find_apart, tables, agreement.decoder, limits)
         # Bins at both ends may be dropped, and the context has all steps nevertheless.
         spare = SPARE_BINS if self._options.aggregation is not None else 0

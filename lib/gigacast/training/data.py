@@ -36,6 +36,7 @@ from gigacast.settings.command.training import DEFAULT_HISTORY
 from gigacast.storage.parquet.read import open_object
 from gigacast.storage.store import Store
 from gigacast.trainers.corpus import Corpus, CorpusWriter
+from gigacast.training.span import SpanGuard
 
 MAX_RECORDED_KEYS = 10_000
 """Maximum number of keys in a version's manifest; beyond, their digest identifies the data."""
@@ -51,10 +52,13 @@ class Group:
     name : str
         Item id of the series if the sources have no column of item ids.
     sources : tuple of SeriesSource
+    is_part : bool
+        Whether it is a panel part of several, which must not share items with the others.
     """
 
     name: str
     sources: tuple[SeriesSource, ...]
+    is_part: bool = False
 
 
 class TrainingData(Protocol):
@@ -82,16 +86,19 @@ class PartitionData:
     inputs : Store
     partitions : mapping
         Objects of each series or part, in time order.
+    parts : frozenset of str
+        Names of those that are panel parts.
     """
 
     inputs: Store
     partitions: Mapping[str, tuple[InputObject, ...]] = field(default_factory=dict)
+    parts: frozenset[str] = frozenset()
 
     def groups(self) -> Iterator[Group]:
         """Iterate over series and parts, each with all its months."""
         for name, objects in self.partitions.items():
             sources = [self._source(entry) for entry in objects]
-            yield Group(name, tuple(sources))
+            yield Group(name, tuple(sources), is_part=name in self.parts)
 
     def _source(self, entry: InputObject) -> SeriesSource:
         # If the object was replaced since it was listed, opening it fails: the recorded digest
@@ -217,16 +224,21 @@ def find_partitions(job: ForecastJob, inputs: Store) -> PartitionData:
         If no partition is selected.
     """
     by_series: dict[str, list[InputObject]] = {}
+    parts: set[str] = set()
     selection = with_latest_month(inputs, job.selection)
     for partition in islice(_partitions(inputs, job.pattern, selection), job.limit):
         by_series.setdefault(partition.name.lineage, []).extend(partition.inputs)
+        # Files of a symbol may share ids: those of its timeframes are series of their own.
+        if partition.name.symbol is None:
+            parts.add(partition.name.lineage)
     if not by_series:
         raise DataNotFoundError(
             f"no partition under {inputs.address.url} matches the selection",
             hint="expected {YYYY}/{MM}/NAME.parquet; see --prefix, --input_prefix, --years, "
             "--symbol; a single file is given by --data",
         )
-    return PartitionData(inputs, {name: tuple(objects) for name, objects in by_series.items()})
+    partitions = {name: tuple(objects) for name, objects in by_series.items()}
+    return PartitionData(inputs, partitions, frozenset(parts))
 
 
 def _partitions(inputs: Store, pattern: NamingPattern, selection: Selection) -> Iterator[Partition]:
@@ -310,21 +322,18 @@ def write_corpus(
     Raises
     ------
     DataError
-        If a source cannot be read, or no series is long enough.
+        If a source cannot be read, two parts share items, or no series is long enough.
     InputChangedError
         If an object was replaced since it was listed.
     StorageError
         If the store cannot be read, or the disk is full.
     """
-    conflicts = 0
+    conflicts, guard = 0, SpanGuard()
     takes_covariates = reading.takes_covariates
     with CorpusWriter(folder, least_length, takes_covariates=takes_covariates) as writer:
         for group in groups:
             try:
-                reader = read_series(group.sources, reading.options(group.name))
-                for batch in reader:
-                    writer.add(batch)
-                conflicts += reader.stats.conflicts
+                conflicts += _write_group(writer, group, reading, guard)
             # The corpus would mix two states of the data under one digest.
             except (PreconditionFailedError, ObjectNotFoundError) as error:
                 raise InputChangedError(
@@ -333,3 +342,15 @@ def write_corpus(
                 ) from error
         warn_of_conflicts(conflicts, reading.method.duplicates)
         return writer.finish()
+
+
+def _write_group(writer: CorpusWriter, group: Group, reading: Reading, guard: SpanGuard) -> int:
+    """Write the series of a group, and return its conflicting rows."""
+    reader = read_series(group.sources, reading.options(group.name))
+    if group.is_part:
+        guard.begin(group.name, group.sources[0].name)
+    for batch in reader:
+        if group.is_part:
+            guard.add(batch.item_ids, reader.id_columns)
+        writer.add(batch)
+    return reader.stats.conflicts
