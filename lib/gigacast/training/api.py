@@ -17,6 +17,7 @@ from gigacast.job.audit import this_author
 from gigacast.job.forecast_job import Method
 from gigacast.job.location import open_inputs
 from gigacast.series.frame import is_frame, table_of
+from gigacast.series.source import FILE_FORMATS
 from gigacast.settings.argument import as_path, checked
 from gigacast.settings.assembly import job_of, method_of
 from gigacast.settings.command.training import DEFAULT_HISTORY
@@ -39,7 +40,6 @@ from gigacast.training.run import run_finetune
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE_ENDINGS = (".csv", ".parquet", ".json")
 _FROM_SETTINGS = ("horizon", "context_length", "seed", "batch_size")
 """Options of training that are settings of every job, by name."""
 
@@ -85,7 +85,7 @@ def _source_of(data: "str | Path | pd.DataFrame") -> TrainingData | None:
     if is_frame(data):
         return TableData(table_of(data))
     # "data.csv" is a valid name of a bucket as well; a file is meant far more often.
-    is_file = "://" not in str(data) and str(data).lower().endswith(FILE_ENDINGS)
+    is_file = "://" not in str(data) and str(data).lower().endswith(tuple(FILE_FORMATS))
     if isinstance(data, Path) or is_file:
         return FileData(Path(data).expanduser())
     if not isinstance(data, str):
@@ -233,8 +233,8 @@ class ChronosTrainer:
         source = _source_of(data)
         if source is None:
             raise ConfigError(
-                f"data: {data!r} is no .csv, .parquet or .json file",
-                hint="gigacast.finetune takes buckets",
+                f"data: {data!r} is no file of Parquet, CSV or JSON by its ending",
+                hint="give a path, as Path(...); gigacast.finetune takes buckets",
             )
         return self._take(source)
 

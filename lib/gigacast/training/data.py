@@ -19,7 +19,6 @@ from gigacast.core.digest import digest_etags, digest_value
 from gigacast.core.partition.name import NamingPattern
 from gigacast.core.partition.task import InputObject
 from gigacast.errors import (
-    ConfigError,
     DataNotFoundError,
     InputChangedError,
     ObjectNotFoundError,
@@ -31,7 +30,7 @@ from gigacast.lake.plan.discovery import Partition, Selection
 from gigacast.lake.plan.months import walk_months, with_latest_month
 from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.series.reader import read_series
-from gigacast.series.source import Format, ReadOptions, SeriesSource
+from gigacast.series.source import Format, ReadOptions, SeriesSource, format_of
 from gigacast.settings.command.training import DEFAULT_HISTORY
 from gigacast.storage.parquet.read import open_object
 from gigacast.storage.store import Store
@@ -40,7 +39,6 @@ from gigacast.training.span import SpanGuard
 
 MAX_RECORDED_KEYS = 10_000
 """Maximum number of keys in a version's manifest; beyond, their digest identifies the data."""
-_FORMATS: Mapping[str, Format] = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
 
 
 @dataclass(frozen=True)
@@ -136,30 +134,36 @@ class FileData:
     Parameters
     ----------
     path : Path
-        File that ends with ``.csv``, ``.parquet`` or ``.json``, in any layout of the readers.
+        Parquet, CSV or JSON in any layout of the readers.
 
     Raises
     ------
     ConfigError
-        If the path has another ending.
+        If the file is compressed as a whole.
     DataNotFoundError
-        If the file does not exist.
+        If the file does not exist, or cannot be read.
     """
 
     path: Path
 
     def __post_init__(self) -> None:
-        if self.path.suffix.lower() not in _FORMATS:
-            raise ConfigError(f"data: {self.path}: expected a .csv, .parquet or .json file")
         if not self.path.is_file():
             raise DataNotFoundError(f"{self.path}: no such file", hint="check --data")
+        self._format()
+
+    def _format(self) -> Format:
+        try:
+            with self.path.open("rb") as file:
+                head = file.read(64)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise DataNotFoundError(f"{self.path}: {reason}", hint="check --data") from error
+        return format_of(head, str(self.path))
 
     def groups(self) -> Iterator[Group]:
         """Yield the file as a single group."""
-        kind = _FORMATS[self.path.suffix.lower()]
-        yield Group(
-            self.path.stem, (SeriesSource(partial(self.path.open, "rb"), kind, str(self.path)),)
-        )
+        source = SeriesSource(partial(self.path.open, "rb"), self._format(), str(self.path))
+        yield Group(self.path.stem, (source,))
 
     def describe(self) -> dict[str, Any]:
         """Return the path, size and hash of the file."""

@@ -67,7 +67,7 @@ MOVED = {
 def test_items_of_several_parts_are_refused_with_the_remedy_that_reads_them(
     files: dict[str, pd.DataFrame], tmp_path: Path
 ) -> None:
-    with pytest.raises(SchemaError, match="part-0.* and .*part-1.* share items, such as '") as no:
+    with pytest.raises(SchemaError, match=r"part-0.* and .*part-1.* share items, such as '") as no:
         corpus_of(tmp_path, files)
     assert no.value.hint == "read the parts of a month together by --partition_by month"
     (tmp_path / "again").mkdir()
