@@ -26,7 +26,7 @@ from gigacast.core.time.bins import Bins
 from gigacast.errors import SchemaError
 from gigacast.series.aggregation.aggregate import SPARE_BINS, aggregate, in_utc
 from gigacast.series.agreement import Agreement, agree
-from gigacast.series.apart import find_apart
+from gigacast.series.apart import find_apart, time_of_day
 from gigacast.series.arrange import tail_length
 from gigacast.series.complete import Carry, ItemRoom, SortPlan, complete_items, sorted_items
 from gigacast.series.covariates import split_covariates
@@ -83,6 +83,7 @@ class SeriesReader:
         self._search: Callable[[ConflictSample | None], tuple[tuple[str, ...], tuple[str, ...]]] = (
             lambda _: ((), ())
         )
+        self._halves: Callable[[ConflictSample | None], tuple[str, ...]] = lambda _: ()
 
     def rows(self) -> Iterator[tuple[ItemRows, tuple[str, ...]]]:
         """Yield runs of rows as they come, with the names of their targets.
@@ -101,6 +102,7 @@ class SeriesReader:
             with _decoding(tables[0].source.name):
                 agreement = agree(tables, self._options, limits)
             self._search = partial(find_apart, tables, agreement.decoder, limits)
+            self._halves = partial(time_of_day, tables)
             targets = agreement.decoder.targets
             for part in self._raw_rows(tables, agreement):
                 # Covariates, and the frequencies that lists state, are columns of values as well.
@@ -139,6 +141,7 @@ class SeriesReader:
             agreement = agree(tables, self._options, limits)
         self.id_columns = tables[0].layout.id_names
         self._search = partial(find_apart, tables, agreement.decoder, limits)
+        self._halves = partial(time_of_day, tables)
         # Bins at both ends may be dropped, and the context has all steps nevertheless.
         spare = SPARE_BINS if self._options.aggregation is not None else 0
         items = self._complete_items(tables, agreement, self._options.context_length + spare)
@@ -170,7 +173,8 @@ class SeriesReader:
         limit = conflict_limit(options.duplicates, options.duplicate_share)
         if stats.conflicts > limit * stats.compared:
             own = next(source for source in self._sources if source.primary)
-            raise conflict_error(own.name, stats, *self._search(stats.sample))
+            sample = stats.sample
+            raise conflict_error(own.name, stats, *self._search(sample), self._halves(sample))
 
     def columns_apart(
         self, sample: ConflictSample | None
@@ -300,11 +304,16 @@ def _check_keys(stats: ReadStats, table: OpenTable) -> None:
         )
     if stats.rows > stats.null_items and not stats.timed_rows:
         columns = repr(layout.timestamp) + (f" and {layout.freq!r}" if layout.freq else "")
-        raise SchemaError(
-            f"{name}: no row of {stats.rows} has a readable timestamp in {columns}",
-            hint="write dates as 2024-01-31, or name the column by --timestamp_column "
-            "(schema.datetime_column)",
-        )
+        raise no_times(name, stats.rows, columns)
+
+
+def no_times(name: str, rows: int, columns: str) -> SchemaError:
+    """Return the refusal of rows none of which has a readable time."""
+    return SchemaError(
+        f"{name}: no row of {rows} has a readable timestamp in {columns}",
+        hint="write dates as 2024-01-31, or name the column by --timestamp_column "
+        "(schema.datetime_column)",
+    )
 
 
 @contextmanager
