@@ -40,6 +40,9 @@ _TIMESTAMP_SETTING = "--timestamp_column (schema.datetime_column)"
 FLAG_SUFFIX = "_outlier"
 """Ending of the boolean columns that cleaning adds: whether a column's value is an outlier."""
 
+JOIN_HALVES = "write both in one column, as 2024-01-31 10:15"
+"""What to do with dates and times of day in two columns."""
+
 ITEM_KEY = "\0item_key"
 """Column that the reader makes of several id columns. No column of a file has such a name."""
 
@@ -289,7 +292,13 @@ def _find(
         candidates = [name for name in names if _plain(name) in group]
         if len(candidates) > 1:
             problem = f"the columns {' and '.join(candidates)} are ambiguous"
-            raise table.refuse(problem, setting)
+            halves = [name for name in candidates if _plain(name) == "time"]
+            remedy = (
+                f"{setting}; if {halves[0]!r} has times of day, {JOIN_HALVES}"
+                if halves
+                else setting
+            )
+            raise table.refuse(problem, remedy)
         if candidates:
             return candidates[0]
     return None

@@ -20,6 +20,7 @@ from gigacast.core.column import to_arrow
 from gigacast.core.plural import counted
 from gigacast.errors import SchemaError
 from gigacast.series.arrange import first_of_times
+from gigacast.series.columns import JOIN_HALVES
 from gigacast.series.rows import ItemRows
 from gigacast.series.segment import offsets_of, spread
 from gigacast.series.source import ConflictSample, DuplicatePolicy, ReadStats
@@ -145,7 +146,7 @@ def conflict_error(
     cause, hint = cause_of(apart), f"{remedy_of(apart, ids)}, {_REMEDY}"
     if halves:
         cause = f"; {halves[0]!r} has only their dates, and {halves[1]!r} may have their times"
-        hint = f"write both in one column, as 2024-01-31 10:15; if {halves[1]!r} is no time, {hint}"
+        hint = f"{JOIN_HALVES}; if {halves[1]!r} is no time, {hint}"
     return SchemaError(
         f"{name}: {stats.conflicts:,} of {stats.compared:,} rows {verb} the series{item} and the "
         f"time of another row, and other values{cause}",
