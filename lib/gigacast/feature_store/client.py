@@ -152,7 +152,7 @@ class FeatureClient:
         self, kind: str, name: str, keys: Sequence[Mapping[str, Any]], at: int | None
     ) -> list[Response]:
         check_argument("name", name, str)
-        check_argument("keys", keys, Sequence[Mapping])
+        check_argument("keys", keys, Sequence[Mapping[str, Any]])
         at = None if at is None else Request(name, {}, at).at
         question: dict[str, Any] = {"keys": [*keys]} if at is None else {"keys": [*keys], "at": at}
         try:

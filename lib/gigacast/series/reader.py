@@ -24,7 +24,7 @@ import pyarrow as pa
 from gigacast.core.series.batch import NO_TIME, SeriesBatch, concat_batches
 from gigacast.core.time.bins import Bins
 from gigacast.errors import SchemaError
-from gigacast.series.aggregation.aggregate import SPARE_BINS, aggregate, in_utc
+from gigacast.series.aggregation.aggregate import SPARE_BINS, aggregate, check_wall_times, in_utc
 from gigacast.series.agreement import Agreement, agree
 from gigacast.series.apart import find_apart, time_of_day
 from gigacast.series.arrange import tail_length
@@ -227,6 +227,7 @@ class SeriesReader:
         room.check(items)
 
     def _parts(self, tables: Sequence[OpenTable], agreement: Agreement) -> Iterator[ItemRows]:
+        zone = self._wall_zone(agreement)
         for table in tables:
             # A row of lists has many points, and the limit is for points.
             rows = _batch_rows(self._options, len(agreement.decoder.columns))
@@ -239,10 +240,18 @@ class SeriesReader:
                     part, dropped = agreement.decoder.decode(
                         batch, table.layout, primary=source.primary, name=source.name
                     )
+                if zone is not None:
+                    check_wall_times(part, zone, source.name)
                 self.stats.rows += len(part.times) + dropped
                 self.stats.null_items += dropped
                 self.stats.timed_rows += int(np.count_nonzero(part.times != NO_TIME))
                 yield part
+
+    def _wall_zone(self, agreement: Agreement) -> str | None:
+        """Return the zone that is named for wall times; ``None`` for moments, dates and steps."""
+        aggregation, kind = self._options.aggregation, agreement.decoder.clock.output_type
+        is_wall = pa.types.is_timestamp(kind) and kind.tz is None
+        return aggregation.zone if aggregation is not None and is_wall else None
 
     def _rules(self, agreement: Agreement) -> GridRules:
         options, decoder = self._options, agreement.decoder

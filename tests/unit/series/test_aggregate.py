@@ -333,3 +333,21 @@ def test_plain_steps_are_aggregated_in_multiples():
     options = {"freq": "5", "aggregation": Aggregation("sum"), "timestamp_unit": "step"}
     (batch,) = reader_of(table, **options)
     assert (batch.values.tolist(), batch.last_timestamps.tolist()) == ([5.0, 5.0], [5])
+
+
+@pytest.mark.parametrize(
+    ("first", "words"), [("2024-10-20", "occur twice"), ("2024-03-20", "do not exist")]
+)
+def test_wall_times_where_the_named_zone_changes_its_clocks_are_refused(
+    first: str, words: str
+) -> None:
+    zone = "Europe/Berlin"
+    local = pd.date_range(first, periods=24 * 15, freq="h", tz=zone).tz_localize(None)
+    wall = local if words == "occur twice" else pd.date_range(first, periods=24 * 15, freq="h")
+    frame = pd.DataFrame({"item_id": "a", "timestamp": wall, "target": 1.0})
+    with pytest.raises(SchemaError, match=words) as refused:
+        aggregated(frame, "D", zone=zone)
+    assert "write UTC, or the offset" in str(refused.value.hint)
+    # Without rows that are lost, and without a zone, days are those of the wall.
+    assert len(aggregated(frame.drop_duplicates("timestamp")[:24], "D", zone=zone)) == 1
+    assert len(aggregated(frame, "D")) == 1

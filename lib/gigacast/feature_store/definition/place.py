@@ -1,12 +1,12 @@
 """The place in a user's file where a definition is written, for messages about it."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, cast, get_args, get_origin
 
 from gigacast.errors import ConfigError
 
@@ -70,7 +70,7 @@ def check_fields(value: Any) -> None:
     ConfigError
     """
     for part in fields(value):
-        content, kinds = getattr(value, part.name), _kinds_of(part.type)
+        content, kinds = getattr(value, part.name), _kinds_of(cast("Hashable", part.type))
         if kinds and not _is_one_of(content, kinds):
             expected = " or ".join(_WORDS.get(kind, kind.__name__) for kind in kinds)
             is_short = isinstance(content, str | bool)

@@ -22,9 +22,13 @@ from typing import NamedTuple
 import numpy as np
 
 from gigacast.core.array import BoolArray, IntArray, RealArray
+from gigacast.core.column import to_numpy
+from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.bins import Bins, standard_offset
+from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
-from gigacast.core.time.zone import from_wall, to_wall
+from gigacast.core.time.zone import from_ordered_wall, from_wall, to_wall
+from gigacast.errors import SchemaError
 from gigacast.series.aggregation.reduce import reduce_categories, reduce_numbers
 from gigacast.series.arrange import drop_null_times, history_ends, keep_tail, sort_times
 from gigacast.series.duplicates import settle_duplicates
@@ -314,3 +318,31 @@ def _with_empty_bins(binned: ItemRows, rules: GridRules) -> ItemRows:
             column[~history] = np.nan
         columns.append(column)
     return ItemRows(binned.item_ids, offsets, numbers, tuple(columns), binned.primary)
+
+
+def check_wall_times(rows: ItemRows, zone: str, name: str) -> None:
+    """Refuse wall times without an offset where the named zone changes its clocks.
+
+    Of an hour that occurs twice the rows would have one time, and bins the value of one.
+
+    Raises
+    ------
+    SchemaError
+    """
+    is_time = rows.times != NO_TIME
+    wall = rows.times[is_time]
+    if not (wall % DAY_US).any():
+        return
+    codes = to_numpy(rows.item_ids.dictionary_encode().indices).astype(np.int64)
+    items = spread(codes, rows.offsets)[is_time]
+    utc, _, missing = from_ordered_wall(wall, items, zone)
+    twice = utc != from_wall(wall, zone)
+    for mask, problem in ((twice, "occur twice"), (missing, "do not exist")):
+        if mask.any():
+            example = np.datetime64(int(wall[mask.argmax()]), "us").astype("datetime64[s]")
+            raise SchemaError(
+                f"{name}: {int(mask.sum())} local times {problem} in {zone}, where clocks are "
+                f"changed, such as {example}",
+                hint="write UTC, or the offset (2024-10-27 02:30+01:00); or leave --zone out if "
+                "the times are of no zone that changes its clocks",
+            )
