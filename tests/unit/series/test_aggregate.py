@@ -335,19 +335,15 @@ def test_plain_steps_are_aggregated_in_multiples():
     assert (batch.values.tolist(), batch.last_timestamps.tolist()) == ([5.0, 5.0], [5])
 
 
-@pytest.mark.parametrize(
-    ("first", "words"), [("2024-10-20", "occur twice"), ("2024-03-20", "do not exist")]
-)
-def test_wall_times_where_the_named_zone_changes_its_clocks_are_refused(
-    first: str, words: str
-) -> None:
+def test_wall_times_that_come_twice_where_the_named_zone_sets_clocks_back_are_refused() -> None:
     zone = "Europe/Berlin"
-    local = pd.date_range(first, periods=24 * 15, freq="h", tz=zone).tz_localize(None)
-    wall = local if words == "occur twice" else pd.date_range(first, periods=24 * 15, freq="h")
-    frame = pd.DataFrame({"item_id": "a", "timestamp": wall, "target": 1.0})
-    with pytest.raises(SchemaError, match=words) as refused:
-        aggregated(frame, "D", zone=zone)
+    moments = pd.date_range("2024-10-20", periods=24 * 15 + 1, freq="h", tz=zone)
+    wall = moments.tz_localize(None)
+    with pytest.raises(SchemaError, match="1 local time for the second time in Europe") as refused:
+        aggregated(frame_of(wall, np.ones(len(wall))), "D", zone=zone)
     assert "write UTC, or the offset" in str(refused.value.hint)
-    # Without rows that are lost, and without a zone, days are those of the wall.
-    assert len(aggregated(frame.drop_duplicates("timestamp")[:24], "D", zone=zone)) == 1
-    assert len(aggregated(frame, "D")) == 1
+    # With the offset, and where no hour is lost, days have their sums.
+    (binned,) = aggregated(frame_of(moments, np.ones(len(moments))), "D").values()
+    assert binned.tolist() == [24] * 7 + [25] + [24] * 7
+    (binned,) = aggregated(frame_of(wall[:24], np.ones(24)), "D", zone=zone).values()
+    assert binned.tolist() == [24]

@@ -23,6 +23,7 @@ import numpy as np
 
 from gigacast.core.array import BoolArray, IntArray, RealArray
 from gigacast.core.column import to_numpy
+from gigacast.core.plural import counted
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.bins import Bins, standard_offset
 from gigacast.core.time.calendar_grid import DAY_US
@@ -321,7 +322,7 @@ def _with_empty_bins(binned: ItemRows, rules: GridRules) -> ItemRows:
 
 
 def check_wall_times(rows: ItemRows, zone: str, name: str) -> None:
-    """Refuse wall times without an offset where the named zone changes its clocks.
+    """Refuse wall times without an offset that come twice, where the named zone sets clocks back.
 
     Of an hour that occurs twice the rows would have one time, and bins the value of one.
 
@@ -335,14 +336,12 @@ def check_wall_times(rows: ItemRows, zone: str, name: str) -> None:
         return
     codes = to_numpy(rows.item_ids.dictionary_encode().indices).astype(np.int64)
     items = spread(codes, rows.offsets)[is_time]
-    utc, _, missing = from_ordered_wall(wall, items, zone)
+    utc, _, _ = from_ordered_wall(wall, items, zone)
     twice = utc != from_wall(wall, zone)
-    for mask, problem in ((twice, "occur twice"), (missing, "do not exist")):
-        if mask.any():
-            example = np.datetime64(int(wall[mask.argmax()]), "us").astype("datetime64[s]")
-            raise SchemaError(
-                f"{name}: {int(mask.sum())} local times {problem} in {zone}, where clocks are "
-                f"changed, such as {example}",
-                hint="write UTC, or the offset (2024-10-27 02:30+01:00); or leave --zone out if "
-                "the times are of no zone that changes its clocks",
-            )
+    if twice.any():
+        example = np.datetime64(int(wall[twice.argmax()]), "us").astype("datetime64[s]")
+        raise SchemaError(
+            f"{name}: {counted(int(twice.sum()), 'local time')} for the second time in {zone}, "
+            f"where clocks go back, such as {example}",
+            hint="write UTC, or the offset (2024-10-27 02:30+01:00): without it both hours are one",
+        )
