@@ -26,7 +26,8 @@ VALUES = {
     "table": pa.table({"a": [1]}), "series": FRAME["target"], "none": None,
     "infinity": float("inf"), "complex": 1j, "digits": "9" * 400, "long number": 10**400,
     "numpy integer": np.int64(3), "numpy fraction": np.float64(2.5), "numpy NaN": np.float64("nan"),
-    "numpy truth": np.bool_(True), "numpy text": np.str_("x"), "numpy day": np.datetime64("2024-01-01"),
+    "numpy truth": np.bool_(True), "numpy text": np.str_("x"),
+    "numpy day": np.datetime64("2024-01-01"),
 }  # fmt: skip
 
 

@@ -60,9 +60,9 @@ class SpanGuard:
             return
         texts = items.cast(pa.string())
         hashes = hash_ids(texts)
-        for known, groups in self._runs:
-            places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-            shared = np.flatnonzero(known[places] == hashes)
+        for earlier, groups in self._runs:
+            places = np.minimum(np.searchsorted(earlier, hashes), len(earlier) - 1)
+            shared = np.flatnonzero(earlier[places] == hashes)
             if len(shared):
                 first = self._groups[groups[places[shared[0]]]]
                 raise _refusal(first, self._groups[-1], texts[int(shared[0])].as_py(), ids)
@@ -81,8 +81,8 @@ class SpanGuard:
 
     def _merge(self, hashes: UintArray, groups: IntArray) -> None:
         while self._runs and len(self._runs[-1][0]) < 2 * len(hashes):
-            known, owners = self._runs.pop()
-            joined = np.concatenate([known, hashes])
+            earlier, owners = self._runs.pop()
+            joined = np.concatenate([earlier, hashes])
             order = np.argsort(joined, kind="stable")
             hashes, groups = joined[order], np.concatenate([owners, groups])[order]
         self._runs.append((hashes, groups))
@@ -91,8 +91,8 @@ class SpanGuard:
 def _refusal(
     first: tuple[str, str], second: tuple[str, str], item: str, ids: tuple[str, ...]
 ) -> SchemaError:
-    own, other = hive_levels(first[1]), hive_levels(second[1])
-    apart = tuple(name for name in own if own[name] != other.get(name))
+    levels, levels_of_second = hive_levels(first[1]), hive_levels(second[1])
+    apart = tuple(n for n in levels if levels[n] != levels_of_second.get(n))
     remedies = [remedy_of(apart, ids)] if apart else []
     is_cut = not (is_whole_month(first[0]) or is_whole_month(second[0]))
     if is_cut and levels_above(first[1]) == levels_above(second[1]):

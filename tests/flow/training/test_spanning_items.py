@@ -72,8 +72,8 @@ def test_items_of_several_parts_are_refused_with_the_remedy_that_reads_them(
     assert no.value.hint == "read the parts of a month together by --partition_by month"
     (tmp_path / "again").mkdir()
     corpus = corpus_of(tmp_path / "again", files, partition_by="month")
-    known = pd.concat(files.values()).groupby("item_id")["target"]
-    assert series_of(corpus) == sorted(sorted(values) for _, values in known)
+    targets = pd.concat(files.values()).groupby("item_id")["target"]
+    assert series_of(corpus) == sorted(sorted(values) for _, values in targets)
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,9 @@ def check_fields(value: Any) -> None:
         if kinds and not _is_one_of(content, kinds):
             expected = " or ".join(_WORDS.get(kind, kind.__name__) for kind in kinds)
             is_short = isinstance(content, str | bool)
-            given = repr(content)[:60] if is_short else type(content).__name__
+            shown = repr(content)[:60] if is_short else type(content).__name__
             raise refuse(
-                f"{type(value).__name__}({part.name}=...): expected {expected}, got {given}",
+                f"{type(value).__name__}({part.name}=...): expected {expected}, got {shown}",
                 hint=f"correct {part.name}, or leave it out",
             )
         if isinstance(content, str):
