@@ -254,7 +254,7 @@ class ChronosTrainer:
         source = _source_of(data)
         if source is None:
             raise ConfigError(
-                f"data: {data!r} is no file of Parquet, CSV or JSON by its ending",
+                f"data: {data!r} is no .csv, .parquet or .json file",
                 hint="give a path, as Path(...); gigacast.finetune takes buckets",
             )
         return self._take(source)
