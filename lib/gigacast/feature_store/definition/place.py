@@ -83,7 +83,13 @@ def check_fields(value: Any) -> None:
             _check_text(f"{type(value).__name__}({part.name}=...)", content)
 
 
-_WORDS = {str: "a text", int: "a whole number", bool: "True or False", NoneType: "None"}
+_WORDS = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    NoneType: "None",
+}
 
 
 @cache
@@ -97,8 +103,9 @@ def _kinds_of(hint: Any) -> tuple[type, ...]:
 
 
 def _is_one_of(content: Any, kinds: tuple[type, ...]) -> bool:
-    # True is a whole number for Python.
-    return isinstance(content, kinds) and not (isinstance(content, bool) and bool not in kinds)
+    # A whole number is a fraction as well, and True is a whole number for Python.
+    wider = (*kinds, int) if float in kinds else kinds
+    return isinstance(content, wider) and not (isinstance(content, bool) and bool not in kinds)
 
 
 def _check_text(place: str, text: str) -> None:
