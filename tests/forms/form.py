@@ -172,15 +172,13 @@ def _is_file(parts: Parts, file: FileForm) -> bool:
         return False
     if place.items and not (parts.layout.name in _WITH_ITEM_ID and file.has_header):
         return False
-    if place.refused and form.door == "training":
-        return False  # each object has series of its own, of which windows are drawn
     if form.door == "loader" and parts.values.name == "bool8":
         return False  # some writers leave its type out, and whole numbers are left
     return form.door not in _OF_DATA or _is_data(parts, file, place)
 
 
 _OF_DATA = ("quality", "loader", "import", "clean")
-_NOTICE_SPANS = ("job", "job on S3", "backtest", "evaluate")
+_NOTICE_SPANS = ("job", "job on S3", "backtest", "evaluate", "training")
 """Doors that notice items over several objects, each of which is a partition."""
 
 

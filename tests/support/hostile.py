@@ -23,7 +23,11 @@ VALUES = {
     "long text": "x" * 5000, "bytes": b"x", "list": [1], "list of text": ["a"], "tuple": (),
     "dict": {"a": 1}, "set": set(), "object": object(), "function": len, "path": Path("/nowhere"),
     "NaT": pd.NaT, "array": np.array([1, 2]), "frame": pd.DataFrame(),
-    "table": pa.table({"a": [1]}), "series": FRAME["target"],
+    "table": pa.table({"a": [1]}), "series": FRAME["target"], "none": None,
+    "infinity": float("inf"), "complex": 1j, "digits": "9" * 400, "long number": 10**400,
+    "numpy integer": np.int64(3), "numpy fraction": np.float64(2.5), "numpy NaN": np.float64("nan"),
+    "numpy truth": np.bool_(True), "numpy text": np.str_("x"),
+    "numpy day": np.datetime64("2024-01-01"),
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
 from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.series.frame import give_back, table_of
-from gigacast.settings.argument import as_path, as_text, check_argument
+from gigacast.settings.argument import as_count, as_path, as_text, check_argument
 from gigacast.settings.assembly import job_of, registry_of
 from gigacast.settings.command.backtest import BacktestOptions, EvaluateOptions
 from gigacast.settings.flag import rows_of
@@ -261,6 +261,7 @@ def _own_options(models: Any, segment: Any, counts: dict[str, Any]) -> BacktestO
     check_argument("segment", segment, str)
     for name, value in counts.items():
         check_argument(name, value, int if name == "windows" else int | None)
+        counts[name] = as_count(name, value)  # numbers of NumPy are no values of JSON
     # A text is a sequence, too: of letters.
     names = (models,) if isinstance(models, str) else tuple(models)
     return BacktestOptions(models=names, segment=segment, **counts)

@@ -20,7 +20,7 @@ from gigacast.backtesting.evaluation.scale import MOST_HISTORY, scales_before
 from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
 from gigacast.core.array import DoubleArray, FloatArray
 from gigacast.core.series.item_key import ITEM_COLUMNS, key_columns
-from gigacast.errors import ConfigError, SchemaError
+from gigacast.errors import ConfigError, GigacastError, SchemaError
 from gigacast.forecasters.metric import figures_of
 from gigacast.forecasting.prediction import long_table, with_own_names
 from gigacast.job.forecast_job import ForecastJob
@@ -65,7 +65,13 @@ def backtest_table(
     own = [name for name in used if name in table.column_names]  # without the key of several ids
     more = [column] if column in table.column_names and column not in own else []
     content = table_bytes(_storable(table.select([*own, *more])))
-    return _backtest_object("parquet", content, job, events)
+    try:
+        return _backtest_object("parquet", content, job, events, "table")
+    except SchemaError:
+        # Other columns may tell conflicting rows apart: the reader of the whole table names them.
+        for _ in read_series([SeriesSource.of_table(table)], job.forecast.method.reading):
+            pass
+        raise
 
 
 def backtest_file(
@@ -90,7 +96,8 @@ def backtest_file(
     with source.open() as file:
         content = file.read()
     # The leaderboard is in a memory that is gone.
-    return replace(_backtest_object(source.format, content, job, events), location="")
+    result = _backtest_object(source.format, content, job, events, source.name)
+    return replace(result, location="")
 
 
 def _segment_column(job: BacktestJob) -> str:
@@ -105,13 +112,19 @@ def _segment_column(job: BacktestJob) -> str:
 
 
 def _backtest_object(
-    extension: str, content: bytes, job: BacktestJob, events: RunEvents | None
+    extension: str, content: bytes, job: BacktestJob, events: RunEvents | None, name: str
 ) -> BacktestResult:
-    with _in_memory(f"{_KEY}.{extension}", content) as address:
+    key = f"{_KEY}.{extension}"
+    with _in_memory(key, content) as address:
         forecast = replace(job.forecast, bucket=address, inputs=address, outputs=address)
-        return run_backtest(
-            replace(job, forecast=forecast), events=events, executor=InlineExecutor()
-        )
+        try:
+            return run_backtest(
+                replace(job, forecast=forecast), events=events, executor=InlineExecutor()
+            )
+        except GigacastError as error:
+            # Nobody knows the key in memory.
+            error.message = error.message.replace(key, name)
+            raise
 
 
 @contextmanager

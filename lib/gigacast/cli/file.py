@@ -52,6 +52,8 @@ def forecast_one_file(
     # A bucket is only the place of models here.
     forecaster = load_chosen(job.model, registry_of(settings))
     result = forecast_file(source, forecaster, job, output)
+    if not result.series:
+        say(f"gigacast: {file}: no series: there is no row below the names of columns", err=True)
     if result.source.conflicts and job.method.duplicates is None:
         say(f"gigacast: {conflict_text(result.source.conflicts)}", err=True)
     if as_json and output != STANDARD:

@@ -9,7 +9,7 @@ and the remedy, so that a damaged file never ends in a bare ``KeyError``, ``Type
 
 import dataclasses
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -96,8 +96,14 @@ def plain_fields(record: Any) -> dict[str, Any]:
 # -- text to plain values --------------------------------------------------------------------------
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, make: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
     """Return the plain values of JSON that holds data, however much of it; see `decode_json`.
+
+    Parameters
+    ----------
+    text : str
+    make : callable, optional
+        Makes an object of its pairs of name and value; ``dict`` by default.
 
     Raises
     ------
@@ -105,7 +111,7 @@ def parse_json(text: str) -> Any:
         When the text is not JSON or nested too deep for Python.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=make)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
 

@@ -23,6 +23,7 @@ from gigacast.errors import (
     TransientStorageError,
 )
 from gigacast.feature_store.online.question import Request, Response
+from gigacast.settings.argument import check_argument
 
 _ERRORS: Mapping[int, type[SchemaError | DataNotFoundError | StorageError]] = {
     400: SchemaError,
@@ -36,6 +37,9 @@ _ERRORS: Mapping[int, type[SchemaError | DataNotFoundError | StorageError]] = {
     503: TransientStorageError,
     504: TransientStorageError,
 }
+
+
+_LONGEST_S = 86_400 * 366
 
 
 class FeatureClient:
@@ -62,11 +66,16 @@ class FeatureClient:
     """
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 10.0) -> None:
-        parts = urlsplit(url)
+        check_argument("url", url, str)
+        check_argument("token", token, str | None)
+        check_argument("timeout_s", timeout_s, float)
+        if not 0 < timeout_s < _LONGEST_S:
+            raise ConfigError(f"timeout_s: {timeout_s!r} is no time to wait in seconds")
         try:
+            parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            port = -1
+            parts, port = urlsplit(""), -1
         if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1:
             raise ConfigError(f"url: {url[:80]!r} is none", hint="write http://127.0.0.1:8080")
         self._make = HTTPSConnection if parts.scheme == "https" else HTTPConnection
@@ -142,9 +151,17 @@ class FeatureClient:
     def _fetch(
         self, kind: str, name: str, keys: Sequence[Mapping[str, Any]], at: int | None
     ) -> list[Response]:
+        check_argument("name", name, str)
+        check_argument("keys", keys, Sequence[Mapping[str, Any]])
+        at = None if at is None else Request(name, {}, at).at
         question: dict[str, Any] = {"keys": [*keys]} if at is None else {"keys": [*keys], "at": at}
-        path = f"/v1/features/{kind}/{quote(name)}"
-        content = self._ask("POST", path, json.dumps(question).encode())
+        try:
+            body = json.dumps(question).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SchemaError(
+                f"keys: {error}", hint="give values of JSON: texts, numbers"
+            ) from error
+        content = self._ask("POST", f"/v1/features/{kind}/{quote(name)}", body)
         try:
             return [
                 Response(

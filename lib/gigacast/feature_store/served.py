@@ -243,15 +243,18 @@ def fetch_group_by(
 
 async def fetch_join_async(requests: Sequence[Request], fetcher: Fetcher) -> list[Response]:
     """Return the features of joins without blocking the event loop; see `fetch_join`."""
-    return await asyncio.to_thread(fetcher.fetch_join, requests)
+    check_argument("fetcher", fetcher, Fetcher)
+    return await asyncio.to_thread(fetcher.fetch_join, _requests(requests))
 
 
 async def fetch_group_by_async(requests: Sequence[Request], fetcher: Fetcher) -> list[Response]:
     """Return the features of group-bys without blocking the event loop; see `fetch_group_by`."""
-    return await asyncio.to_thread(fetcher.fetch_group_by, requests)
+    check_argument("fetcher", fetcher, Fetcher)
+    return await asyncio.to_thread(fetcher.fetch_group_by, _requests(requests))
 
 
 def _requests(request: Request | Sequence[Request]) -> list[Request]:
+    check_argument("request", request, Request | Sequence[Request])
     requests = [request] if isinstance(request, Request) else [*request]
     for entry in requests:
         check_argument("request", entry, Request)

@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -36,21 +36,11 @@ from gigacast.report.document import (
     Table,
     Tone,
 )
-from gigacast.series.source import Format, SeriesSource
+from gigacast.series.source import FILE_FORMATS, SeriesSource, format_of
 from gigacast.storage.parquet.writer import table_bytes
 
 STANDARD = "-"
 """Name of standard input and standard output."""
-_FORMATS: Mapping[str, Format] = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".json": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
-}
 _TEXTS = pa_csv.ConvertOptions(
     column_types={name: pa.string() for name in ("item_id", "target_name", "fallback")},
     strings_can_be_null=True,
@@ -76,7 +66,7 @@ def open_file(place: str) -> SeriesSource:
     if place == STANDARD:
         content = sys.stdin.buffer.read()
         opening = partial(io.BytesIO, content)
-        return SeriesSource(opening, _format_of(content[:64], "standard input"), "standard input")
+        return SeriesSource(opening, format_of(content[:64], "standard input"), "standard input")
     path = Path(place)
     if path.is_dir():
         raise ConfigError(
@@ -88,22 +78,12 @@ def open_file(place: str) -> SeriesSource:
             head = file.read(64)
     except OSError as error:
         raise DataNotFoundError(f"{place}: {error.strerror or error}") from error
-    sniffed = _format_of(head, place)
-    kind = _FORMATS.get(path.suffix.lower(), sniffed)
-    return SeriesSource(partial(path.open, "rb"), kind, place)
-
-
-def _format_of(head: bytes, name: str) -> Format:
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    if head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh")):
-        raise ConfigError(f"{name}: the file is compressed", hint="unpack it first")
-    return "json" if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["} else "csv"
+    return SeriesSource(partial(path.open, "rb"), format_of(head, place), place)
 
 
 def is_file_name(name: str) -> bool:
     """Return whether a name has the ending of a file that can be read."""
-    return Path(name).suffix.lower() in _FORMATS
+    return Path(name).suffix.lower() in FILE_FORMATS
 
 
 def read_predictions(place: str) -> pa.Table:

@@ -8,6 +8,7 @@ from typing import Any
 from gigacast.core.partition.name import NamingPattern, hive_levels, year_of_folder
 from gigacast.core.time.month import IntRange, Month, MonthFilter
 from gigacast.errors import DataError
+from gigacast.forecasting.look import check_times
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs, pin_inputs
 from gigacast.lake.plan.discovery import Partition, Selection
@@ -107,6 +108,8 @@ def _look_into(
     facts: dict[str, Any] = {"month": month, "partitions": len(partitions), "key": entry.key}
     try:
         table = open_table(source, job.method.columns, _LIMITS, job.method.csv)
+        if table is not None:
+            check_times(table, job.method.timestamp_unit)
     except DataError as error:
         return Introduction(inputs.address.url, problem=str(error), **facts)
     if table is None:

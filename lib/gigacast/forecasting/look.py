@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 
 from gigacast.core.partition.name import hive_levels
 from gigacast.core.partition.task import InputObject, Task
+from gigacast.core.series.batch import NO_TIME
+from gigacast.core.time.number import number_range
 from gigacast.errors import DataError, GigacastError, SchemaError, StorageError
 from gigacast.forecasting.prepare import Prepared
 from gigacast.lake.plan.planner import Plan
@@ -22,7 +24,9 @@ from gigacast.series.decode import item_column
 from gigacast.series.duplicates import remedy_of
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
 from gigacast.series.identity import id_type, read_ids
-from gigacast.series.source import MEBIBYTE, SeriesSource
+from gigacast.series.reader import no_times
+from gigacast.series.source import MEBIBYTE, SeriesSource, TimestampUnit
+from gigacast.series.timestamp import clock_of, needs_range
 from gigacast.storage.parquet.read import open_object
 
 MOST_LAYOUTS = 6
@@ -117,7 +121,9 @@ def _is_small(entry: InputObject) -> bool:
 
 def _fault(prepared: Prepared, task: Task) -> SchemaError | None:
     try:
-        _open(prepared, task.inputs[-1])
+        table = _open(prepared, task.inputs[-1])
+        if table is not None:
+            check_times(table, prepared.job.method.timestamp_unit)
     except SchemaError as error:
         return error
     # Damaged and missing objects are faults of their own partitions, which the run reports.
@@ -138,6 +144,32 @@ def _open(prepared: Prepared, entry: InputObject) -> OpenTable | None:
     source = SeriesSource(opening, entry.extension, entry.key)
     method = prepared.job.method
     return open_table(source, method.columns, _LIMITS, method.csv)
+
+
+def check_times(table: OpenTable, unit: TimestampUnit | None) -> None:
+    """Refuse a file in whose first rows no time can be read, as the run would.
+
+    Numbers are judged only if the first rows are all: the others may decide what they are.
+
+    Raises
+    ------
+    SchemaError
+    """
+    column = table.layout.timestamp
+    if table.layout.kind == "list":
+        return
+    batches = read_batches(table, [column], _LIMITS)
+    first, more = next(batches, None), next(batches, None)
+    if first is None:
+        return
+    times = first.column(column)
+    is_number = needs_range(times.type)
+    if is_number and more is not None:
+        return
+    numbers = number_range(times) if is_number else None
+    clock = clock_of(times.type, table.source.name, unit, numbers)
+    if not (clock.read(times, table.source.name) != NO_TIME).any():
+        raise no_times(table.source.name, len(times), repr(column))
 
 
 # -- items that span parts -------------------------------------------------------------------------

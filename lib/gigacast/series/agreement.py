@@ -142,11 +142,15 @@ def _agreed_part(tables: Sequence[OpenTable], name: str) -> pa.DataType:
 
     # A column of nulls only has no type of its own, so it fits either.
     typed = [t for t in tables if not pa.types.is_null(t.schema.field(name).type)] or tables
+    kinds = [type_in(table) for table in typed]
+    # Of another scale the same number is another text in the item key.
+    if all(pa.types.is_decimal(kind) and kind.scale == kinds[0].scale for kind in kinds):
+        return _widest_decimal(kinds)
     for table in typed[1:]:
         if type_in(table) != type_in(typed[0]):
             topic = f"item column {name!r}"
             raise _disagreement(table, typed[0], topic, lambda table: str(type_in(table)))
-    return type_in(typed[0])
+    return kinds[0]
 
 
 def _id_column(table: OpenTable) -> str:

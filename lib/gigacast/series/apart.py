@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from gigacast.core.array import CodeArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
+from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.errors import GigacastError
 from gigacast.series.columns import is_list_type
 from gigacast.series.decode import Decoder, item_column
@@ -20,6 +21,10 @@ from gigacast.series.source import ConflictSample
 MAX_CANDIDATES = 6
 LEAST_ROWS_EACH = 4
 """A column with fewer rows per value names no items."""
+_TIMES_OF_DAY = frozenset(
+    {"time", "time_of_day", "clock", "hour", "hours", "hh", "minute", "uhrzeit"}
+)
+"""Names of columns that hold a time of day beside a column of dates."""
 _STILL_TOGETHER = 0.1  # share of repeated keys that may remain
 _MAX_ROWS = 20_000  # rows of the sample's keys to look at
 
@@ -60,6 +65,18 @@ def find_apart(
     """
     ids = tables[0].layout.id_names if tables else ()
     return _search(tables, decoder, limits, sample), ids
+
+
+def time_of_day(tables: Sequence[OpenTable], sample: ConflictSample | None) -> tuple[str, ...]:
+    """Return the columns of dates and of times of day, if a time is written in both; else none."""
+    if not tables or sample is None or not len(sample.times) or (sample.times % DAY_US).any():
+        return ()
+    table = tables[0]
+    for field in table.schema:
+        is_time = pa.types.is_time(field.type) or field.name.strip().lower() in _TIMES_OF_DAY
+        if is_time and field.name not in {*table.layout.columns, *table.layout.items}:
+            return (table.layout.timestamp, field.name)
+    return ()
 
 
 def _search(

@@ -9,11 +9,11 @@ list    lists of values (and of timestamps, or a scalar ``start``), with a row p
 ======  ==============================================================================
 
 Names in the settings win. Otherwise the first group of `_IDS`, `_TIMES` and `_TARGETS` with a
-present name decides, whatever the case of its letters; two names of a group are ambiguous.
-``target_*`` columns win over ``target`` in a table without ids (where ``target`` is a derived
-feature); in a table with ids, having both is ambiguous. The flags that cleaning adds (booleans
-named ``x_outlier``) are never recognised. Columns of an unusable type are not recognised, and are
-an error if named in the settings.
+present name decides, whatever the case of its letters and the spaces around it; two names of a
+group are ambiguous. ``target_*`` columns win over ``target`` in a table without ids (where
+``target`` is a derived feature); in a table with ids, having both is ambiguous. The flags that
+cleaning adds (booleans named ``x_outlier``) are never recognised. Columns of an unusable type are
+not recognised, and are an error if named in the settings.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,6 +39,9 @@ _TIMESTAMP_SETTING = "--timestamp_column (schema.datetime_column)"
 
 FLAG_SUFFIX = "_outlier"
 """Ending of the boolean columns that cleaning adds: whether a column's value is an outlier."""
+
+JOIN_HALVES = "write both in one column, as 2024-01-31 10:15"
+"""What to do with dates and times of day in two columns."""
 
 ITEM_KEY = "\0item_key"
 """Column that the reader makes of several id columns. No column of a file has such a name."""
@@ -119,7 +122,9 @@ class _Table:
             )
 
     def refuse(self, problem: str, setting: str) -> SchemaError:
-        listing = ", ".join(f"{field.name}: {field.type}" for field in self.schema) or "none"
+        names = (n if n == n.strip() else repr(n) for n in self.schema.names)
+        pairs = zip(names, self.schema.types, strict=True)
+        listing = ", ".join(f"{name}: {kind}" for name, kind in pairs) or "none"
         return SchemaError(
             f"{self.name}: {problem}; the columns are {listing}",
             hint=f"name the column by {setting}",
@@ -144,12 +149,17 @@ def _is_flag(name: str, kind: pa.DataType) -> bool:
 
 def names_ids(name: str) -> bool:
     """Check whether a column of this name is recognised as that of item ids."""
-    return name.lower() in {*_IDS[0], *_IDS[1]}
+    return _plain(name) in {*_IDS[0], *_IDS[1]}
 
 
 def names_values(name: str) -> bool:
     """Check whether a column of this name is recognised as a target."""
-    return name.lower() in {*_TARGETS[0], *_TARGETS[1]} or name.startswith(_PREFIX)
+    return _plain(name) in {*_TARGETS[0], *_TARGETS[1]} or _plain(name).startswith(_PREFIX)
+
+
+def _plain(name: str) -> str:
+    """Return a name without what does not tell names apart: case, and spaces around it."""
+    return name.strip().lower()
 
 
 def recognise(
@@ -279,10 +289,16 @@ def _find(
         return table.named(named, setting, usable)
     names = table.of_type(usable)
     for group in groups:
-        candidates = [name for name in names if name.lower() in group]
+        candidates = [name for name in names if _plain(name) in group]
         if len(candidates) > 1:
             problem = f"the columns {' and '.join(candidates)} are ambiguous"
-            raise table.refuse(problem, setting)
+            halves = [name for name in candidates if _plain(name) == "time"]
+            remedy = (
+                f"{setting}; if {halves[0]!r} has times of day, {JOIN_HALVES}"
+                if halves
+                else setting
+            )
+            raise table.refuse(problem, remedy)
         if candidates:
             return candidates[0]
     return None
@@ -292,7 +308,7 @@ def _none_of(table: _Table, groups: Sequence[tuple[str, ...]], content: str, pro
     """Return why no column is recognised: one has the name but not the type, or the problem."""
     names = {name for group in groups for name in group}
     for field in table.schema:
-        name = field.name.lower()
+        name = _plain(field.name)
         if name in names or (groups is _TARGETS and name.startswith(_PREFIX)):
             return f"{problem}: column {field.name!r} of type {field.type} cannot hold {content}"
     return problem
@@ -303,7 +319,7 @@ def _find_targets(table: _Table, named: tuple[str, ...], *, has_ids: bool) -> tu
     if named:
         return tuple(table.named(target, setting, _is_target_type) for target in named)
     several = tuple(
-        name for name in table.of_type(_is_target_type) if name.lower().startswith(_PREFIX)
+        name for name in table.of_type(_is_target_type) if _plain(name).startswith(_PREFIX)
     )
     if several and not has_ids:
         return several

@@ -20,6 +20,7 @@ from gigacast.core.column import to_arrow
 from gigacast.core.plural import counted
 from gigacast.errors import SchemaError
 from gigacast.series.arrange import first_of_times
+from gigacast.series.columns import JOIN_HALVES
 from gigacast.series.rows import ItemRows
 from gigacast.series.segment import offsets_of, spread
 from gigacast.series.source import ConflictSample, DuplicatePolicy, ReadStats
@@ -120,7 +121,11 @@ def conflict_limit(policy: DuplicatePolicy | None, share: float) -> float:
 
 
 def conflict_error(
-    name: str, stats: ReadStats, apart: tuple[str, ...], ids: tuple[str, ...] = ()
+    name: str,
+    stats: ReadStats,
+    apart: tuple[str, ...],
+    ids: tuple[str, ...] = (),
+    halves: tuple[str, ...] = (),
 ) -> SchemaError:
     """Return the refusal of conflicting rows.
 
@@ -133,13 +138,19 @@ def conflict_error(
         Columns that tell the rows apart; empty if none do.
     ids : tuple of str
         Columns of item ids so far; none by default.
+    halves : tuple of str
+        Columns of dates and of times of day, if times are written in both; none by default.
     """
     item = f" (such as {stats.sample.items[0].as_py()!r})" if stats.sample is not None else ""
     verb = "has" if stats.conflicts == 1 else "have"
+    cause, hint = cause_of(apart), f"{remedy_of(apart, ids)}, {_REMEDY}"
+    if halves:
+        cause = f"; {halves[0]!r} has only their dates, and {halves[1]!r} may have their times"
+        hint = f"{JOIN_HALVES}; if {halves[1]!r} is no time, {hint}"
     return SchemaError(
         f"{name}: {stats.conflicts:,} of {stats.compared:,} rows {verb} the series{item} and the "
-        f"time of another row, and other values{cause_of(apart)}",
-        hint=f"{remedy_of(apart, ids)}, {_REMEDY}",
+        f"time of another row, and other values{cause}",
+        hint=hint,
     )
 
 

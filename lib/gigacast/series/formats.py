@@ -5,7 +5,6 @@ Parquet and CSV are streamed; JSON (lines, records, an object of columns, pandas
 ``table``) is read completely, up to the memory limit. Errors of Arrow's readers are translated.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,9 +15,9 @@ import pyarrow as pa
 
 from gigacast.core.column import readable_as_codes
 from gigacast.core.footer import VerifiedParquet, read_metadata
+from gigacast.core.json_table import table_of_json
 from gigacast.core.partition.name import hive_levels
 from gigacast.core.plain import plain_batch, plain_schema
-from gigacast.core.record import parse_json
 from gigacast.core.series.item_key import ItemKey
 from gigacast.errors import CorruptedFileError, GigacastError, SchemaError
 from gigacast.series.columns import Layout, recognise
@@ -319,56 +318,7 @@ def _json_table(file: Any, limits: Limits) -> pa.Table:
     content = file.read(largest + 1)  # one byte more shows that the file is too large
     if len(content) > largest:
         raise _TooLargeError(f"more than {largest} bytes of JSON do not fit the memory limit")
-    text = bytes(content).decode("utf-8-sig").strip()
-    if not text:
-        raise ValueError("the file is empty")
-    return _table_of(_parse_json(text))
-
-
-def _parse_json(text: str) -> Any:
-    # JSON lines are tried second: a document may have line breaks, lines are no document. If both
-    # fail, the error of the document has the better position.
-    try:
-        return parse_json(text)
-    except json.JSONDecodeError as error:
-        lines = [line for line in text.splitlines() if line.strip()]
-        if len(lines) < 2:
-            raise
-        try:
-            return [parse_json(line) for line in lines]
-        except json.JSONDecodeError:
-            raise error from None
-
-
-def _table_of(content: Any) -> pa.Table:
-    content = _records_of_pandas(content)
-    # A single record may have lists as well: those of a series, beside its id or start.
-    if isinstance(content, dict) and not all(isinstance(v, list | dict) for v in content.values()):
-        content = [content]
-    if isinstance(content, dict):
-        return pa.table({name: _json_column(value) for name, value in content.items()})
-    if isinstance(content, list) and all(isinstance(record, dict) for record in content):
-        names = dict.fromkeys(name for record in content for name in record)
-        return pa.table({name: [record.get(name) for record in content] for name in names})
-    raise ValueError("the JSON is neither records nor an object of columns")
-
-
-def _records_of_pandas(content: Any) -> Any:
-    """Return the content of pandas' orientations ``split`` and ``table`` as columns or records."""
-    if not (isinstance(content, dict) and isinstance(rows := content.get("data"), list)):
-        return content
-    names = content.get("columns")
-    if isinstance(names, list) and content.keys() <= {"columns", "index", "data"}:
-        return {
-            str(name): list(column)
-            for name, column in zip(names, zip(*rows, strict=True), strict=True)
-        }
-    return rows if content.keys() == {"schema", "data"} else content
-
-
-def _json_column(value: Any) -> pa.Array:
-    # pandas' default orientation has an object of row labels per column.
-    return pa.array(list(value.values()) if isinstance(value, dict) else value)
+    return table_of_json(bytes(content))
 
 
 def _json_shape(file: Any, limits: Limits) -> Shape:

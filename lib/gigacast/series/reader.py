@@ -24,9 +24,9 @@ import pyarrow as pa
 from gigacast.core.series.batch import NO_TIME, SeriesBatch, concat_batches
 from gigacast.core.time.bins import Bins
 from gigacast.errors import SchemaError
-from gigacast.series.aggregation.aggregate import SPARE_BINS, aggregate, in_utc
+from gigacast.series.aggregation.aggregate import SPARE_BINS, aggregate, check_wall_times, in_utc
 from gigacast.series.agreement import Agreement, agree
-from gigacast.series.apart import find_apart
+from gigacast.series.apart import find_apart, time_of_day
 from gigacast.series.arrange import tail_length
 from gigacast.series.complete import Carry, ItemRoom, SortPlan, complete_items, sorted_items
 from gigacast.series.covariates import split_covariates
@@ -69,6 +69,8 @@ class SeriesReader:
     ----------
     stats : ReadStats
         Counts of the latest iteration, complete when it is.
+    id_columns : tuple of str
+        Columns of item ids, known from the first batch on; empty if there is none.
     """
 
     def __init__(self, sources: Sequence[SeriesSource], options: ReadOptions) -> None:
@@ -77,9 +79,11 @@ class SeriesReader:
         self._sources = tuple(fetched_once(sources, kept_bytes))
         self._options = options
         self.stats = ReadStats()
+        self.id_columns: tuple[str, ...] = ()
         self._search: Callable[[ConflictSample | None], tuple[tuple[str, ...], tuple[str, ...]]] = (
             lambda _: ((), ())
         )
+        self._halves: Callable[[ConflictSample | None], tuple[str, ...]] = lambda _: ()
 
     def rows(self) -> Iterator[tuple[ItemRows, tuple[str, ...]]]:
         """Yield runs of rows as they come, with the names of their targets.
@@ -98,6 +102,7 @@ class SeriesReader:
             with _decoding(tables[0].source.name):
                 agreement = agree(tables, self._options, limits)
             self._search = partial(find_apart, tables, agreement.decoder, limits)
+            self._halves = partial(time_of_day, tables)
             targets = agreement.decoder.targets
             for part in self._raw_rows(tables, agreement):
                 # Covariates, and the frequencies that lists state, are columns of values as well.
@@ -134,7 +139,9 @@ class SeriesReader:
         self.stats.bytes_read = sum(table.size_bytes for table in tables)
         with _decoding(tables[0].source.name):
             agreement = agree(tables, self._options, limits)
+        self.id_columns = tables[0].layout.id_names
         self._search = partial(find_apart, tables, agreement.decoder, limits)
+        self._halves = partial(time_of_day, tables)
         # Bins at both ends may be dropped, and the context has all steps nevertheless.
         spare = SPARE_BINS if self._options.aggregation is not None else 0
         items = self._complete_items(tables, agreement, self._options.context_length + spare)
@@ -166,7 +173,8 @@ class SeriesReader:
         limit = conflict_limit(options.duplicates, options.duplicate_share)
         if stats.conflicts > limit * stats.compared:
             own = next(source for source in self._sources if source.primary)
-            raise conflict_error(own.name, stats, *self._search(stats.sample))
+            sample = stats.sample
+            raise conflict_error(own.name, stats, *self._search(sample), self._halves(sample))
 
     def columns_apart(
         self, sample: ConflictSample | None
@@ -219,6 +227,7 @@ class SeriesReader:
         room.check(items)
 
     def _parts(self, tables: Sequence[OpenTable], agreement: Agreement) -> Iterator[ItemRows]:
+        zone = self._wall_zone(agreement)
         for table in tables:
             # A row of lists has many points, and the limit is for points.
             rows = _batch_rows(self._options, len(agreement.decoder.columns))
@@ -231,10 +240,18 @@ class SeriesReader:
                     part, dropped = agreement.decoder.decode(
                         batch, table.layout, primary=source.primary, name=source.name
                     )
+                if zone is not None:
+                    check_wall_times(part, zone, source.name)
                 self.stats.rows += len(part.times) + dropped
                 self.stats.null_items += dropped
                 self.stats.timed_rows += int(np.count_nonzero(part.times != NO_TIME))
                 yield part
+
+    def _wall_zone(self, agreement: Agreement) -> str | None:
+        """Return the zone that is named for wall times; ``None`` for moments, dates and steps."""
+        aggregation, kind = self._options.aggregation, agreement.decoder.clock.output_type
+        is_wall = pa.types.is_timestamp(kind) and kind.tz is None
+        return aggregation.zone if aggregation is not None and is_wall else None
 
     def _rules(self, agreement: Agreement) -> GridRules:
         options, decoder = self._options, agreement.decoder
@@ -296,11 +313,16 @@ def _check_keys(stats: ReadStats, table: OpenTable) -> None:
         )
     if stats.rows > stats.null_items and not stats.timed_rows:
         columns = repr(layout.timestamp) + (f" and {layout.freq!r}" if layout.freq else "")
-        raise SchemaError(
-            f"{name}: no row of {stats.rows} has a readable timestamp in {columns}",
-            hint="write dates as 2024-01-31, or name the column by --timestamp_column "
-            "(schema.datetime_column)",
-        )
+        raise no_times(name, stats.rows, columns)
+
+
+def no_times(name: str, rows: int, columns: str) -> SchemaError:
+    """Return the refusal of rows none of which has a readable time."""
+    return SchemaError(
+        f"{name}: no row of {rows} has a readable timestamp in {columns}",
+        hint="write dates as 2024-01-31, or name the column by --timestamp_column "
+        "(schema.datetime_column)",
+    )
 
 
 @contextmanager

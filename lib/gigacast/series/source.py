@@ -1,7 +1,7 @@
 """The arguments and the statistics of the reader."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,18 @@ PartialBins = Literal["drop", "keep"]
 ReadPath = Literal["sorted", "sorted_in_memory", "spilled"]
 
 MEBIBYTE = 1 << 20
+FILE_FORMATS: Mapping[str, Format] = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+}
+"""Formats of local files by ending."""
+_COMPRESSED = (b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 OUTPUT_COLUMNS = frozenset(
     {
         *("timestamp", "target_name", "predictions", "fallback"),
@@ -320,3 +332,20 @@ class ReadStats:
     coarser_items: int = 0
     rows_freq: str | None = None
     path: ReadPath = "sorted"
+
+
+def format_of(head: bytes, name: str) -> Format:
+    """Return the format of a local file by its ending, or by its first bytes.
+
+    Raises
+    ------
+    ConfigError
+        If the file is compressed as a whole.
+    """
+    if not head.startswith(b"PAR1") and head.startswith(_COMPRESSED):
+        raise ConfigError(f"{name}: the file is compressed", hint="unpack it first")
+    if (named := FILE_FORMATS.get(Path(name).suffix.lower())) is not None:
+        return named
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    return "json" if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["} else "csv"

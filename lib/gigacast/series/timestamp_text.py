@@ -4,7 +4,8 @@ Accepted forms: ISO 8601 (``2024-03-01``, with ``T`` or a space and ``10``, ``10
 ``10:15:30.123456``; ``24:00`` is the start of the next day), its basic form (``20240301``,
 ``20240301T101530``), from 1900 to 2199 the basic form without ``T`` (``2024030110`` to
 ``20240301101530123``), ``/`` or ``.`` between year, month and day, ``2024-03``, ``2024Q1`` and
-``2024``; months and days with one digit; ``Z`` and ``+02:00``, which are converted to UTC. Only the
+``2024``; months and days with one digit; ``Z``, ``UTC``, ``GMT`` and ``+02:00``, which are
+converted to UTC, in all texts or in none. Only the
 order year, month, day is accepted: others, such as ``03/04/2024``, are ambiguous. Rows with any
 other text have no time, and are dropped and counted.
 """
@@ -14,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.array import IntArray
+from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.calendar_grid import DAY_US, first_days
 from gigacast.errors import SchemaError
 
 _SECOND_US = 1_000_000
-_ZONE = r"(?P<zone>[Zz]|[+-]\d{2}:?(?:\d{2})?)?"
+_ZONE = r"(?P<zone>[Zz]|UTC|GMT|[+-]\d{2}:?(?:\d{2})?)?"
 _CLOCK = (
     r"(?:[Tt ]\s*(?P<hour>\d{1,2})(?::?(?P<minute>\d{2}))?(?::?(?P<second>\d{2}))?"
     r"(?:[.,](?P<fraction>\d{1,9}))?\s*" + _ZONE + r")?"
@@ -29,7 +31,8 @@ _DATES = (
     r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})",
     r"(?P<year>\d{4})[-/.]?(?P<month>\d{2})",
     r"(?P<year>\d{4})-?[Qq](?P<quarter>[1-4])",
-    r"(?P<year>\d{4})",
+    # Years of four digits alone: 2401 would be January 2024 elsewhere.
+    r"(?P<year>1\d{3}|20\d{2}|21\d{2})",
 )
 # The digits of an hour and more follow those of the day. Numbers since 1970 have as many digits;
 # today's begin with 17 and would be of the 18th century.
@@ -39,7 +42,7 @@ _DIGITS = (
 )
 _ALL_DIGITS = f"^{_DIGITS}$"
 _PATTERNS = (*(f"^{date}{_CLOCK}$" for date in _DATES), _ALL_DIGITS)
-_OFFSET = r"\d[Tt ].*(?:[Zz]|[+-]\d{2}:?(?:\d{2})?)\s*$"
+_OFFSET = r"\d[Tt ].*(?:[Zz]|UTC|GMT|[+-]\d{2}:?(?:\d{2})?)\s*$"
 _BELOW_MICROSECOND = r"[.,]\d{6}\d*[1-9]"
 
 
@@ -71,12 +74,39 @@ def _parse_distinct(text: pa.Array, name: str) -> IntArray:
         matches = matches[times[matches] == NO_TIME]  # the first pattern that fits wins
         # Digits alone may be a time since 1970: with an hour of 24 they most likely are.
         times[matches] = _assemble(fields.take(pa.array(matches)), has_end=pattern != _ALL_DIGITS)
+    _check_zones(distinct.filter(to_arrow(times[:-1] != NO_TIME)), name)
+    _check_months(distinct, times[:-1], name)
     is_cut = pc.fill_null(pc.match_substring_regex(distinct, _BELOW_MICROSECOND), False)
     cut = times[:-1][is_cut.to_numpy(zero_copy_only=False)]
     if len(np.unique(cut)) < len(cut):
         raise too_fine(name)
     result: IntArray = times[encoded.indices.fill_null(len(distinct)).to_numpy()]
     return result
+
+
+def _check_zones(distinct: pa.Array, name: str) -> None:
+    """Refuse times with an offset from UTC among wall times: their distance is not known."""
+    is_zoned = pc.match_substring_regex(distinct, _OFFSET)
+    if not pc.any(is_zoned).as_py() or pc.all(is_zoned).as_py():
+        return
+    zoned, bare = distinct.filter(is_zoned)[0], distinct.filter(pc.invert(is_zoned))[0]
+    raise SchemaError(
+        f"{name}: some timestamps have an offset from UTC, such as {zoned.as_py()[:40]!r}, and "
+        f"others have none, such as {bare.as_py()[:40]!r}",
+        hint="write all of them with an offset, or all without",
+    )
+
+
+def _check_months(distinct: pa.Array, times: IntArray, name: str) -> None:
+    """Refuse texts of six digits of which some are no year and month: they may be yymmdd."""
+    is_short = pc.match_substring_regex(distinct, r"^\d{6}$")
+    short = to_numpy(pc.fill_null(is_short, False))
+    if short.any() and not (times[short] != NO_TIME).all():
+        odd = distinct.filter(to_arrow(short & (times == NO_TIME)))[0].as_py()
+        raise SchemaError(
+            f"{name}: timestamps of six digits, such as {odd!r}, are no year and month",
+            hint="write dates, as 2024-01-31",
+        )
 
 
 def has_offsets(text: pa.Array) -> bool:
@@ -130,7 +160,7 @@ def _microseconds(fields: pa.StructArray) -> IntArray:
 
 def _offsets(fields: pa.StructArray) -> IntArray:
     zone = pc.replace_substring(pc.fill_null(fields.field("zone"), ""), ":", "")
-    zone = pc.replace_substring_regex(zone, "^[Zz]?$", "+0000")
+    zone = pc.replace_substring_regex(zone, "^([Zz]|UTC|GMT)?$", "+0000")
     sign = np.where(pc.starts_with(zone, "-").to_numpy(zero_copy_only=False), -1, 1)
     hours = _to_int(pc.utf8_slice_codeunits(zone, 1, 3), 0)
     minutes = _to_int(pc.utf8_slice_codeunits(zone, 3, 5), 0)

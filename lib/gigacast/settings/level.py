@@ -60,7 +60,7 @@ def quantiles_of(level: Any) -> list[float]:
 def _percent(entry: Any) -> float:
     try:
         percent = float(entry)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         percent = 0.0
     if not 0 < percent < 100:
         raise ConfigError(

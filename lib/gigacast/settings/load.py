@@ -161,6 +161,7 @@ def _first_problem(error: ValidationError, file: Path | None) -> str:
     problem = error.errors()[0]
     setting = ".".join(str(part) for part in problem["loc"])
     reason = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
+    reason = reason.removeprefix("Value error, ")  # pydantic's name for what validators raise
     value = problem.get("input")
     shown = f", got {value!r}" if isinstance(value, str | int | float | bool) else ""
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,7 +20,7 @@ from gigacast.series.source import TimestampUnit
 from gigacast.settings.field import Section, option
 
 _SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
-_LEAST_BYTES = 1000
+_LEAST_BYTES, _END_OF_BYTES = 1000, 2**63
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -29,11 +30,14 @@ def parse_size(value: object) -> object:
     # Other values are passed on, so that pydantic refuses them and names the field.
     if match is None:
         return value
-    return int(float(match["number"]) * _UNITS[match["unit"].upper()])
+    size = float(match["number"]) * _UNITS[match["unit"].upper()]
+    return int(size) if isfinite(size) else value
 
 
 def check_size(size: int) -> int:
     """Return a size of at least a kilobyte: fewer bytes are a number whose unit was forgotten."""
+    if size >= _END_OF_BYTES:
+        raise ValueError("more bytes than a machine can count")
     if size < _LEAST_BYTES:
         raise ValueError(f"{counted(size, 'byte')} is too little; write the unit, as {size}GB")
     return size

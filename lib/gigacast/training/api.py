@@ -4,6 +4,7 @@ They load settings, as the commands do. The registry is ``models/`` under the bu
 without a bucket, ``models/`` in the working folder.
 """
 
+import operator
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from gigacast.job.audit import this_author
 from gigacast.job.forecast_job import Method
 from gigacast.job.location import open_inputs
 from gigacast.series.frame import is_frame, table_of
-from gigacast.settings.argument import as_path, checked
+from gigacast.series.source import FILE_FORMATS
+from gigacast.settings.argument import as_path, check_argument, checked
 from gigacast.settings.assembly import job_of, method_of
 from gigacast.settings.command.training import DEFAULT_HISTORY
 from gigacast.settings.commands import TRAIN_KEYWORDS
@@ -25,7 +27,7 @@ from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
 from gigacast.settings.options import ARGUMENTS, nest_arguments
 from gigacast.settings.signature import with_options
-from gigacast.trainers.finetuning.config import FinetuneOptions, TrainingEvents
+from gigacast.trainers.finetuning.config import MOST, FinetuneOptions, TrainingEvents
 from gigacast.training.data import (
     FileData,
     TableData,
@@ -39,7 +41,7 @@ from gigacast.training.run import run_finetune
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE_ENDINGS = (".csv", ".parquet", ".json")
+_PLAIN = (float, bool, str)
 _FROM_SETTINGS = ("horizon", "context_length", "seed", "batch_size")
 """Options of training that are settings of every job, by name."""
 
@@ -85,7 +87,7 @@ def _source_of(data: "str | Path | pd.DataFrame") -> TrainingData | None:
     if is_frame(data):
         return TableData(table_of(data))
     # "data.csv" is a valid name of a bucket as well; a file is meant far more often.
-    is_file = "://" not in str(data) and str(data).lower().endswith(FILE_ENDINGS)
+    is_file = "://" not in str(data) and str(data).lower().endswith(tuple(FILE_FORMATS))
     if isinstance(data, Path) or is_file:
         return FileData(Path(data).expanduser())
     if not isinstance(data, str):
@@ -112,7 +114,8 @@ def finetune_job(
     ConfigError
         If a name is unknown or a value is out of its range.
     """
-    requested = {n: v for n, v in options.items() if v is not None and n not in ARGUMENTS}
+    requested = {n: _plain(n, v) for n, v in options.items() if v is not None}
+    requested = {n: v for n, v in requested.items() if n not in ARGUMENTS}
     settings = training_settings(options, file, needs_bucket=data is None)
     own = {field.name for field in fields(FinetuneOptions)} - set(_FROM_SETTINGS)
     chosen = {name: requested.pop(name) for name in list(requested) if name in own}
@@ -134,11 +137,29 @@ def finetune_job(
         version=requested.get("new_version"),
         switch=requested.get("switch", False),
         why=requested.get("why", ""),
-        checkpoint_dir=Path(checkpoints).expanduser() if checkpoints else None,
+        checkpoint_dir=path.expanduser() if (path := as_path("checkpoints", checkpoints)) else None,
         max_minutes=requested.get("max_minutes"),
         history=requested.get("history", DEFAULT_HISTORY),
         threads=requested.get("threads"),
     )
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return an option of training as a number, text or truth of Python; others as they are.
+
+    Raises
+    ------
+    ConfigError
+        If it is of another type than its annotation says.
+    """
+    hint = TrainOptions.__annotations__.get(name)
+    if hint is None or name in ARGUMENTS:  # settings have types of their own
+        return value
+    check_argument(name, value, hint)
+    if hint is float and isinstance(value, int) and abs(value) >= MOST:
+        raise ConfigError(f"{name}: a number of {value.bit_length()} bits is too large")
+    # Those of NumPy are no values of JSON, in which the lineage is stored.
+    return operator.index(value) if hint is int else hint(value) if hint in _PLAIN else value
 
 
 def training_settings(
@@ -234,7 +255,7 @@ class ChronosTrainer:
         if source is None:
             raise ConfigError(
                 f"data: {data!r} is no .csv, .parquet or .json file",
-                hint="gigacast.finetune takes buckets",
+                hint="give a path, as Path(...); gigacast.finetune takes buckets",
             )
         return self._take(source)
 

@@ -19,7 +19,6 @@ from gigacast.core.digest import digest_etags, digest_value
 from gigacast.core.partition.name import NamingPattern
 from gigacast.core.partition.task import InputObject
 from gigacast.errors import (
-    ConfigError,
     DataNotFoundError,
     InputChangedError,
     ObjectNotFoundError,
@@ -31,15 +30,15 @@ from gigacast.lake.plan.discovery import Partition, Selection
 from gigacast.lake.plan.months import walk_months, with_latest_month
 from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.series.reader import read_series
-from gigacast.series.source import Format, ReadOptions, SeriesSource
+from gigacast.series.source import Format, ReadOptions, SeriesSource, format_of
 from gigacast.settings.command.training import DEFAULT_HISTORY
 from gigacast.storage.parquet.read import open_object
 from gigacast.storage.store import Store
 from gigacast.trainers.corpus import Corpus, CorpusWriter
+from gigacast.training.span import SpanGuard
 
 MAX_RECORDED_KEYS = 10_000
 """Maximum number of keys in a version's manifest; beyond, their digest identifies the data."""
-_FORMATS: Mapping[str, Format] = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,13 @@ class Group:
     name : str
         Item id of the series if the sources have no column of item ids.
     sources : tuple of SeriesSource
+    is_part : bool
+        Whether it is a panel part of several, which must not share items with the others.
     """
 
     name: str
     sources: tuple[SeriesSource, ...]
+    is_part: bool = False
 
 
 class TrainingData(Protocol):
@@ -82,16 +84,19 @@ class PartitionData:
     inputs : Store
     partitions : mapping
         Objects of each series or part, in time order.
+    parts : frozenset of str
+        Names of those that are panel parts.
     """
 
     inputs: Store
     partitions: Mapping[str, tuple[InputObject, ...]] = field(default_factory=dict)
+    parts: frozenset[str] = frozenset()
 
     def groups(self) -> Iterator[Group]:
         """Iterate over series and parts, each with all its months."""
         for name, objects in self.partitions.items():
             sources = [self._source(entry) for entry in objects]
-            yield Group(name, tuple(sources))
+            yield Group(name, tuple(sources), is_part=name in self.parts)
 
     def _source(self, entry: InputObject) -> SeriesSource:
         # If the object was replaced since it was listed, opening it fails: the recorded digest
@@ -129,30 +134,36 @@ class FileData:
     Parameters
     ----------
     path : Path
-        File that ends with ``.csv``, ``.parquet`` or ``.json``, in any layout of the readers.
+        Parquet, CSV or JSON in any layout of the readers.
 
     Raises
     ------
     ConfigError
-        If the path has another ending.
+        If the file is compressed as a whole.
     DataNotFoundError
-        If the file does not exist.
+        If the file does not exist, or cannot be read.
     """
 
     path: Path
 
     def __post_init__(self) -> None:
-        if self.path.suffix.lower() not in _FORMATS:
-            raise ConfigError(f"data: {self.path}: expected a .csv, .parquet or .json file")
         if not self.path.is_file():
             raise DataNotFoundError(f"{self.path}: no such file", hint="check --data")
+        self._format()
+
+    def _format(self) -> Format:
+        try:
+            with self.path.open("rb") as file:
+                head = file.read(64)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise DataNotFoundError(f"{self.path}: {reason}", hint="check --data") from error
+        return format_of(head, str(self.path))
 
     def groups(self) -> Iterator[Group]:
         """Yield the file as a single group."""
-        kind = _FORMATS[self.path.suffix.lower()]
-        yield Group(
-            self.path.stem, (SeriesSource(partial(self.path.open, "rb"), kind, str(self.path)),)
-        )
+        source = SeriesSource(partial(self.path.open, "rb"), self._format(), str(self.path))
+        yield Group(self.path.stem, (source,))
 
     def describe(self) -> dict[str, Any]:
         """Return the path, size and hash of the file."""
@@ -217,16 +228,21 @@ def find_partitions(job: ForecastJob, inputs: Store) -> PartitionData:
         If no partition is selected.
     """
     by_series: dict[str, list[InputObject]] = {}
+    parts: set[str] = set()
     selection = with_latest_month(inputs, job.selection)
     for partition in islice(_partitions(inputs, job.pattern, selection), job.limit):
         by_series.setdefault(partition.name.lineage, []).extend(partition.inputs)
+        # Files of a symbol may share ids: those of its timeframes are series of their own.
+        if partition.name.symbol is None:
+            parts.add(partition.name.lineage)
     if not by_series:
         raise DataNotFoundError(
             f"no partition under {inputs.address.url} matches the selection",
             hint="expected {YYYY}/{MM}/NAME.parquet; see --prefix, --input_prefix, --years, "
             "--symbol; a single file is given by --data",
         )
-    return PartitionData(inputs, {name: tuple(objects) for name, objects in by_series.items()})
+    partitions = {name: tuple(objects) for name, objects in by_series.items()}
+    return PartitionData(inputs, partitions, frozenset(parts))
 
 
 def _partitions(inputs: Store, pattern: NamingPattern, selection: Selection) -> Iterator[Partition]:
@@ -310,21 +326,18 @@ def write_corpus(
     Raises
     ------
     DataError
-        If a source cannot be read, or no series is long enough.
+        If a source cannot be read, two parts share items, or no series is long enough.
     InputChangedError
         If an object was replaced since it was listed.
     StorageError
         If the store cannot be read, or the disk is full.
     """
-    conflicts = 0
+    conflicts, guard = 0, SpanGuard()
     takes_covariates = reading.takes_covariates
     with CorpusWriter(folder, least_length, takes_covariates=takes_covariates) as writer:
         for group in groups:
             try:
-                reader = read_series(group.sources, reading.options(group.name))
-                for batch in reader:
-                    writer.add(batch)
-                conflicts += reader.stats.conflicts
+                conflicts += _write_group(writer, group, reading, guard)
             # The corpus would mix two states of the data under one digest.
             except (PreconditionFailedError, ObjectNotFoundError) as error:
                 raise InputChangedError(
@@ -333,3 +346,15 @@ def write_corpus(
                 ) from error
         warn_of_conflicts(conflicts, reading.method.duplicates)
         return writer.finish()
+
+
+def _write_group(writer: CorpusWriter, group: Group, reading: Reading, guard: SpanGuard) -> int:
+    """Write the series of a group, and return its conflicting rows."""
+    reader = read_series(group.sources, reading.options(group.name))
+    if group.is_part:
+        guard.begin(group.name, group.sources[0].name)
+    for batch in reader:
+        if group.is_part:
+            guard.add(batch.item_ids, reader.id_columns)
+        writer.add(batch)
+    return reader.stats.conflicts

@@ -8,8 +8,11 @@ from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.model.resolve import ResolvedModel
 from gigacast.models.publish import Published
 from gigacast.settings.command.training import DEFAULT_HISTORY
-from gigacast.trainers.finetuning.config import Finetuned, FinetuneOptions
+from gigacast.trainers.finetuning.config import MOST, Finetuned, FinetuneOptions
 from gigacast.training.data import TrainingData
+
+MOST_THREADS = 1 << 15
+"""More threads than any machine has cores; torch fails at a greater number."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,9 @@ class FinetuneJob:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name}: {value} is not above 0")
+        for name, most in (("threads", MOST_THREADS), ("history", MOST - 1)):
+            if (getattr(self, name) or 0) > most:
+                raise ConfigError(f"{name}: the most is {most:,}")
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,24 @@ def test_few_conflicts_are_averaged_with_a_warning_unless_a_policy_is_set() -> N
     assert 1000 in set(chosen["predictions"])
 
 
+@pytest.mark.parametrize("name", ["time", "hour"])
+def test_times_written_in_two_columns_are_named_with_what_to_write(name: str) -> None:
+    remedy = "write both in one column, as 2024-01-31 10:15"
+    times = pd.date_range("2024-01-01", periods=72, freq="h")
+    columns = {"date": times.normalize(), name: times.strftime("%H:%M"), "target": range(72)}
+    frame = pd.concat([pd.DataFrame({"item_id": item, **columns}) for item in "ab"])
+    with pytest.raises(SchemaError, match=f"'date' has only their dates, and '{name}'") as refused:
+        gigacast.forecast(frame, timestamp_column="date", **OPTIONS)
+    assert remedy in str(refused.value.hint)
+    if name == "time":
+        with pytest.raises(SchemaError, match="date and time are ambiguous") as ambiguous:
+            gigacast.forecast(frame, **OPTIONS)
+        assert remedy in str(ambiguous.value.hint)
+    joined = frame.assign(timestamp=frame["date"].dt.strftime("%Y-%m-%d ") + frame[name])
+    forecasts = gigacast.forecast(joined.drop(columns=["date", name]), **OPTIONS)
+    assert len(forecasts) == 6
+
+
 def test_a_partition_of_merged_items_fails_and_writes_no_forecast(tmp_path: Path) -> None:
     result = gigacast.forecast(lake(tmp_path, merged_stores()), **OPTIONS)
     ((_, failure),) = result.failures

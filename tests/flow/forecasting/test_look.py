@@ -1,6 +1,7 @@
 """A plan says which columns do not exist, and which parts of a month share items."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,35 @@ def test_columns_that_do_not_exist_are_known_before_a_run(
     assert run(["forecast", "--dry_run", "--bucket", url, *FLAGS, *flags]) == 1
     assert message in " ".join(capsys.readouterr().out.split())
     assert run(["plan", "--bucket", url, *FLAGS]) == 0
+
+
+@pytest.mark.parametrize("name", ["part-0.parquet", "part-0.csv"])
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ("%d %b %Y", "no row of 10 has a readable timestamp in 'timestamp'"),
+        ("%y%m%d", "yymmdd|six digits"),
+    ],
+)
+def test_times_that_no_run_reads_are_known_before_it(
+    times: str,
+    message: str,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    content = frame("a", first="2024-01-10")
+    content["timestamp"] = content["timestamp"].dt.strftime(times)
+    url = write(tmp_path, f"2024/01/{name}", content)
+    ((_, failure),) = gigacast.forecast(url, **OPTIONS).failures
+    assert run(["plan", "--bucket", url, *FLAGS, "--json"]) == 1
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert re.search(message, problem)
+    assert problem.startswith(failure.message)
+    monkeypatch.chdir(tmp_path)
+    run(["init", "--bucket", url])
+    assert re.search(message, " ".join(capsys.readouterr().out.split()))
 
 
 def test_a_layout_without_the_column_is_named_while_others_are_sound(tmp_path: Path) -> None:

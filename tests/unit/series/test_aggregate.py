@@ -333,3 +333,17 @@ def test_plain_steps_are_aggregated_in_multiples():
     options = {"freq": "5", "aggregation": Aggregation("sum"), "timestamp_unit": "step"}
     (batch,) = reader_of(table, **options)
     assert (batch.values.tolist(), batch.last_timestamps.tolist()) == ([5.0, 5.0], [5])
+
+
+def test_wall_times_that_come_twice_where_the_named_zone_sets_clocks_back_are_refused() -> None:
+    zone = "Europe/Berlin"
+    moments = pd.date_range("2024-10-20", periods=24 * 15 + 1, freq="h", tz=zone)
+    wall = moments.tz_localize(None)
+    with pytest.raises(SchemaError, match="1 local time for the second time in Europe") as refused:
+        aggregated(frame_of(wall, np.ones(len(wall))), "D", zone=zone)
+    assert "write UTC, or the offset" in str(refused.value.hint)
+    # With the offset, and where no hour is lost, days have their sums.
+    (binned,) = aggregated(frame_of(moments, np.ones(len(moments))), "D").values()
+    assert binned.tolist() == [24] * 7 + [25] + [24] * 7
+    (binned,) = aggregated(frame_of(wall[:24], np.ones(24)), "D", zone=zone).values()
+    assert binned.tolist() == [24]

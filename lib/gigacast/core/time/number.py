@@ -13,6 +13,8 @@ the rows nor their division into files matters:
    no current time is in the range of another unit. The year 9999 ("open end") does not count. A
    column of two units is refused.
 3. *Steps.* Numbers below 1e8 are plain steps. Steps with a fraction are refused.
+4. Numbers that all look like dates of another form, such as ``ddmmyyyy``, are refused
+   (`gigacast.core.time.spelling`).
 
 The setting ``timestamp_unit`` overrides the rules.
 """
@@ -27,6 +29,7 @@ from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import to_numpy
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.calendar_grid import DAY_US, first_days
+from gigacast.core.time.spelling import SPELLINGS, count_spelled, spelling_of
 from gigacast.errors import SchemaError
 
 _BOUNDS = ((10**8, "step"), (10**11, "s"), (10**14, "ms"), (10**17, "us"))
@@ -149,6 +152,8 @@ class NumberRange:
         Example of a number with a fraction.
     calendars : tuple of CalendarCount
         Counts by calendar form, in the order of `CALENDAR_FORMS`.
+    spelled : tuple of int
+        Counts of `count_spelled`.
     """
 
     count: int
@@ -157,6 +162,7 @@ class NumberRange:
     parts: int
     fraction: float | None
     calendars: tuple[CalendarCount, ...]
+    spelled: tuple[int, ...]
 
     def __add__(self, more: "NumberRange") -> "NumberRange":
         return NumberRange(
@@ -166,6 +172,7 @@ class NumberRange:
             self.parts | more.parts,
             more.fraction if self.fraction is None else self.fraction,
             tuple(a + b for a, b in zip(self.calendars, more.calendars, strict=True)),
+            tuple(a + b for a, b in zip(self.spelled, more.spelled, strict=True)),
         )
 
     @property
@@ -193,7 +200,17 @@ def number_range(column: pa.Array) -> NumberRange | None:
     if near is not numbers:
         least, greatest = near.min().item(), near.max().item()
     parts = _parts(near, least, greatest)
-    return NumberRange(len(numbers), least, greatest, parts, fraction, calendars)
+    spelled = _spelled(numbers, fraction)
+    return NumberRange(len(numbers), least, greatest, parts, fraction, calendars, spelled)
+
+
+def _spelled(numbers: _Numbers, fraction: float | None) -> tuple[int, ...]:
+    """Return the counts of look-alikes; none of numbers with fractions or beyond exact floats."""
+    if numbers.dtype == np.float64:
+        if fraction is not None or np.abs(numbers).max() >= _WHOLE_DIGITS[8]:
+            return (0,) * len(SPELLINGS)
+        numbers = np.rint(numbers).astype(np.int64)
+    return count_spelled(numbers)  # type: ignore[arg-type]
 
 
 def _numbers(column: pa.Array) -> _Numbers:
@@ -261,6 +278,7 @@ def unit_of(numbers: NumberRange | None, name: str = "table") -> str:
     """
     if numbers is None:
         return "step"
+    _refuse_look_alikes(numbers, name)
     for form, count in zip(CALENDAR_FORMS, numbers.calendars, strict=True):
         if _spells(form, count, numbers, name):
             return form
@@ -269,6 +287,18 @@ def unit_of(numbers: NumberRange | None, name: str = "table") -> str:
     if unit in _UNITS:
         _check_one_unit(unit, numbers.parts, name)
     return unit
+
+
+def _refuse_look_alikes(numbers: NumberRange, name: str) -> None:
+    if any(count.valid + count.markers == numbers.count for count in numbers.calendars):
+        return
+    form = spelling_of(numbers.count, numbers.spelled, numbers.least, numbers.greatest)
+    if form is not None:
+        raise SchemaError(
+            f"{name}: the timestamps are numbers, such as {numbers.least:.15g}, that may be {form}",
+            hint="write dates, as 2024-01-31; or set --timestamp_unit to step, s, ms, us or ns if "
+            "they are such numbers",
+        )
 
 
 def _spells(form: str, count: CalendarCount, numbers: NumberRange, name: str) -> bool:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from gigacast.core.problem import did_you_mean
-from gigacast.feature_store.definition.place import Placed, refuse, set_field
+from gigacast.feature_store.definition.place import Placed, check_fields, refuse, set_field
 
 _HOURS = {"HOURS": 1, "DAYS": 24}
 
@@ -142,6 +142,9 @@ class TimeUnit(StrEnum):
     DAYS = "DAYS"
 
 
+_LONGEST_HOURS = 1000 * 366 * 24
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """The time before a row that an aggregation sees.
@@ -158,7 +161,7 @@ class Window:
     timeUnit: TimeUnit
 
     def __post_init__(self) -> None:
-        if self.timeUnit not in tuple(TimeUnit):
+        if not isinstance(self.timeUnit, str) or self.timeUnit not in tuple(TimeUnit):
             raise refuse(
                 f"Window: {self.timeUnit!r} is no unit", hint="write TimeUnit.HOURS or .DAYS"
             )
@@ -167,6 +170,8 @@ class Window:
             raise refuse(
                 f"Window: a length of {self.length!r}", hint="the shortest window is one hour"
             )
+        if self.hours > _LONGEST_HOURS:
+            raise refuse("Window: longer than a thousand years", hint="leave the windows out")
 
     @property
     def hours(self) -> int:
@@ -245,6 +250,16 @@ class Aggregation(Placed):
     def __post_init__(self) -> None:
         set_field(self, "operation", read_operation(self.operation))
         if self.windows is not None:
+            if not isinstance(self.windows, list | tuple):
+                raise refuse(
+                    "Aggregation(windows=...): expected a list", hint='write ["7d", "30d"]'
+                )
             set_field(self, "windows", tuple(read_window(window) for window in self.windows))
         if self.buckets is not None:
+            is_list = isinstance(self.buckets, list | tuple)
+            if not is_list or not all(isinstance(name, str) for name in self.buckets):
+                raise refuse(
+                    "Aggregation(buckets=...): expected a list of texts", hint='write ["a"]'
+                )
             set_field(self, "buckets", tuple(self.buckets))
+        check_fields(self)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from gigacast.feature_store.definition.aggregation import Aggregation
-from gigacast.feature_store.definition.place import Placed, refuse, set_field
+from gigacast.feature_store.definition.place import Placed, check_fields, refuse, set_field
 from gigacast.feature_store.definition.source import Source, as_names, make_source
 
 
@@ -103,6 +103,7 @@ class GroupBy(Placed):
         if self.derivations is not None:
             set_field(self, "derivations", as_values("derivations", self.derivations, Derivation))
         set_field(self, "accuracy", _read_accuracy(self.accuracy))
+        check_fields(self)
 
     @property
     def topic(self) -> str | None:
@@ -148,6 +149,6 @@ def as_values(name: str, values: Sequence[Any], kind: type) -> tuple[Any, ...]:
 def _read_accuracy(value: object) -> Accuracy | None:
     if value is None:
         return None
-    if value not in tuple(Accuracy):
+    if not isinstance(value, str) or value not in tuple(Accuracy):
         raise refuse(f"accuracy: {value!r}", hint="write Accuracy.TEMPORAL or .SNAPSHOT")
     return Accuracy(str(value))

@@ -1,11 +1,11 @@
 """Joins: features of several group-bys at the keys and times of a left side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gigacast.feature_store.definition.group_by import Derivation, GroupBy, as_values
-from gigacast.feature_store.definition.place import Placed, refuse, set_field
+from gigacast.feature_store.definition.place import Placed, check_fields, refuse, set_field
 from gigacast.feature_store.definition.source import Query, Source, as_names, make_source
 
 Fields = Sequence[tuple[str, str]]
@@ -34,6 +34,7 @@ class JoinPart(Placed):
     def __post_init__(self) -> None:
         if not isinstance(self.group_by, GroupBy):
             raise refuse(f"JoinPart: {type(self.group_by).__name__} is no GroupBy")
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class ExternalSource(Placed):
     def __post_init__(self) -> None:
         set_field(self, "key_fields", _as_fields("key_fields", self.key_fields))
         set_field(self, "value_fields", _as_fields("value_fields", self.value_fields))
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class ContextualSource(Placed):
 
     def __post_init__(self) -> None:
         set_field(self, "fields", _as_fields("fields", self.fields))
+        check_fields(self)
 
     @property
     def name(self) -> str:
@@ -141,6 +144,7 @@ class BootstrapPart(Placed):
     def __post_init__(self) -> None:
         if self.key_columns is not None:
             set_field(self, "key_columns", as_names("key_columns", self.key_columns))
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,7 @@ class LabelPart(Placed):
 
     def __post_init__(self) -> None:
         set_field(self, "labels", as_values("labels", self.labels, JoinPart))
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +248,8 @@ class Join(Placed):
             ids: Any = (self.row_ids,) if single else self.row_ids
             set_field(self, "row_ids", as_names("row_ids", ids))
         if self.skew_keys is not None:
-            values_by_key = {name: tuple(values) for name, values in self.skew_keys.items()}
-            set_field(self, "skew_keys", values_by_key)
+            set_field(self, "skew_keys", _as_lists("skew_keys", self.skew_keys))
+        check_fields(self)
 
     @property
     def group_bys(self) -> tuple[GroupBy, ...]:
@@ -257,7 +262,16 @@ class Join(Placed):
 
 
 def _as_fields(name: str, fields: Fields) -> tuple[tuple[str, str], ...]:
+    if not isinstance(fields, Iterable):
+        raise refuse(f"{name}: expected names and types", hint='write [("user_id", "long")]')
     pairs = [tuple(field) if isinstance(field, list | tuple) else () for field in fields]
     if not all(len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in pairs):
         raise refuse(f"{name}: expected names and types", hint='write [("user_id", "long")]')
     return tuple((pair[0], pair[1]) for pair in pairs)
+
+
+def _as_lists(name: str, values: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    is_mapping = isinstance(values, Mapping)
+    if not is_mapping or not all(isinstance(part, list | tuple) for part in values.values()):
+        raise refuse(f"{name}: expected lists of values by key", hint='write {"user_id": ["0"]}')
+    return {key: tuple(part) for key, part in values.items()}

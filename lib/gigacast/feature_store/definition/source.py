@@ -1,10 +1,10 @@
 """Sources: tables of events or entities, or a join's output, and the query over them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
-from gigacast.feature_store.definition.place import Placed, refuse, set_field
+from gigacast.feature_store.definition.place import Placed, check_fields, refuse, set_field
 
 
 class ParentJoin(Protocol):
@@ -72,6 +72,7 @@ class Query(Placed):
         if self.wheres is not None:
             set_field(self, "wheres", as_names("Query(wheres=...)", self.wheres))
         set_field(self, "setups", as_names("Query(setups=...)", self.setups))
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,11 @@ class JoinSource(Placed):
     join: ParentJoin
     query: Query | None = None
 
+    def __post_init__(self) -> None:
+        if not (hasattr(self.join, "left") and hasattr(self.join, "name")):
+            raise refuse(f"JoinSource(join=...): {type(self.join).__name__} is no Join")
+        check_fields(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Source(Placed):
@@ -159,6 +165,7 @@ class Source(Placed):
         parts = (self.events, self.entities, self.joinSource)
         if sum(part is not None for part in parts) != 1:
             raise refuse("Source: expected one of events, entities and joinSource")
+        check_fields(self)
 
     @property
     def inner(self) -> EventSource | EntitySource | JoinSource:
@@ -242,7 +249,8 @@ def as_names(place: str, values: Sequence[str]) -> tuple[str, ...]:
     ------
     ConfigError
     """
-    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+    is_list = isinstance(values, Iterable) and not isinstance(values, str)
+    if not is_list or not all(isinstance(value, str) for value in values):
         raise refuse(f"{place}: expected a list of texts", hint='write ["a", "b"]')
     return tuple(values)
 

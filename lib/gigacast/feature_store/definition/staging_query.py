@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gigacast.feature_store.definition.place import Placed, set_field
+from gigacast.feature_store.definition.place import Placed, check_fields, set_field
 from gigacast.feature_store.definition.source import as_names
 
 DATE_MACROS = ("start_date", "end_date", "latest_date")
@@ -63,6 +63,7 @@ class StagingQuery(Placed):
 
     def __post_init__(self) -> None:
         set_field(self, "setups", as_names("StagingQuery(setups=...)", self.setups))
+        check_fields(self)
 
 
 def names_days_of_a_run(text: str) -> bool:

@@ -1,8 +1,15 @@
 """Requests for features and their answers. Clients import them without the libraries of a fetch."""
 
+import operator
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+from gigacast.errors import ConfigError
+
+_END = 253_370_764_800_000
+"""The year 9999 in epoch milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,29 @@ class Request:
     name: str
     keys: Mapping[str, Any]
     at: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise ConfigError(f"name: expected a text, got {type(self.name).__name__}")
+        if not isinstance(self.keys, Mapping):
+            raise ConfigError(
+                f"keys: expected values by name, got {type(self.keys).__name__}",
+                hint='write {"user_id": 5}',
+            )
+        if self.at is not None:
+            object.__setattr__(self, "at", _as_moment(self.at))
+
+
+def _as_moment(at: Any) -> int:
+    """Return epoch milliseconds as a number of Python; NumPy's are no JSON."""
+    with suppress(TypeError):
+        moment = -_END if isinstance(at, bool) else operator.index(at)
+        if -_END < moment < _END:
+            return moment
+    raise ConfigError(
+        f"at: {type(at).__name__} is no moment in epoch milliseconds, before the year 9999",
+        hint="give a whole number, as int(time.time() * 1000)",
+    )
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from gigacast.errors import ConfigError, StorageError
 from gigacast.feature_store.online.question import Response
 from gigacast.feature_store.trust.record import Record, hour_of, record_of, table_of
 from gigacast.lake.feature_layout import log_key
+from gigacast.settings.argument import check_argument
 from gigacast.storage.parquet.writer import table_bytes
 from gigacast.storage.store import Store
 
@@ -88,6 +89,7 @@ class RequestLog:
         chance: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        check_argument("share", share, float)
         if not 0 <= share <= 1:
             raise ConfigError(f"--log_share {share}: is no share", hint="give a number of 0 to 1")
         self._store = store

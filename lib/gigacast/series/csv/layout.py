@@ -1,7 +1,8 @@
 """The layout of a CSV file, and the types in which its columns are read.
 
 The result must not depend on the block from which Arrow infers types, so three types are fixed: ids
-are text (``001`` stays ``001``), timestamps are integers or text, and targets are float64.
+are text (``001`` stays ``001``), timestamps are integers or text, and targets are float64, or
+booleans if the first rows are ``true`` and ``false``.
 """
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from gigacast.series.value import is_value_type
 
 def csv_types(inferred: pa.Schema, layout: Layout) -> pa.Schema:
     """Return the columns in the types in which they are read."""
-    types = dict.fromkeys(layout.targets, pa.float64())
+    types = {name: _value_type(inferred.field(name).type) for name in layout.targets}
     # A covariate whose first block is empty counts as categorical: text can hold numbers as well.
     for name in layout.covariates:
         is_number = is_value_type(kind := inferred.field(name).type)
@@ -26,6 +27,10 @@ def csv_types(inferred: pa.Schema, layout: Layout) -> pa.Schema:
     types[layout.timestamp] = kind if needs_range(kind) else pa.string()
     types |= dict.fromkeys(layout.id_names, pa.string())
     return pa.schema([field.with_type(types.get(field.name, field.type)) for field in inferred])
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind if pa.types.is_boolean(kind) else pa.float64()
 
 
 def numbers_of(schema: pa.Schema, layout: Layout) -> list[str]:

@@ -6,6 +6,7 @@ text and converted batch by batch.
 """
 
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,6 +30,7 @@ from gigacast.series.csv.number import (
 from gigacast.series.csv.sniff import HEAD_BYTES, Head, sniff
 
 _PLAIN = Reading(".", "none")
+_COLUMN_ERROR = re.compile(r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to [^:]+: ")
 _DIGITS = r"^[+-]?[\d.,' ]*\d[\d.,' ]*$"
 
 
@@ -187,9 +189,24 @@ def read_csv(
         # The words for missing numbers, as NA or null, are ids and categories like any other.
         strings_can_be_null=False,
     )
-    for batch in _open(file, form.dialect, block_bytes, convert):
+    for batch in _batches(file, form, block_bytes, convert):
         columns = [_converted(form, n, batch.column(n), kind) for n, kind in types.items()]
         yield pa.RecordBatch.from_arrays(columns, names=list(types))
+
+
+def _batches(
+    file: Any, form: CsvForm, block_bytes: int, convert: pa_csv.ConvertOptions
+) -> Iterator[pa.RecordBatch]:
+    """Yield Arrow's batches. Errors of values name the column, of which Arrow says the number."""
+    try:
+        # Opening reads the first block.
+        yield from _open(file, form.dialect, block_bytes, convert)
+    except pa.ArrowInvalid as error:
+        text = str(error)
+        if (match := _COLUMN_ERROR.match(text)) is None:
+            raise
+        column = form.schema.names[int(match[1])]
+        raise pa.ArrowInvalid(f"in column {column!r}: {text[match.end() :]}") from error
 
 
 def _converted(form: CsvForm, name: str, column: pa.Array, kind: pa.DataType) -> pa.Array:

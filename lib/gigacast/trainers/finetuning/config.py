@@ -15,6 +15,8 @@ BOLT, CHRONOS2 = "ChronosBoltPipeline", "Chronos2Pipeline"
 LEARNING_RATES = {(BOLT, "full"): 1e-4, (CHRONOS2, "full"): 1e-6, (CHRONOS2, "lora"): 1e-5}
 """Default learning rates; those of Chronos-2 are the recommendations of its authors."""
 
+MOST = 2**63
+"""End of the counts: files and arrays hold 64 bits."""
 _EXTENDABLE = ("checkpoint_every", "device")
 """Settings that may change between a checkpoint and its resumption: they do not change weights."""
 
@@ -51,6 +53,8 @@ class FinetuneOptions:
         for name, value in asdict(self).items():
             if value is None or name == "method":
                 continue
+            if isinstance(value, int) and value >= MOST:
+                raise ConfigError(f"{name}: a number of {value.bit_length()} bits is too large")
             minimum = 0 if name in ("warmup_steps", "weight_decay", "seed") else 1
             if name in ("learning_rate", "gradient_clip"):
                 if not (isfinite(value) and value > 0):
