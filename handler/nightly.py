@@ -40,14 +40,8 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     queue = f"{settings.batch.stack}-nightly"
     ids: list[str] = []
     for job in plan_night(definitions, day):
-        request = ArrayRequest(
-            name=f"{queue}-{job.step}-{job.name}-{day}".replace(".", "_")[:128],
-            queue=queue,
-            definition=queue,
-            command=job.command,
-            size=1,
-            timeout_s=None,
-        )
+        name = f"{queue}-{job.step}-{job.name}-{day}".replace(".", "_")[:128]
+        request = ArrayRequest(name, queue, queue, job.command, size=1, timeout_s=None)
         ids.append(service.submit(request, after=[ids[place] for place in job.after]))
     return {"ds": day, "jobs": ids}
 

@@ -83,7 +83,7 @@ def canonical_table(panel: Panel) -> pa.Table:
 def canonical_forecast(panel: Panel) -> tuple[tuple[int, tuple[Any, ...]], ...]:
     """Return item and row of each forecast of the canonical form."""
     forecasts = gigacast.forecast(canonical_table(panel), **NAIVE)
-    rows = [tuple(row.values()) for row in forecasts.to_pylist()]
+    rows = [tuple(row.values()) for row in forecasts.drop_columns(["cutoff"]).to_pylist()]
     return tuple((int(row[0].removeprefix("item ")), row[1:]) for row in rows)
 
 

@@ -84,6 +84,8 @@ def _drop_unused(values: dict[str, Any], job: ForecastJob) -> None:
         del method["columns"]["items"]
     if job.method.aggregate is None and method["frequency"] is not None:
         del method["frequency"]["anchor"]
+    if job.model.engine == "auto":
+        del values["model"]["engine"]
     if job.keep_origins == KEEP_ORIGINS:
         del values["keep_origins"]
     if not job.selection.by_bucket:

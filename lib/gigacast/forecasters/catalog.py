@@ -12,7 +12,13 @@ from typing import Any
 
 from gigacast.errors import ModelError
 from gigacast.forecasters.config import chronos_engine, is_adapter, read_model_config
-from gigacast.forecasters.engine import ANY_ENGINE, EngineChoice, choose_engine
+from gigacast.forecasters.engine import (
+    ANY_ENGINE,
+    EngineChoice,
+    choose_engine,
+    has_library,
+    missing_library,
+)
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, ModelFiles
 from gigacast.forecasters.hardware import resolve_device, resolve_precision
 from gigacast.forecasters.lean.shape import (
@@ -147,6 +153,8 @@ def _loader(engine: str) -> Callable[[ModelFiles], Forecaster]:
             from gigacast.forecasters.openvino.forecaster import load_openvino  # noqa: PLC0415
 
             return load_openvino
+        if not has_library("torch"):
+            raise missing_library("torch")
         if engine == lean_engine():
             from gigacast.forecasters.lean.forecaster import load_lean  # noqa: PLC0415
 

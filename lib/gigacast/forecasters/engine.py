@@ -58,8 +58,10 @@ def choose_engine(choice: EngineChoice, *, lean: bool) -> str:
         _check_torch(choice)
     else:
         _check_array_engine(engine, choice, lean=lean)
-    if engine != "numpy" and not has_library(engine):
-        raise _missing(engine)
+    # Torch that is named may be on other machines only: the one that plans need not have it.
+    is_needed_here = engine == "openvino" or choice.engine == "auto"
+    if engine != "numpy" and is_needed_here and not has_library(engine):
+        raise missing_library(engine)
     return engine
 
 
@@ -108,7 +110,8 @@ def has_library(name: str) -> bool:
     return find_spec(name) is not None
 
 
-def _missing(engine: str) -> ConfigError:
+def missing_library(engine: str) -> ConfigError:
+    """Return the error of an engine whose library is not installed."""
     extra = {"torch": "torch", "openvino": "fast"}[engine]
     return ConfigError(
         f"the engine {engine} needs {engine}, which is not installed",

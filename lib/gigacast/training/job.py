@@ -63,7 +63,7 @@ class FinetuneJob:
         for name in ("max_minutes", "history", "threads"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise ConfigError(f"{name}: {value} is not above 0")
+                raise ConfigError(f"{name}: {value:g} is not above 0")
         for name, most in (("threads", MOST_THREADS), ("history", MOST - 1)):
             if (getattr(self, name) or 0) > most:
                 raise ConfigError(f"{name}: the most is {most:,}")

@@ -37,6 +37,8 @@ DRIVEN = {
     "prune": [f"{{b}} {NAIVE}"],
     "backtest": [f"{{b}} {NAIVE} --windows 1 --segment symbol", f"{{b}} {NAIVE} --segment {{h}}"],
     "evaluate": ["{b}", "{b} --model {h}"],
+    "anomalies": ["{b}", "{b} --model {h}", "{b} --json"],
+    "report": ["{b}", "{h} {b}"],
     "submit": ["{b} --model {h}"],
     "watch": ["{h} {b}"],
     "cancel": ["{h} {b}"],
@@ -87,7 +89,7 @@ DRIVEN = {
     "train pretrain": ["--recipe {d}/{h}.yaml --output {d}"],
 }
 # It generates its own data in its own server.
-NOT_DRIVEN = {"demo"}
+NOT_DRIVEN = {"demo", "serve-report"}
 # Commands that refuse this bucket or show nothing of the data in it.
 SILENT = {"submit", "models list", "data versions", "data lineage", "data deprecate"}
 ESCAPED = (r"\x1b[2J", r"\u001b[2J")

@@ -62,7 +62,7 @@ def lake(
     monkeypatch.setenv("GIGACAST_RUN__BUCKET", f"file://{lake}")
     monkeypatch.setenv("GIGACAST_ONLINE_STORE", f"dynamodb:{table}")
     handler.features._fetcher.cache_clear()
-    monkeypatch.setattr(handler.stream, "_applied", handler.stream._Applied())
+    monkeypatch.setattr(handler.stream, "_applied", handler.stream.AppliedStreams())
     kinesis = boto3.client("kinesis")
     kinesis.create_stream(StreamName=TOPIC, ShardCount=1)
     yield lake
@@ -300,7 +300,7 @@ def test_a_replay_that_runs_out_of_time_goes_on_at_the_next_delivery(
 
     answers = [handler.stream.handle(hand, Clock(2))]
     # Another process of the function knows what the first one has applied.
-    monkeypatch.setattr(handler.stream, "_applied", handler.stream._Applied())
+    monkeypatch.setattr(handler.stream, "_applied", handler.stream.AppliedStreams())
     partial = total()
     while answers[-1] == failed:
         answers.append(handler.stream.handle(hand, Clock(2)))

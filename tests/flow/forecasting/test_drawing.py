@@ -104,7 +104,7 @@ def test_results_show_themselves_in_notebooks(panel: pd.DataFrame, tmp_path: Pat
     assert "<table>" in board.leaderboard._repr_html_()
     figures = gigacast.evaluate(tmp_path)
     assert "<table>" in figures._repr_html_()
-    assert set(figures.to_pandas()["by"]) <= {"version", "month", "step"}
+    assert set(figures.to_pandas()["by"]) <= {"version", "month", "step", "origin"}
 
 
 def test_without_pandas_a_table_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from gigacast import ModelManager
 from gigacast.cli.program import run
 from gigacast.storage.store import Store
 from tests.flow.training.trainings import Capture
-from tests.support.model_folders import make_folder
+from tests.support.tiny_models import session_folder, tiny_bolt
 
 # -- pretraining, and what a hand-made version carries ---------------------------------------------
 
@@ -77,9 +77,12 @@ def test_invalid_pretraining_options_are_refused(
 
 
 def test_a_version_published_from_python_has_its_metrics_and_source(
-    folder_bucket: Store, tmp_path: Path, capsys: Capture
+    folder_bucket: Store,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: Capture,
 ) -> None:
-    model_folder = make_folder(tmp_path / "made")
+    model_folder = tiny_bolt(session_folder(tmp_path_factory))
     (tmp_path / "metrics.json").write_text('{"wql": 0.031}')
     flags = ["--bucket", folder_bucket.address.url]
     words = ["models", "publish", str(model_folder), "--name", "m", *flags, "--json"]

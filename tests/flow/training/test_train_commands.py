@@ -1,6 +1,7 @@
 """Training as people run it: `gigacast train ...`, `finetune`, `ChronosTrainer`."""
 
 import errno
+import gzip
 import json
 import os
 import signal
@@ -259,8 +260,9 @@ def test_a_missing_csv_or_one_without_the_columns_is_refused(tmp_path: Path, mod
         ChronosTrainer().load_training_data(frame)
     with pytest.raises(DataNotFoundError, match="no such file"):
         gigacast.finetune(tmp_path / "none.csv", **options)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"expected a \.csv"):
-        gigacast.finetune(tmp_path / "prices.txt", **options)  # type: ignore[arg-type]
+    (tmp_path / "prices.csv.gz").write_bytes(gzip.compress(b"item_id,timestamp,target\n"))
+    with pytest.raises(ConfigError, match="compressed"):
+        gigacast.finetune(tmp_path / "prices.csv.gz", **options)  # type: ignore[arg-type]
     assert not Path("models").exists()
     result = gigacast.finetune(tmp_path / "prices.csv", targets="price", name="p", **options)  # type: ignore[arg-type]
     assert result.published is not None
