@@ -84,14 +84,15 @@ def _drop_unused(values: dict[str, Any], job: ForecastJob) -> None:
         del method["columns"]["items"]
     if job.method.aggregate is None and method["frequency"] is not None:
         del method["frequency"]["anchor"]
-    if job.model.engine == "auto":
-        del values["model"]["engine"]
-    if job.keep_origins == KEEP_ORIGINS:
-        del values["keep_origins"]
-    if not job.selection.by_bucket:
-        del values["selection"]["by_bucket"]
-    if job.resources.outage_minutes == DEFAULT_MINUTES:
-        del values["resources"]["outage_minutes"]
+    unused = (
+        (job.model.engine == "auto", values["model"], "engine"),
+        (job.keep_origins == KEEP_ORIGINS, values, "keep_origins"),
+        (not job.selection.by_bucket, values["selection"], "by_bucket"),
+        (job.resources.outage_minutes == DEFAULT_MINUTES, values["resources"], "outage_minutes"),
+    )
+    for is_default, place, name in unused:
+        if is_default:
+            del place[name]
     for address in (values["inputs"], values["outputs"], values["bucket"]):
         if address["verify"] == "sample":
             del address["verify"]

@@ -140,9 +140,8 @@ def test_accuracy_is_shown_beside_quality_for_each_partition(lake: Store, capsys
     assert any(name.endswith("-accuracy.md") for name in names)
 
 
-def test_forecasts_of_named_columns_are_compared_and_a_failure_is_reported(
-    lake: Store, capsys: Capture
-) -> None:
+def forecast_close(lake: Store, capsys: Capture) -> None:
+    """Forecast a column of a dataset, whose actuals come afterwards."""
     panel = bars(300)
     publish(lake, "raw/FX/2024-01-15", panel[:200], contract=None, partition_by=["month"])
     output_of(lake, capsys, "clean", "raw/FX", "cleaned/FX", "--quiet")
@@ -152,18 +151,29 @@ def test_forecasts_of_named_columns_are_compared_and_a_failure_is_reported(
     )  # fmt: skip
     publish(lake, "raw/FX/2024-01-16", panel, contract=None, partition_by=["month"])
     output_of(lake, capsys, "clean", "raw/FX", "cleaned/FX", "--quiet")
-    words = ("quality", "cleaned/FX", "--accuracy")
-    # The columns are those that the forecasts were made with, or those that are named.
-    for named in ((), ("--targets", "close")):
-        assert "Forecast accuracy by partition" in output_of(lake, capsys, *words, *named)
-        beside = json_of(lake, capsys, *words, *named)["accuracy"]
-        assert beside["failures"] == []
-        assert [partition["wql"] > 0 for partition in beside["partitions"]] == [True]
-    (forecast,) = [
-        meta.key for page in lake.list("forecasts/") for meta in page if "part" in meta.key
-    ]
+
+
+@pytest.mark.parametrize("columns", [(), ("--targets", "close")])
+def test_forecasts_are_compared_by_their_own_columns_or_by_those_that_are_named(
+    columns: tuple[str, ...], lake: Store, capsys: Capture
+) -> None:
+    forecast_close(lake, capsys)
+    words = ("quality", "cleaned/FX", "--accuracy", *columns)
+    assert "Forecast accuracy by partition" in output_of(lake, capsys, *words)
+    beside = json_of(lake, capsys, *words)["accuracy"]
+    assert beside["failures"] == []
+    assert [partition["wql"] > 0 for partition in beside["partitions"]] == [True]
+
+
+def test_a_forecast_that_cannot_be_read_is_reported(lake: Store, capsys: Capture) -> None:
+    forecast_close(lake, capsys)
+    keys = [meta.key for page in lake.list("forecasts/") for meta in page]
+    (forecast,) = [key for key in keys if "part-" in key]
     lake.put(forecast, b"no forecast")
-    assert "not compared" in output_of(lake, capsys, *words)
+    words = ("quality", "cleaned/FX", "--accuracy")
+    text = output_of(lake, capsys, *words)
+    assert "not compared" in text
+    assert "has an actual yet" not in text
     assert json_of(lake, capsys, *words)["accuracy"]["failures"]
 
 

@@ -6,6 +6,7 @@ with their actuals as they are listed now, and its scores.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -26,6 +27,7 @@ from gigacast.core.partition.name import (
 )
 from gigacast.core.partition.spec import horizon_of_spec
 from gigacast.core.partition.task import InputObject, Task
+from gigacast.errors import CorruptedFileError, ObjectNotFoundError
 from gigacast.forecasting.read import Generation
 from gigacast.forecasting.stored.choice import describes_reading, read_recipe
 from gigacast.job.forecast_job import ForecastJob
@@ -109,7 +111,11 @@ class ScorePlanner:
 
     def _actuals_of(self, generation: Generation, by_month: bool) -> Actuals:
         """Return the actuals of a generation, with the columns and inputs that it was made with."""
-        recipe = None if describes_reading(self._job) else read_recipe(self._outputs, generation)
+        recipe = None
+        if not describes_reading(self._job):
+            # Forecasts that cannot be read are named one by one, when their turn comes.
+            with suppress(CorruptedFileError, ObjectNotFoundError):
+                recipe = read_recipe(self._outputs, generation)
         reading = Reading.of(self._job, self.inputs, recipe)
         return actuals_of(reading, None, by_month=by_month)
 

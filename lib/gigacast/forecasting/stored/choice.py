@@ -2,12 +2,20 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gigacast.core.partition.spec import Spec, horizon_of_spec
 from gigacast.core.problem import did_you_mean
-from gigacast.errors import ConfigError, DataError, DataNotFoundError, ModelError
+from gigacast.errors import (
+    ConfigError,
+    CorruptedFileError,
+    DataError,
+    DataNotFoundError,
+    ModelError,
+    ObjectNotFoundError,
+)
 from gigacast.forecasting.prepare import Prepared, prepare
 from gigacast.forecasting.read import Generation, find_generations, is_spec
 from gigacast.forecasting.stored.recipe import Recipe, recipe_of
@@ -20,6 +28,8 @@ from gigacast.storage.store import Store
 MOST_OTHERS = 20
 """Specs whose recipes are read to compare them; all are counted."""
 _READERS = 8
+_MOST_TRIED = 3
+"""Files of which the recipe is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +264,16 @@ def read_recipe(outputs: Store, generation: Generation) -> Recipe | None:
     manifest, _ = read_manifest(outputs, generation.key)
     if not manifest.num_rows:
         return None
-    # The files of a spec agree, except those that an earlier release made: the last is looked at.
-    key = manifest["key"][manifest.num_rows - 1].as_py()
+    # The files of a spec agree, except those that an earlier release made: the last is looked at,
+    # and those before it where it is damaged or gone.
+    keys = manifest["key"][-_MOST_TRIED:].to_pylist()
+    for key in reversed(keys[1:]):
+        with suppress(CorruptedFileError, ObjectNotFoundError):
+            return _recipe_in(outputs, generation, key)
+    return _recipe_in(outputs, generation, keys[0])
+
+
+def _recipe_in(outputs: Store, generation: Generation, key: str) -> Recipe | None:
     with open_parquet(outputs, key, selective=True) as file:
         return recipe_of(file.schema_arrow.metadata, generation.spec, key)
 
