@@ -101,6 +101,16 @@ def rows(prefix: str) -> Callable[[Store], Value]:
     return value
 
 
+def with_pages(store: Store) -> Value:
+    """Return digests of the forecasts, and whether each page that can be seen is whole."""
+    pages = {
+        f"{number}": str(store.get(key).rstrip().endswith(b"</html>"))
+        for number, key in enumerate(keys_of(store, "reports/"))
+        if key.endswith(".html") and not key.endswith(("latest.html", "index.html"))
+    }
+    return contents("forecasts/")(store) | {"pages are whole": str(set(pages.values()) <= {"True"})}
+
+
 def measures(store: Store) -> Value:
     """Return the measures of quality by partition, without times and ids of runs."""
     found = {}
@@ -157,6 +167,14 @@ JOBS = {
             contents("backtests/seasonal-naive/", ".parquet"),
             PARTS,
         ),
+        Job(
+            "anomalies",
+            f"anomalies {NAIVE} --rolling --windows 1",
+            contents("anomalies/", ".parquet"),
+            PARTS,
+        ),
+        Job("bucket", "data bucket --buckets 4", contents("bucketed/", ".parquet"), PARTS),
+        Job("forecast with a page", f"forecast {NAIVE} --report", with_pages, PARTS),
         Job("quality", "data quality --fail duplicates=never", measures, PARTS, is_stepwise=False),
         Job(
             "clean",

@@ -73,6 +73,11 @@ def describe_forecaster(
         raise ModelError(
             f"{folder}: config.json describes no supported Chronos model: {error}"
         ) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ModelError(
+            f"{folder}: config.json has a value of another kind: {str(error)[:200]}",
+            hint="fetch or save the model again",
+        ) from error
     lean = _is_lean(folder, config)
     chosen = choose_engine(replace(choice, device=kind), lean=lean)
     precision = "float32" if chosen == "numpy" else resolve_precision(precision, kind)

@@ -260,7 +260,9 @@ def _describe(
         digest=digest,
         choice=EngineChoice("torch", "cpu", "float32"),
     )
-    kinds = read_json(model / "config.json").get("architectures") or ["unknown"]
+    kinds = read_json(model / "config.json").get("architectures")
+    # Only for people: a model whose configuration does not say it can be used all the same.
+    kind = str(kinds[0]) if isinstance(kinds, list) and kinds else "unknown"
     weights = count_parameters(complete) + (count_parameters(base) if base.is_dir() else 0)
     return ModelManifest(
         model=check_name("model", name),
@@ -271,7 +273,7 @@ def _describe(
         or {"kind": "folder", "path": str(folder), "host": platform.node()},
         created_at=author.now(),
         created_by=author.who,
-        architecture=f"{kinds[0]} + LoRA" if base.is_dir() else str(kinds[0]),
+        architecture=f"{kind} + LoRA" if base.is_dir() else kind,
         parameters=weights,
         context_length=info.context_length,
         prediction_length=info.prediction_length,

@@ -54,6 +54,11 @@ def configure(folder: Path, **changes: object) -> None:
 
 
 REFUSED = {
+    "a length is a list": lambda f: configure(f, context_length=[64]),
+    "a length is a text": lambda f: configure(f, prediction_length="x"),
+    "a quantile is nothing": lambda f: configure(f, quantiles=[0.1, None, 0.9]),
+    "the quantiles are a text": lambda f: configure(f, quantiles="\x1b[2J"),
+    "the configuration is a text": lambda f: configure(f, chronos_config="x"),
     "a weight is missing": lambda f: change(f, NORM, None),
     "a weight has another shape": lambda f: change(f, NORM, np.ones(3, np.float32)),
     "a weight is not a number": lambda f: change(f, HEAD, filled(f, HEAD, np.nan)),
@@ -83,6 +88,16 @@ def test_a_model_that_cannot_forecast_never_becomes_a_version(folder: Path, kind
         publish_folder(registry, folder, ModelDescription("m", "v1"), author())
     assert str(folder) in refusal.value.message
     assert registry.versions("m") == {}
+
+
+@pytest.mark.parametrize("value", [7, "x", [], None])
+def test_a_model_whose_configuration_does_not_name_its_class_is_published(
+    folder: Path, value: object
+) -> None:
+    configure(folder, architectures=value)
+    registry = Registry(MemoryStore(f"unnamed {value}"))
+    version = publish_folder(registry, folder, ModelDescription("m", "v1"), author())
+    assert version.manifest.architecture == "unknown"
 
 
 def test_models_of_every_family_that_forecast_are_usable(models: Path) -> None:

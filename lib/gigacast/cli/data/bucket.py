@@ -26,7 +26,7 @@ from gigacast.settings.options import names_of
 _SETTINGS = (
     *names_of("where"),
     *("years", "months", "item_column", "item_columns", "timestamp_column", "targets"),
-    *("executor", "n_jobs", "memory_limit", "limit"),
+    *("executor", "n_jobs", "memory_limit", "outage_minutes", "limit"),
 )
 
 
