@@ -12,8 +12,10 @@ from typing import Any
 from gigacast.errors import StorageError
 from gigacast.feature_store.definition.name import name_of
 from gigacast.feature_store.stream.apply import StreamApplier, StreamCounts
-from gigacast.feature_store.stream.function import AppliedStreams
+from gigacast.feature_store.stream.function import AppliedStreams, appliers_of
 from gigacast.feature_store.stream.stream import MAX_RECORDS, Record
+from gigacast.settings.assembly import addresses
+from gigacast.settings.load import load_settings
 
 _log = logging.getLogger(__name__)
 
@@ -70,4 +72,10 @@ def _report(appliers: Sequence[StreamApplier]) -> None:
         applier.counts = StreamCounts()
 
 
-_applied = AppliedStreams()
+def _make_appliers(stream: str) -> Iterator[StreamApplier]:
+    settings = load_settings()
+    _, root = addresses(settings.run.model_copy(update={"input_prefix": None}), None)
+    return appliers_of(stream, root, settings.online_store)
+
+
+_applied = AppliedStreams(_make_appliers)

@@ -62,7 +62,9 @@ def lake(
     monkeypatch.setenv("GIGACAST_RUN__BUCKET", f"file://{lake}")
     monkeypatch.setenv("GIGACAST_ONLINE_STORE", f"dynamodb:{table}")
     handler.features._fetcher.cache_clear()
-    monkeypatch.setattr(handler.stream, "_applied", handler.stream.AppliedStreams())
+    monkeypatch.setattr(
+        handler.stream, "_applied", handler.stream.AppliedStreams(handler.stream._make_appliers)
+    )
     kinesis = boto3.client("kinesis")
     kinesis.create_stream(StreamName=TOPIC, ShardCount=1)
     yield lake

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from gigacast.errors import DataNotFoundError
@@ -15,9 +15,8 @@ from gigacast.feature_store.stream.decode import topic_name_of
 from gigacast.feature_store.stream.encoding import stored_parsers
 from gigacast.feature_store.stream.kinesis import KinesisStream
 from gigacast.feature_store.stream.stream import Record
-from gigacast.settings.assembly import addresses
-from gigacast.settings.load import load_settings
 from gigacast.storage.opening import open_store
+from gigacast.storage.store import StoreAddress
 
 _KEPT_S = 60.0
 """Seconds for which the list of group-bys is used: it is read from the bucket."""
@@ -35,9 +34,16 @@ def _is_late(context: Any) -> bool:
 
 
 class AppliedStreams:
-    """The appliers of streams, which live as long as the function's process."""
+    """The appliers of streams, which live as long as the function's process.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    make : callable
+        Makes the appliers of the group-bys of a stream.
+    """
+
+    def __init__(self, make: Callable[[str], Iterable[StreamApplier]]) -> None:
+        self._make = make
         self._kept: dict[str, tuple[float, list[StreamApplier]]] = {}
         self._replayed: set[tuple[str, str, str]] = set()
 
@@ -51,7 +57,7 @@ class AppliedStreams:
         """
         read_at, appliers = self._kept.get(stream, (0.0, []))
         if not appliers or time.monotonic() - read_at > _KEPT_S:
-            appliers = [*_make_appliers(stream)]
+            appliers = [*self._make(stream)]
             self._kept[stream] = (time.monotonic(), appliers)
             return appliers
         for applier in appliers:
@@ -86,10 +92,25 @@ class AppliedStreams:
         return True
 
 
-def _make_appliers(stream: str) -> Iterator[StreamApplier]:
-    settings = load_settings()
-    _, root = addresses(settings.run.model_copy(update={"input_prefix": None}), None)
-    online = open_online_store(settings.online_store, root)
+def appliers_of(
+    stream: str, root: StoreAddress, online_store: str | None
+) -> Iterator[StreamApplier]:
+    """Yield the appliers of the group-bys whose topic is a stream.
+
+    Parameters
+    ----------
+    stream : str
+    root : StoreAddress
+        Place of the feature store.
+    online_store : str, optional
+        Setting of the online store.
+
+    Raises
+    ------
+    StorageError
+        If the bucket or the online store cannot be read.
+    """
+    online = open_online_store(online_store, root)
     bucket = open_store(root)
     parsers = stored_parsers(bucket)
     for group_by in all_stored(bucket, "group_bys/"):
