@@ -104,18 +104,8 @@ def evaluate_forecasts(
             "spec",
             hint="run `gigacast forecast` first; see `gigacast ls`",
         )
-    by_month = forecast.selection.by_month or not job.by_partition
-    planner = ScorePlanner(forecast, inputs, outputs, with_whole_months=by_month)
-    for generation in generations:
-        planner.add(generation)
+    planner = _plan(job, (inputs, outputs), generations)
     planned = planner.result
-    if not planned.count:
-        passed_over = passed_over_text(planned.passed_over)
-        raise DataNotFoundError(
-            f"{forecast.outputs.url}: no forecast of the requested months and series"
-            + (f"; {passed_over}" if passed_over else ""),
-            hint="see --years, --months, --symbol, --timeframe, and `gigacast status`",
-        )
     request = FigureRequest(forecast, job.by_partition, job.worst, job.segment)
     collector = Collector(outputs, _names(generations), request, planner)
     result = collector.evaluation
@@ -132,6 +122,32 @@ def evaluate_forecasts(
     for ending, content in result.files().items():
         outputs.put(evaluation_key(name, ending), content)
     return result
+
+
+def _plan(
+    job: EvaluationJob, stores: tuple[Store, Store], generations: list[Generation]
+) -> ScorePlanner:
+    """Return the plan of the selected partitions; ``stores`` are inputs and outputs.
+
+    Raises
+    ------
+    DataNotFoundError
+        When no partition is selected.
+    """
+    forecast = job.forecast
+    by_month = forecast.selection.by_month or not job.by_partition
+    planner = ScorePlanner(forecast, *stores, with_whole_months=by_month)
+    for generation in generations:
+        planner.add(generation)
+    planned = planner.result
+    if not planned.count:
+        passed_over = passed_over_text(planned.passed_over)
+        raise DataNotFoundError(
+            f"{forecast.outputs.url}: no forecast of the requested months and series"
+            + (f"; {passed_over}" if passed_over else ""),
+            hint="see --years, --months, --symbol, --timeframe, and `gigacast status`",
+        )
+    return planner
 
 
 def _execute(  # noqa: PLR0913, PLR0917 - what a run needs, from the one place that has it

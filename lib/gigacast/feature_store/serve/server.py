@@ -106,7 +106,7 @@ def run_server(
 def _protocol() -> Any:
     """Return the protocol of HTTP: that of httptools, or uvicorn's own where it is not installed.
 
-    Measured: the parser of httptools, in C, takes a quarter of the server's CPU off a request.
+    The parser of httptools is in C: parsing takes less of a request's CPU.
     """
     try:
         module = import_module("uvicorn.protocols.http.httptools_impl")
