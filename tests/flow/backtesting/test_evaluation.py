@@ -70,6 +70,20 @@ def test_actuals_are_found_in_parts_of_another_name_and_in_any_order(folder: Sto
     assert gigacast.evaluate(folder.address.url).matched == 12
 
 
+def test_segments_are_of_the_inputs_that_the_forecasts_were_made_of(folder: Store) -> None:
+    for root, regions in (("sales/", "NS"), ("", "XY")):
+        for month in ("2024-01", "2024-02"):
+            steps = 24 * 31 if month == "2024-01" else 48
+            frame = hourly_panel(month, items=("a", "b"), steps=steps)
+            frame["region"] = frame["item_id"].map(dict(zip("ab", regions, strict=True)))
+            put_frame(folder, f"{root}{month.replace('-', '/')}/part-0.parquet", frame)
+    gigacast.forecast(
+        folder.address.url, input_prefix="sales", model="seasonal-naive", horizon=4, months="1"
+    )
+    figures = gigacast.evaluate(folder.address.url, segment="column:region").figures
+    assert {label for _, label in figures["segment"]} == {"N", "S"}
+
+
 def test_versions_of_a_model_are_evaluated_separately(folder: Store, bolt: str) -> None:
     panel = hourly_panel("2024-01", items=("a",), steps=31 * 24 + 6)
     january = panel["timestamp"] < "2024-02-01"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.backtesting.evaluation.join import Forecasts
-from gigacast.backtesting.evaluation.partition import reach_of
+from gigacast.backtesting.evaluation.partition import Reading, reach_of
 from gigacast.backtesting.evaluation.plan import ScorePlanner
 from gigacast.backtesting.evaluation.result import (
     BY,
@@ -63,11 +64,12 @@ class FigureRequest:
     worst: int = 0
     segment: str | None = None
 
-    def segmenter(self, inputs: Store) -> Segmenter | None:
-        """Return what assigns series to segments; ``None`` without a property."""
+    def segmenter(self, reading: Reading) -> Segmenter | None:
+        """Return what assigns series of these inputs to segments; ``None`` without a property."""
         if self.segment is None:
             return None
-        return Segmenter(self.segment, inputs, self.job.method.columns, self.job.method.csv)
+        method = reading.job.method
+        return Segmenter(self.segment, reading.inputs, method.columns, method.csv)
 
 
 class Collector:
@@ -82,7 +84,8 @@ class Collector:
     ) -> None:
         self.evaluation = Evaluation()
         self._planner = planner
-        self._segmenter = request.segmenter(planner.inputs)
+        # Forecasts of two specs may have been made of other columns, or of other inputs.
+        self._segmenter = cache(lambda generation: request.segmenter(planner.reading(generation)))
         self._outputs = outputs
         self._names = names
         self._request = request
@@ -121,11 +124,15 @@ class Collector:
             _add_to(self._sums["step"], FigureKey(name, str(step)), sums)
         if self._request.worst:
             self._add_worst(name, partition, table)
-        if self._segmenter is not None:
-            self._add_segments(self._segmenter, task, table, levels)
+        segmenter = self._segmenter(self._generation_of(task))
+        if segmenter is not None:
+            self._add_segments(segmenter, task, table, levels)
+
+    def _generation_of(self, task: Task) -> Generation:
+        return self._planner.result.generations[task.output_key]
 
     def _name_of(self, task: Task) -> str:
-        return self._names[self._planner.result.generations[task.output_key]]
+        return self._names[self._generation_of(task)]
 
     def _add_segments(
         self, segmenter: Segmenter, task: Task, table: pa.Table, levels: tuple[float, ...]
@@ -164,7 +171,7 @@ class Collector:
                 FigureKey(model, origin_name(origin)): figures
                 for (model, origin), figures in result.figures[ORIGIN].items()
             }
-        if self._segmenter is None:
+        if self._request.segment is None:
             del result.figures[SEGMENT]
         result.partitions = {
             key: figures_of(sums)[0] for key, sums in sorted(self._of_partitions.items())

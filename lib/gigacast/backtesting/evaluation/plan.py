@@ -87,10 +87,11 @@ class ScorePlanner:
         self, job: ForecastJob, inputs: Store, outputs: Store, *, with_whole_months: bool = True
     ) -> None:
         self.result = ScorePlan()
-        self.inputs = inputs
+        self._inputs = inputs
         self._job = job
         self._outputs = outputs
         self._with_whole_months = with_whole_months
+        self.reading = cache(self._reading_of)
         self._actuals = cache(self._actuals_of)
 
     def add(self, generation: Generation) -> None:
@@ -109,15 +110,17 @@ class ScorePlanner:
         for row, name in rows:
             self._plan(generation, row, name, listed)
 
-    def _actuals_of(self, generation: Generation, by_month: bool) -> Actuals:
-        """Return the actuals of a generation, with the columns and inputs that it was made with."""
+    def _reading_of(self, generation: Generation) -> Reading:
+        """Return how actuals of a generation are read: as it was made, or as the job says."""
         recipe = None
         if not describes_reading(self._job):
             # Forecasts that cannot be read are named one by one, when their turn comes.
             with suppress(CorruptedFileError, ObjectNotFoundError):
                 recipe = read_recipe(self._outputs, generation)
-        reading = Reading.of(self._job, self.inputs, recipe)
-        return actuals_of(reading, None, by_month=by_month)
+        return Reading.of(self._job, self._inputs, recipe)
+
+    def _actuals_of(self, generation: Generation, by_month: bool) -> Actuals:
+        return actuals_of(self.reading(generation), None, by_month=by_month)
 
     def own(self, task: Task) -> Task:
         """Return a task with the partition's own objects as its inputs, for its attributes."""
