@@ -20,9 +20,17 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 def worker_processes() -> list[str]:
-    """Return the commands of our child processes, without loky's resource trackers."""
+    """Return the commands of the executors' processes that are still there.
+
+    Loky's resource trackers stay on purpose, and so does the Python of other tests that waits for
+    programs to run (`tests.support.warm_python`): a worker of pytest may have run such a test before.
+    """
     commands = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
-    return [command for command in commands if "resource_tracker" not in command]
+    return [
+        command
+        for command in commands
+        if "resource_tracker" not in command and "warm_python.py" not in command
+    ]
 
 
 class UnpicklableError(Exception):
