@@ -24,11 +24,11 @@ def augment(rng: np.random.Generator, signal: FloatArray, mixture: Mixture) -> F
     """Return series, [N, T], with all augmentations of a mixture."""
     # Without any augmentation the series keep the scale of their families: tests and pictures show
     # the families themselves.
-    if mixture == Mixture(mixture.shares, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0):
+    if mixture.is_plain:
         return signal
     mixed = superpose(rng, standardise(signal), mixture.superpose)
     noisy = add_outliers(rng, add_noise(rng, mixed, mixture.noisy), mixture.outliers)
-    scaled = rescale(rng, signal, noisy, mixture.rounded)
+    scaled = rescale(rng, noisy, mixture.rounded, mixture.mirrored)
     return shorten(rng, blank_out(rng, scaled, mixture.missing), mixture.shortened)
 
 
@@ -67,13 +67,13 @@ def add_outliers(rng: np.random.Generator, signal: FloatArray, share: float) -> 
 
 
 def rescale(
-    rng: np.random.Generator, original: FloatArray, signal: FloatArray, rounded: float
+    rng: np.random.Generator, signal: FloatArray, rounded: float, mirrored: float
 ) -> FloatArray:
-    """Give series a random scale and offset; flip the sign of a few and round a share of them."""
+    """Give series a random scale and offset; change the sign of a share and round another."""
     rows = len(signal)
     size = log_uniform(rng, 0.01, 1e4, rows)
     offset = uniform(rng, 0.0, 8.0, rows) * chance(rng, 0.8, rows)
-    signed = np.where(chance(rng, 0.92, rows) > 0, signal, -signal)
+    signed = np.where(chance(rng, 1.0 - mirrored, rows) > 0, signal, -signal)
     scaled = (signed + offset) * size
     # Rounded series get a scale of their own, so that they have 3 to 300 steps per spread.
     steps = log_uniform(rng, 3.0, 300.0, rows)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gigacast.core.array import FloatArray
 from gigacast.errors import ConfigError
-from gigacast.synthetic import seasonal, stochastic, structural
+from gigacast.synthetic import dynamic, pattern, seasonal, stochastic, structural
 from gigacast.synthetic.augmentation import augment
 from gigacast.synthetic.mixture import Mixture
 
@@ -43,6 +43,11 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "intermittent": structural.intermittent,
         "counts": structural.counts,
         "bounded": structural.bounded,
+        "exponential_smoothing": dynamic.exponential_smoothing,
+        "causal_graph": dynamic.causal_graph,
+        "patterns": pattern.patterns,
+        "clean_waves": pattern.clean_waves,
+        "products": pattern.products,
     }
 )
 

@@ -55,6 +55,8 @@ class Mixture:
         Share of series that start late, with NaN before their first value.
     rounded : float
         Share of series rounded to whole numbers.
+    mirrored : float
+        Share of series whose sign is changed.
     """
 
     shares: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_SHARES))
@@ -64,6 +66,7 @@ class Mixture:
     missing: float = 0.08
     shortened: float = 0.15
     rounded: float = 0.05
+    mirrored: float = 0.08
 
     def __post_init__(self) -> None:
         """Check weights and shares.
@@ -77,12 +80,27 @@ class Mixture:
             raise ConfigError(
                 f"mixture.shares must be weights of zero or more, one above zero: {self.shares}"
             )
-        for name in ("superpose", "noisy", "outliers", "missing", "shortened", "rounded"):
+        for name in (
+            "superpose",
+            "noisy",
+            "outliers",
+            "missing",
+            "shortened",
+            "rounded",
+            "mirrored",
+        ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"mixture.{name} must be in [0, 1], got {getattr(self, name)}")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether series keep the values of their families, scale included."""
+        shares = (self.superpose, self.noisy, self.outliers, self.missing, self.shortened)
+        # Mixtures of before `mirrored` named the other six only: their series stay what they were.
+        return not any((*shares, self.rounded)) and self.mirrored in (0.0, Mixture.mirrored)
 
     @classmethod
     def of(cls, *families: str) -> "Mixture":
         """Return a mixture of the named families in equal shares, without any augmentation."""
         shares = dict.fromkeys(families, 1.0)
-        return cls(shares, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return cls(shares, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)

@@ -1,10 +1,13 @@
 """Checkpoints of a training run and the resulting model folder, both written atomically."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
+import safetensors
+import safetensors.torch
 import torch
 from chronos.chronos_bolt import ChronosBoltModelForForecasting
 from transformers import T5Config
@@ -12,7 +15,7 @@ from transformers import T5Config
 from gigacast.errors import ConfigError, ModelIntegrityError
 from gigacast.forecasters.chronos.loading import quiet
 from gigacast.trainers.disk import disk_errors
-from gigacast.trainers.pretraining.config import ModelShape
+from gigacast.trainers.pretraining.config import InitialSettings, ModelShape
 
 LATEST = "latest.pt"
 BEFORE_DECAY = "before-decay.pt"
@@ -55,6 +58,42 @@ def build_model(shape: ModelShape) -> ChronosBoltModelForForecasting:
         },
     )
     return ChronosBoltModelForForecasting(config)
+
+
+def load_initial(model: torch.nn.Module, initial: InitialSettings) -> None:
+    """Give a model the weights of a folder, after a check of their digest.
+
+    Raises
+    ------
+    ModelIntegrityError
+        If the file cannot be read, has another digest, or is of another shape.
+    """
+    path = initial.folder / "model.safetensors"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelIntegrityError(
+            f"the initial weights {path} cannot be read: {error}",
+            hint="initial.folder is the folder of a model",
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != initial.sha256:
+        raise ModelIntegrityError(
+            f"the initial weights {path} have the SHA-256 {found}, not {initial.sha256}",
+            hint="give the weights that the settings name",
+        )
+    try:
+        weights = safetensors.torch.load(content)
+        # Files name weights that layers share once: the others of such a name are filled in.
+        own = model.state_dict(keep_vars=True)
+        shared = {id(own[name]): weights[name] for name in weights if name in own}
+        weights |= {name: shared[id(w)] for name, w in own.items() if id(w) in shared}
+        model.load_state_dict(weights)
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        raise ModelIntegrityError(
+            f"the initial weights {path} do not fit the model: {error}",
+            hint="model.* must be the shape of the initial model",
+        ) from error
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], name: str = LATEST) -> None:

@@ -46,10 +46,46 @@ class MixtureSettings(_Frozen):
     missing: float = Mixture.missing
     shortened: float = Mixture.shortened
     rounded: float = Mixture.rounded
+    mirrored: float = Mixture.mirrored
 
     def to_mixture(self) -> Mixture:
         """Return the settings as the generator takes them."""
         return Mixture(**self.model_dump())
+
+
+class ScaledSettings(_Frozen):
+    """Batches whose series are generated at the length of the context, not cut from longer ones.
+
+    What happens once in a series of 576 points, a trend say, is hardly seen in its last 48. Short
+    contexts of real data are whole series, with their whole trend.
+
+    Parameters
+    ----------
+    share : float
+        Share of the batches; 0 by default.
+    context_lengths : dict of int to float
+        Points of the contexts and their weights. The horizon is generated with them.
+    mixture : MixtureSettings
+    """
+
+    share: float = Field(0.0, ge=0, le=1)
+    context_lengths: dict[int, float] = {32: 0.25, 48: 0.25, 80: 0.25, 128: 0.25}
+    mixture: MixtureSettings = MixtureSettings()
+
+
+class InitialSettings(_Frozen):
+    """Weights that a run starts from, instead of random ones.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder with ``model.safetensors`` of a model of the same shape.
+    sha256 : str
+        Digest of that file, checked before it is read.
+    """
+
+    folder: Path
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class PretrainConfig(_Frozen):
@@ -68,6 +104,8 @@ class PretrainConfig(_Frozen):
     warmup_steps: int = Field(300, ge=0)
     batch_size: int = Field(256, gt=0)
     context_lengths: dict[int, float] = {512: 0.6, 256: 0.25, 128: 0.15}
+    scaled: ScaledSettings = ScaledSettings()
+    initial: InitialSettings | None = None
     matrix_learning_rate: float = Field(0.003, gt=0)
     other_learning_rate: float = Field(0.002, gt=0)
     weight_decay: float = Field(0.01, ge=0)
@@ -87,7 +125,7 @@ class PretrainConfig(_Frozen):
         # The same seed gives the same series: validation would be on the training data.
         if self.held_out_seed == self.seed:
             raise ValueError("held_out_seed must differ from seed")
-        for length in self.context_lengths:
+        for length in (*self.context_lengths, *self.scaled.context_lengths):
             if length % model.patch_size or not 0 < length <= model.context_length:
                 raise ValueError(
                     f"context_lengths: {length} is no multiple of {model.patch_size} "
@@ -97,11 +135,31 @@ class PretrainConfig(_Frozen):
 
     def digest(self) -> str:
         """Return the digest of every setting."""
-        return digest_value(self.model_dump(mode="json"))
+        return digest_value(self._content())
 
     def resume_digest(self) -> str:
         """Return the digest of the settings that a resumed run must share with its checkpoint."""
-        return digest_value(self.model_dump(mode="json", exclude=EXTENDABLE))
+        return digest_value(
+            {name: field for name, field in self._content().items() if name not in EXTENDABLE}
+        )
+
+    def _content(self) -> dict[str, object]:
+        """Return the settings by name, without later ones that are at their defaults.
+
+        Digests of runs from before these settings existed stay what they were. Where the initial
+        weights lie does not change a run, but what they are does.
+        """
+        content: dict[str, object] = self.model_dump(mode="json")
+        mixture = self.mixture.model_dump(mode="json")
+        if self.mixture.mirrored == Mixture.mirrored:
+            del mixture["mirrored"]
+        content["mixture"] = mixture
+        if self.scaled == ScaledSettings():
+            del content["scaled"]
+        content["initial"] = self.initial and self.initial.sha256
+        if self.initial is None:
+            del content["initial"]
+        return content
 
 
 def load_config(path: Path) -> PretrainConfig:

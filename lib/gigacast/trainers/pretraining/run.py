@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from chronos.chronos_bolt import ChronosBoltModelForForecasting
+from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
 from gigacast.errors import ModelError
@@ -28,9 +30,10 @@ from gigacast.trainers.pretraining.checkpoint import (
     build_model,
     export,
     load_checkpoint,
+    load_initial,
     save_checkpoint,
 )
-from gigacast.trainers.pretraining.config import PretrainConfig, load_config
+from gigacast.trainers.pretraining.config import MixtureSettings, PretrainConfig, load_config
 from gigacast.trainers.pretraining.forward import prepare
 from gigacast.trainers.pretraining.step import (
     BatchSource,
@@ -84,6 +87,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.config, self.checkpoint_dir, self._clock = config, checkpoint_dir, clock
         self.model = build_model(config.model).train()
+        if config.initial is not None:
+            load_initial(self.model, config.initial)
         # The average is what is validated and exported: the accuracy of single checkpoints varies
         # by several percent from one to the next.
         average = running_average(config.ema_decay)
@@ -161,23 +166,39 @@ class Trainer:
 def held_out_losses(
     model: ChronosBoltModelForForecasting, config: PretrainConfig
 ) -> dict[str, float]:
-    """Return the mean quantile loss on held-out synthetic series: of ``all``, and by family."""
-    length = config.model.context_length + config.model.prediction_length
+    """Return the mean quantile loss on held-out synthetic series: of ``all``, and by family.
+
+    ``scaled_N`` is the loss on series generated for contexts of N points, if a run trains on them.
+    """
+    losses, families = _losses(model, config, config.mixture, config.model.context_length)
+    scores = {"all": float(losses.nanmean())}
+    for name in sorted(set(families.tolist())):
+        scores[name] = float(losses[torch.from_numpy(families == name)].nanmean())
+    for context in config.scaled.context_lengths if config.scaled.share else ():
+        losses, _ = _losses(model, config, config.scaled.mixture, context)
+        scores[f"scaled_{context}"] = float(losses.nanmean())
+    return {name: round(score, 5) for name, score in scores.items()}
+
+
+def _losses(
+    model: ChronosBoltModelForForecasting,
+    config: PretrainConfig,
+    mixture: MixtureSettings,
+    context: int,
+) -> tuple[torch.Tensor, NDArray[np.str_]]:
+    """Return the loss and the family of each held-out series generated for a context."""
+    length = context + config.model.prediction_length
     batch = generate(
-        config.held_out_series, length, config.held_out_seed, mixture=config.mixture.to_mixture()
+        config.held_out_series, length, config.held_out_seed, mixture=mixture.to_mixture()
     )
     # In float32 whatever the precision of training, so that curves of both can be compared.
     values, parts = torch.from_numpy(batch.values), []
     with torch.inference_mode():
         for rows in torch.split(values, VALIDATION_BATCH):
-            prepared, target = contexts(rows, config.model.context_length, config)
+            prepared, target = contexts(rows, context, config)
             bound = config.target_bound
             parts.append(quantile_loss(model, prepared, target, bound, torch.float32))
-    losses = torch.cat(parts)
-    scores = {"all": float(losses.nanmean())}
-    for name in sorted(set(batch.families.tolist())):
-        scores[name] = float(losses[torch.from_numpy(batch.families == name)].nanmean())
-    return {name: round(score, 5) for name, score in scores.items()}
+    return torch.cat(parts), batch.families
 
 
 def pretrain(

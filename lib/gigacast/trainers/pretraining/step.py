@@ -1,7 +1,7 @@
 """Parts of a training step: batches, the loss, the optimisers and the learning rate."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,10 @@ import torch
 from chronos.chronos_bolt import ChronosBoltModelForForecasting
 from torch import Tensor
 
+from gigacast.core.array import FloatArray
 from gigacast.synthetic import generate
-from gigacast.trainers.pretraining.config import PretrainConfig
+from gigacast.synthetic.generator import BLOCK_ROWS
+from gigacast.trainers.pretraining.config import MixtureSettings, PretrainConfig
 from gigacast.trainers.pretraining.forward import Prepared, forward_normalised, prepare
 
 Weights = tuple[Tensor, ...] | list[Tensor]
@@ -32,35 +34,57 @@ class BatchSource:
     Parameters
     ----------
     config : PretrainConfig
-        Settings with the seed, the mixture, the batch size and the context lengths.
+        Settings with the seed, the mixtures, the batch size and the context lengths.
     """
 
     def __init__(self, config: PretrainConfig) -> None:
         self._config = config
-        self._mixture = config.mixture.to_mixture()
-        self._chunk = np.empty((0, 0), dtype=np.float32)
-        self._chunk_start = -1
-        self._lengths = np.array(list(config.context_lengths))
-        weights = np.array(list(config.context_lengths.values()))
-        self._weights = weights / weights.sum()
+        self._cut = _Chunks(config, config.mixture, CHUNK_SERIES)
+        # A block each: a chunk of several steps would be generated at every length that it needs.
+        self._scaled = _Chunks(config, config.scaled.mixture, BLOCK_ROWS)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return contexts [N, T] and targets [N, H] of a step; T is drawn for the whole batch."""
-        config, rows = self._config, self._config.batch_size
-        per_chunk = max(CHUNK_SERIES // rows, 1)
-        first = step // per_chunk * per_chunk
-        if first != self._chunk_start:
-            length = config.model.context_length + config.model.prediction_length
-            self._chunk = generate(
-                per_chunk * rows, length, config.seed, start=first * rows, mixture=self._mixture
-            ).values
-            self._chunk_start = first
-        offset = (step - first) * rows
-        values = torch.from_numpy(self._chunk[offset : offset + rows])
+        config, horizon = self._config, self._config.model.prediction_length
         # One length for the batch, because contexts of several lengths would need padding.
         draw = np.random.Generator(np.random.Philox(key=np.array([config.seed, step], np.uint64)))
-        context = int(draw.choice(self._lengths, p=self._weights))
-        return split(values, context, config.model.prediction_length)
+        context = _drawn(draw, config.context_lengths)
+        if not config.scaled.share or draw.random() >= config.scaled.share:
+            values = self._cut.rows(step, config.model.context_length + horizon)
+        else:
+            context = _drawn(draw, config.scaled.context_lengths)
+            values = self._scaled.rows(step, context + horizon)
+        return split(torch.from_numpy(values), context, horizon)
+
+
+def _drawn(draw: np.random.Generator, weights: Mapping[int, float]) -> int:
+    shares = np.array(list(weights.values()))
+    return int(draw.choice(np.array(list(weights)), p=shares / shares.sum()))
+
+
+class _Chunks:
+    """Series of one corpus by step; the last chunk is kept for the next steps."""
+
+    def __init__(self, config: PretrainConfig, mixture: MixtureSettings, series: int) -> None:
+        self._seed, self._batch_size = config.seed, config.batch_size
+        self._steps = max(series // config.batch_size, 1)
+        self._mixture = mixture.to_mixture()
+        self._kept: tuple[int, FloatArray] = (-1, np.empty((0, 0), np.float32))
+
+    def rows(self, step: int, length: int) -> FloatArray:
+        """Return the series of a step, [N, ``length``]."""
+        first = step // self._steps * self._steps
+        if first != self._kept[0] or self._kept[1].shape[1] != length:
+            chunk = generate(
+                self._steps * self._batch_size,
+                length,
+                self._seed,
+                start=first * self._batch_size,
+                mixture=self._mixture,
+            )
+            self._kept = first, chunk.values
+        offset = (step - first) * self._batch_size
+        return self._kept[1][offset : offset + self._batch_size]
 
 
 def split(values: Tensor, context: int, horizon: int) -> tuple[Tensor, Tensor]:
