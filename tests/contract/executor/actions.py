@@ -22,8 +22,8 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 def worker_processes() -> list[str]:
     """Return the commands of the executors' processes that are still there.
 
-    Loky's resource trackers stay on purpose, and so does the Python of other tests that waits for
-    programs to run (`tests.support.warm_python`): a worker of pytest may have run such a test before.
+    Loky's resource trackers stay on purpose, and so does the Python that waits for programs to run
+    (`tests.support.warm_python`): a worker of pytest may have run other tests before these.
     """
     commands = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
     return [

@@ -1,5 +1,6 @@
 """The synthetic generator: reproducible by seed and index, composed by the mixture."""
 
+import hashlib
 import subprocess
 import sys
 
@@ -48,9 +49,9 @@ def test_families_are_drawn_by_their_shares() -> None:
     assert np.mean(families == "trend") == pytest.approx(0.75, abs=0.03)
 
 
-def test_the_default_mixture_draws_every_family_and_is_mostly_seasonal() -> None:
+def test_the_default_mixture_is_mostly_seasonal() -> None:
     shares = Mixture().shares
-    assert set(shares) == set(FAMILIES)
+    assert set(shares) < set(FAMILIES)
     seasonal = ("calendar", "harmonics", "profile", "evolving", "multiplicative", "waves")
     assert sum(shares[name] for name in seasonal) / sum(shares.values()) > 0.5
 
@@ -75,6 +76,24 @@ def test_a_share_is_rounded_to_whole_numbers() -> None:
     mixture = Mixture({"harmonics": 1.0}, 0.0, 0.0, 0.0, 0.0, 0.0, rounded=1.0)
     values = generate(256, 64, seed=4, mixture=mixture).values
     assert_array_equal(values, np.rint(values))
+
+
+def test_the_series_of_a_seed_stay_what_they_were() -> None:
+    # Written down when the generator had 18 families and no share of mirrored series.
+    values = generate(2000, 576, seed=7).values
+    assert hashlib.sha256(values.tobytes()).hexdigest()[:16] == "6057f01a041819e6"
+
+
+def test_a_share_of_the_series_is_mirrored() -> None:
+    def signs(mirrored: float) -> float:
+        plain = {"superpose": 0.0, "noisy": 0.0, "outliers": 0.0, "missing": 0.0}
+        growing = Mixture({"growth": 1.0}, shortened=0.0, mirrored=mirrored, **plain)
+        values = generate(512, 64, seed=4, mixture=growing).values
+        # Growth stays positive, and is skewed to the right.
+        skewed = ((values - values.mean(axis=1, keepdims=True)) ** 3).mean(axis=1)
+        return float(np.mean(skewed < 0))
+
+    assert signs(0.9) - signs(0.1) > 0.6
 
 
 @pytest.mark.parametrize(

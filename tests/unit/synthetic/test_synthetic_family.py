@@ -135,3 +135,56 @@ def test_each_series_is_made_by_one_function() -> None:
     )
     assert_array_equal(draws[:, 0], np.arange(100))
     assert set(draws[:, 1].tolist()) == {0.0, 1.0}
+
+
+def test_patterns_are_whole_numbers_that_repeat_exactly() -> None:
+    values = drawn("patterns")
+    assert_array_equal(values, np.rint(values))
+    assert values.min() == 0
+    assert np.mean(values.max(axis=1) == 1) > 0.4
+    repeats = [(values[:, lag:] == values[:, :-lag]).all(axis=1) for lag in range(2, 257)]
+    assert np.mean(np.any(repeats, axis=0)) > 0.7
+
+
+def test_clean_waves_have_no_noise() -> None:
+    # Each difference of a slow wave is smaller than the one before; of noise it is larger.
+    values = drawn("clean_waves")
+    sizes = [np.abs(np.diff(values, n=n, axis=1)).mean(axis=1) for n in (0, 1, 2, 4)]
+    assert np.mean((np.diff(sizes, axis=0) < 0).all(axis=0)) > 0.5
+
+
+def test_exponential_smoothing_has_trends_seasons_and_levels_that_move() -> None:
+    values = drawn("exponential_smoothing").astype(np.float64)
+    centred = values - values.mean(axis=1, keepdims=True)
+    total = np.square(centred).sum(axis=1)
+    line = np.linspace(-1.0, 1.0, LENGTH)
+    explained = (centred @ line) ** 2 / np.square(line).sum() / total
+    assert np.mean(explained > 0.5) > 0.2
+    steps = np.diff(values, axis=1)
+    moved = steps - steps.mean(axis=1, keepdims=True)
+    gaps = [
+        np.square(moved[:, lag:] - moved[:, :-lag]).mean(axis=1) / np.square(moved).mean(axis=1)
+        for lag in range(2, 169)
+    ]
+    assert np.mean(np.min(gaps, axis=0) < 0.3) > 0.2
+
+
+def test_the_nodes_of_a_causal_graph_follow_their_past() -> None:
+    values = drawn("causal_graph").astype(np.float64)
+    predictors = [values[:, 24 - lag : -lag] for lag in (1, 2, 3, 6, 12)]
+    shares = []
+    for row in range(64):
+        past = np.stack([part[row] for part in predictors], axis=1)
+        target = values[row, 24:]
+        fitted = past @ np.linalg.lstsq(past, target, rcond=None)[0]
+        shares.append(1.0 - np.square(target - fitted).sum() / np.square(target).sum())
+    assert np.median(shares) > 0.1
+
+
+def test_a_product_with_a_line_is_a_season_that_grows_evenly() -> None:
+    values = drawn("products")
+    quarters = np.stack([part.std(axis=1) for part in np.array_split(values, 4, axis=1)])
+    grows = (np.diff(quarters, axis=0) > 0).all(axis=0) | (np.diff(quarters, axis=0) < 0).all(
+        axis=0
+    )
+    assert 0.1 < grows.mean() < 0.9

@@ -1,5 +1,6 @@
 """Pretraining: learning, resumption to the same weights, and the resulting model folder."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from chronos import BaseChronosPipeline
 from chronos.chronos_bolt import ChronosBoltModelForForecasting
 
 from gigacast.errors import ConfigError, ModelError, ModelIntegrityError
+from gigacast.synthetic import generate
+from gigacast.trainers.pretraining.average import average
+from gigacast.trainers.pretraining.average import main as average_main
 from gigacast.trainers.pretraining.checkpoint import LATEST, build_model
 from gigacast.trainers.pretraining.config import ModelShape, PretrainConfig, load_config
 from gigacast.trainers.pretraining.forward import forward_normalised, prepare
@@ -221,6 +225,73 @@ def test_batches_depend_on_the_step_only() -> None:
     assert {BatchSource(settings()).batch(step)[0].shape[1] for step in range(8)} == {32, 64}
 
 
+def test_a_share_of_the_batches_is_generated_at_the_length_of_the_context() -> None:
+    scaled = {"share": 0.5, "context_lengths": {16: 1.0}, "mixture": {"shares": {"trend": 1.0}}}
+    mixed, cut = BatchSource(settings(scaled=scaled)), BatchSource(settings())
+    widths = []
+    for step in range(40):
+        context, target = mixed.batch(step)
+        widths.append(context.shape[1])
+        if context.shape[1] == 16:
+            # The sixteen points and the horizon are the whole series.
+            whole = generate(
+                64,
+                32,
+                5,
+                start=64 * step,
+                mixture=settings(scaled=scaled).scaled.mixture.to_mixture(),
+            ).values
+            torch.testing.assert_close(
+                torch.cat([context, target], dim=1), torch.from_numpy(whole), equal_nan=True
+            )
+        else:
+            # The others are those of a run without such batches.
+            torch.testing.assert_close(context, cut.batch(step)[0], equal_nan=True)
+    assert 10 < widths.count(16) < 30
+
+
+def test_later_settings_leave_the_digests_of_earlier_runs_alone() -> None:
+    shipped = load_config(Path(__file__).parents[3] / "config" / "pretrain-nano.yaml")
+    assert shipped.digest() == "7488c19ee1e9e71e"  # as the model's README says
+    assert (
+        settings(scaled={"share": 0.1, "context_lengths": {32: 1.0}}).digest()
+        != settings().digest()
+    )
+
+
+def test_a_run_starts_from_the_weights_of_a_model(tmp_path: Path) -> None:
+    pretrain(settings(steps=3, decay_steps=0), tmp_path / "first", tmp_path / "c")
+    file = tmp_path / "first" / "model.safetensors"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    initial = {"folder": str(tmp_path / "first"), "sha256": digest}
+    trainer = Trainer(settings(initial=initial), tmp_path / "c2", ticking())
+    for name, weight in weights_of(tmp_path / "first").items():
+        torch.testing.assert_close(trainer.model.state_dict()[name], weight, rtol=0, atol=0)
+    with pytest.raises(ModelIntegrityError, match="SHA-256"):
+        Trainer(settings(initial=initial | {"sha256": "0" * 64}), tmp_path / "c3", ticking())
+    larger = {"initial": initial, "model": {**TINY["model"], "d_ff": 128}}
+    with pytest.raises(ModelIntegrityError, match="do not fit"):
+        Trainer(settings(**larger), tmp_path / "c4", ticking())
+    elsewhere = tmp_path / "elsewhere"
+    with pytest.raises(ModelIntegrityError, match="cannot be read"):
+        Trainer(settings(initial=initial | {"folder": str(elsewhere)}), elsewhere, ticking())
+
+
+def test_the_mean_of_two_models_has_the_mean_of_their_weights(tmp_path: Path) -> None:
+    for name, steps in (("one", 1), ("two", 5)):
+        pretrain(settings(steps=steps, decay_steps=0), tmp_path / name, tmp_path / f"c-{name}")
+    folders = [str(tmp_path / "one"), str(tmp_path / "two")]
+    mean = ["--output", str(tmp_path / "mean"), "--shares", "1", "3"]
+    assert average_main(["--models", *folders, *mean]) == 0
+    one, two = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
+    for name, weight in weights_of(tmp_path / "mean").items():
+        torch.testing.assert_close(weight, 0.25 * one[name] + 0.75 * two[name])
+    with pytest.raises(ConfigError, match="two models"):
+        average([tmp_path / "one"], tmp_path / "mean")
+    with pytest.raises(ModelIntegrityError, match="cannot be read"):
+        average([tmp_path / "one", tmp_path / "three"], tmp_path / "mean")
+
+
 def test_the_rate_warms_up_stays_and_falls_to_zero() -> None:
     config = settings(steps=100, warmup_steps=10, decay_steps=40)
     factors = [round(rate_factor(step, config), 3) for step in (0, 9, 60, 80, 100)]
@@ -246,8 +317,9 @@ def test_settings_are_checked(tmp_path: Path) -> None:
         load_config(tmp_path / "none.yaml")
 
 
-def test_the_settings_of_the_shipped_model_are_valid() -> None:
-    config = load_config(Path(__file__).parents[3] / "config" / "pretrain-nano.yaml")
+@pytest.mark.parametrize("name", ["pretrain-nano.yaml", "pretrain-nano-2.yaml"])
+def test_the_settings_of_the_shipped_model_are_valid(name: str) -> None:
+    config = load_config(Path(__file__).parents[3] / "config" / name)
     parameters = sum(weight.numel() for weight in build_model(config.model).parameters())
     assert parameters * 4 <= 8_000_000
 

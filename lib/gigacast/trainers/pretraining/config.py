@@ -125,7 +125,8 @@ class PretrainConfig(_Frozen):
         # The same seed gives the same series: validation would be on the training data.
         if self.held_out_seed == self.seed:
             raise ValueError("held_out_seed must differ from seed")
-        for length in (*self.context_lengths, *self.scaled.context_lengths):
+        scaled = self.scaled.context_lengths if self.scaled.share else ()
+        for length in (*self.context_lengths, *scaled):
             if length % model.patch_size or not 0 < length <= model.context_length:
                 raise ValueError(
                     f"context_lengths: {length} is no multiple of {model.patch_size} "
