@@ -40,7 +40,7 @@ def exponential_smoothing(rng: np.random.Generator, rows: int, length: int) -> F
     # Slopes of up to a few spreads over the whole series; two in three rise, a quarter have none.
     slope = white(rng, rows, 1) * log_uniform(rng, 0.3, 6.0, rows) / length
     slope = np.abs(slope) * np.sign(uniform(rng, -1.0, 2.0, rows)) * chance(rng, 0.75, rows)
-    slope, level = slope[:, 0], np.zeros(rows, np.float32)
+    slope, level = slope[:, 0], np.zeros_like(slope[:, 0])
     season, every = season * strength, np.arange(rows)
     result = np.empty((rows, length), np.float32)
     for step in range(length):

@@ -60,7 +60,7 @@ def products(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
 
     def signal() -> FloatArray:
         line = np.arange(length, dtype=np.float32)[None, :] / length
-        start = uniform(rng, -1.0, 1.0, rows)
+        line = line + uniform(rng, -1.0, 1.0, rows)
         scale = log_uniform(rng, length / 12.0, length, rows)
         cycle = period.mixed_periods(rng, rows, length / 3)
         season = cyclic(rng, rows, length, cycle)
@@ -68,10 +68,14 @@ def products(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
         return one_of(
             rng,
             rows,
-            (lambda at: season[at], lambda at: slow[at], lambda at: line + start[at]),
+            (
+                lambda at: season[at],
+                lambda at: slow[at],
+                lambda at: np.asarray(line[at], np.float32),
+            ),
             weights=(0.45, 0.35, 0.2),
         )
 
     first, second = signal(), signal()
     offset = uniform(rng, 0.0, 2.0, rows) * chance(rng, 0.6, rows)
-    return standardise(first * (second + offset))
+    return standardise(np.asarray(first * (second + offset), dtype=np.float32))

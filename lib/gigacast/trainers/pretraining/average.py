@@ -61,12 +61,13 @@ def average(folders: Sequence[Path], output_dir: Path, shares: Sequence[float] =
 
 def _read(folder: Path) -> dict[str, torch.Tensor]:
     try:
-        return safetensors.torch.load_file(folder / WEIGHTS)
+        weights: dict[str, torch.Tensor] = safetensors.torch.load_file(folder / WEIGHTS)
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelIntegrityError(
             f"the weights {folder / WEIGHTS} cannot be read: {error}",
             hint="give folders of models, as pretraining writes them",
         ) from error
+    return weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
