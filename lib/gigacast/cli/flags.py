@@ -3,30 +3,62 @@
 A flag has its option's name in `gigacast.settings.options`; hyphens and underscores both work.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from math import isnan
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from gigacast.cli.help import Flag
+from gigacast.errors import ConfigError, GigacastError
 from gigacast.settings.command.common import DEFAULT_CONFIG, ConfigOption, JsonOption, QuietOption
 from gigacast.settings.commands import setting_for
 from gigacast.settings.flag import rows_of
-from gigacast.settings.load import load_settings
+from gigacast.settings.load import load_settings, read_file
 from gigacast.settings.loader import split_list
 from gigacast.settings.model import Settings
 from gigacast.settings.option import Kind, Option
 from gigacast.settings.options import ARGUMENTS, names_of, nest_arguments
+from gigacast.settings.written import Written, with_subject
 
 F = TypeVar("F", bound=Callable[..., Any])
+E = TypeVar("E", bound=GigacastError)
 JOB_FLAGS = names_of("where", "which", "how", "columns", "csv", "covariates", "with")
 """Flags of every command that plans or runs a forecasting job."""
 PLACE = ("bucket", "prefix", "endpoint_url", "region")
 """Flags for the address of a registry or a lake."""
+_MOST = 2**63 - 1
+"""The greatest whole number that arrays hold."""
+
+
+class WholeNumber(click.IntRange):
+    """Whole numbers that arrays hold, within bounds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number of a text."""
+        number: int = super().convert(value, param, ctx)
+        if abs(number) > _MOST:
+            self.fail(f"{value} is too large.", param, ctx)
+        return number
+
+
+class Number(click.FloatRange):
+    """Numbers within bounds. What is no number is within none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number of a text."""
+        number: float = super().convert(value, param, ctx)
+        if isnan(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
+
+
 _TYPES: dict[Kind, click.ParamType[Any]] = {
-    "integer": click.INT,
-    "number": click.FLOAT,
+    "integer": WholeNumber(),
+    "number": Number(),
     "file": click.Path(path_type=Path, dir_okay=False),
     "folder": click.Path(path_type=Path, file_okay=False),
     "path": click.Path(path_type=Path),
@@ -83,7 +115,7 @@ def _type_of(option: Option) -> click.ParamType[Any] | None:
     # the setting.
     if (bounds := option.range) is None:
         return _TYPES.get(option.kind, click.STRING)
-    kind = click.IntRange if option.kind == "integer" else click.FloatRange
+    kind = WholeNumber if option.kind == "integer" else Number
     return kind(bounds.least, bounds.most, min_open=bounds.above)
 
 
@@ -163,3 +195,39 @@ def read_settings(flags: dict[str, Any]) -> Settings:
     file = take_config(flags)
     arguments = {name: flags.pop(name) for name in list(flags) if name in ARGUMENTS}
     return load_settings(nest_arguments(arguments), file=file)
+
+
+def name_flags(error: E, command: click.Command, given: Mapping[str, Any]) -> E:
+    """Return the error of a command, whose message names flags, variables, or keys of a file.
+
+    Parameters
+    ----------
+    error : GigacastError
+    command : Command
+    given : mapping
+        Values of the command's flags by name; ``None`` for those that were not given.
+    """
+    flags = {str(p.name): p.opts[0] for p in command.params if isinstance(p, Flag)}
+    typed = {name: value for name, value in given.items() if value not in (None, ())}
+    settings = {name: value for name, value in typed.items() if name in ARGUMENTS}
+    try:
+        file = take_config(dict(given))
+        written = Written(nest_arguments(settings), file, read_file(file) if file else {})
+    except ConfigError:  # the file, which the error itself is about
+        written = Written()
+    message = with_subject(written.renamed(error.message), flags.get)
+    error.message = _flag_of_value(message, typed, flags)
+    error.args = (error.message,)
+    return error
+
+
+def _flag_of_value(message: str, typed: Mapping[str, Any], flags: Mapping[str, str]) -> str:
+    """Return a message about the value of a flag, with the flag before it."""
+    if message.startswith("--"):
+        return message
+    for name, value in typed.items():
+        # Errors about the content of a settings file name the file.
+        is_own = name in flags and name != "config" and isinstance(value, str | Path)
+        if is_own and (message.startswith(f"{value}: ") or f"{str(value)!r}" in message):
+            return f"{flags[name]}: {message}"
+    return message

@@ -1,9 +1,10 @@
-"""Help of commands: flags under the headings of their groups."""
+"""Commands with flags: help under the headings of their groups, errors that name the flag."""
 
 from typing import Any
 
 import click
 
+from gigacast.errors import ConfigError, ModelError
 from gigacast.settings.option import GROUPS, Option
 
 _OTHER = "other"
@@ -26,7 +27,26 @@ class Flag(click.Option):
 
 
 class Command(click.Command):
-    """A command whose help shows the flags of each group under a heading."""
+    """A command whose help shows the flags of each group under a heading.
+
+    Its errors about options name what the person wrote: a flag, a variable, a key of a file.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        Raises
+        ------
+        GigacastError
+        """
+        given = dict(ctx.params)  # a command takes its values out
+        try:
+            return super().invoke(ctx)
+        except (ConfigError, ModelError) as error:
+            # Only now: the settings take a while to import.
+            from gigacast.cli.flags import name_flags  # noqa: PLC0415
+
+            raise name_flags(error, self, given) from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the flags, a section for each group, in the order of `GROUPS`."""

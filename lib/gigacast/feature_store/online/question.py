@@ -49,7 +49,7 @@ def _as_moment(at: Any) -> int:
         if -_END < moment < _END:
             return moment
     raise ConfigError(
-        f"at: {type(at).__name__} is no moment in epoch milliseconds, before the year 9999",
+        f"at: {at if isinstance(at, int) else type(at).__name__} is no moment in epoch milliseconds, before the year 9999",
         hint="give a whole number, as int(time.time() * 1000)",
     )
 
