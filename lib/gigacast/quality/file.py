@@ -22,14 +22,13 @@ from gigacast.core.partition.task import Task
 from gigacast.core.plain import plain_batch, plain_schema, plain_table
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.series.item_key import ItemKey
-from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.number import number_range
-from gigacast.core.time.zone import from_ordered_wall, from_wall
 from gigacast.errors import SchemaError
 from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Arranged, Expectation, arrange
 from gigacast.quality.csv_file import csv_as_parquet
+from gigacast.series.aggregation.wall import moments_of
 from gigacast.series.columns import recognise_keys
 from gigacast.series.identity import id_type, read_ids
 from gigacast.series.source import ColumnNames
@@ -309,22 +308,9 @@ class PartitionFile:
             If clocks go back or forward and the order of the rows does not resolve the time.
         """
         rows = np.flatnonzero(is_local)
-        wall, times = times[rows], times.copy()
-        if (wall % DAY_US == 0).all():
-            # Dates are days, whose midnight may not exist or may come twice.
-            times[rows] = from_wall(wall, zone)
-            return times
         series = np.zeros(len(rows), np.int64) if codes is None else codes[rows].astype(np.int64)
-        times[rows], ambiguous, missing = from_ordered_wall(wall, series, zone)
-        for mask, problem in ((ambiguous, "occur twice"), (missing, "do not exist")):
-            if mask.any():
-                example = np.datetime64(int(wall[mask.argmax()]), "us").astype("datetime64[s]")
-                raise SchemaError(
-                    f"{self.key}: {int(mask.sum())} local times {problem} in {zone}, where clocks "
-                    f"are changed, such as {example}",
-                    hint="write UTC or the offset (2024-10-27 02:30+01:00); an hour that occurs "
-                    "twice is told apart if the rows of each series are complete and in order",
-                )
+        times = times.copy()
+        times[rows] = moments_of(times[rows], series, zone, self.key)
         return times
 
 
