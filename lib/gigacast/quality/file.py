@@ -32,7 +32,7 @@ from gigacast.series.aggregation.wall import moments_of
 from gigacast.series.columns import recognise_keys
 from gigacast.series.identity import id_type, read_ids
 from gigacast.series.source import ColumnNames
-from gigacast.series.timestamp import Clock, clock_of, is_text, needs_range
+from gigacast.series.timestamp import Clock, OffsetGuard, clock_of, is_text, needs_range
 from gigacast.storage.parquet.read import open_parquet, translated_parquet
 from gigacast.storage.store import ObjectMeta, Store
 
@@ -237,6 +237,9 @@ class PartitionFile:
         # units.
         bounds = number_range(column.combine_chunks()) if needs_range(kind) else None
         clock = clock_of(kind, self.key, self.reading.timestamp_unit, bounds)
+        guard = OffsetGuard()
+        for chunk in column.chunks:
+            guard.check(chunk, self.key)
         parts = [clock.read(chunk, self.key) for chunk in column.chunks]
         times = np.concatenate(parts) if parts else np.empty(0, np.int64)
         if (zone := self.reading.zone) is not None:

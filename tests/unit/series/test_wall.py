@@ -18,7 +18,9 @@ START = pd.Timestamp("2024-10-27 00:00", tz=ZONE)
 
 def part(ids: list[str], times: np.ndarray) -> ItemRows:
     runs = np.arange(len(ids) + 1, dtype=np.int64)
-    return ItemRows(pa.array(ids, pa.string()), runs, times, (times * 1.0,), np.ones(len(ids), np.bool_))
+    return ItemRows(
+        pa.array(ids, pa.string()), runs, times, (times * 1.0,), np.ones(len(ids), np.bool_)
+    )
 
 
 def resolved(ids: list[str], times: np.ndarray, cuts: list[int]) -> dict[str, list[int]]:
