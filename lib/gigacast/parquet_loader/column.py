@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from gigacast.core.column import to_arrow
 from gigacast.core.series.batch import NO_TIME
-from gigacast.core.time.number import number_range
+from gigacast.core.time.number import check_steps, number_range
 from gigacast.errors import SchemaError
 from gigacast.parquet_loader.dataset import LoadColumns
 from gigacast.series.columns import recognise
@@ -186,6 +186,8 @@ class Normaliser:
             bounds = number_range(table.column(name).combine_chunks())
             if bounds is not None:
                 clock = clock_of(kind, name, self._unit, bounds)
+                if clock.counts_steps and self._unit is None:
+                    check_steps(bounds, name, name)
                 self._units[name] = str(clock.unit)
 
     @property

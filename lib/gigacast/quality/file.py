@@ -23,7 +23,7 @@ from gigacast.core.plain import plain_batch, plain_schema, plain_table
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.series.item_key import ItemKey
 from gigacast.core.time.frequency import Frequency
-from gigacast.core.time.number import number_range
+from gigacast.core.time.number import check_steps, number_range
 from gigacast.errors import SchemaError
 from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Arranged, Expectation, arrange
@@ -237,6 +237,8 @@ class PartitionFile:
         # units.
         bounds = number_range(column.combine_chunks()) if needs_range(kind) else None
         clock = clock_of(kind, self.key, self.reading.timestamp_unit, bounds)
+        if clock.counts_steps and self.reading.timestamp_unit is None:
+            check_steps(bounds, self.timestamp, self.key)
         guard = OffsetGuard()
         for chunk in column.chunks:
             guard.check(chunk, self.key)

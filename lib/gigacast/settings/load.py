@@ -167,7 +167,7 @@ def _unreadable(error: SettingsError) -> ConfigError:
     variable = f"{ENV_PREFIX}{section[1].upper()}"
     return ConfigError(
         f"{variable}: expected an object of JSON",
-        hint=f"""as {variable}='{{"key": "value"}}', or set single keys, as {variable}__KEY=value""",
+        hint=f"set single keys, as {variable}__KEY=value",
     )
 
 
