@@ -23,7 +23,7 @@ def worker_processes() -> list[str]:
     """Return the commands of the executors' processes that are still there.
 
     Loky's resource trackers stay on purpose, and so does the Python of other tests that waits for
-    programs to run (`tests.support.warm_python`): a worker of pytest may have run such a test before.
+    programs to run (`tests.support.warm_python`): a worker of pytest may have run such a test.
     """
     commands = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
     return [

@@ -169,8 +169,8 @@ def test_times_since_1970_keep_their_unit(start: dt.datetime, minutes: int, unit
     factor = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
     first = int((start - moment("1970-01-01")).total_seconds())
     numbers = [(first + 60 * minutes * k) * factor for k in range(200)]
-    # In nanoseconds, a few months of 1974 and 1990 are FILETIMEs and ticks of today; in seconds, the
-    # years 1988 to 1997 are those of Cocoa, and 2032 to 2038 those of SAS.
+    # In nanoseconds, a few months of 1974 and 1990 are FILETIMEs and ticks of today; in seconds,
+    # the years 1988 to 1997 are those of Cocoa, and 2032 to 2038 those of SAS.
     if spelling_of(200, (0,) * len(SPELLINGS), numbers[0], numbers[-1]):
         assert unit == "ns" or start.year in {*range(1988, 1998), *range(2031, 2039)}
         return
