@@ -309,7 +309,8 @@ def _refuse_if_all_failed(runs: Sequence[_SideRun]) -> None:
     if failures and not any(run.outputs for run in runs):
         kind = getattr(errors, failures[0].error, DataError)
         is_own = isinstance(kind, type) and issubclass(kind, GigacastError)
-        raise (kind if is_own else DataError)(failures[0].message, hint=failures[0].hint)
+        more = f" (and {len(failures) - 1:,} more)" if failures[1:] else ""
+        raise (kind if is_own else DataError)(failures[0].message + more, hint=failures[0].hint)
 
 
 def _plan_side(side: Prepared, job: BacktestJob) -> tuple[PlannedJob, list[FinishedTask]]:

@@ -153,5 +153,5 @@ def count_of_time(column: str, least: float, greatest: float) -> str | None:
     for name, (low, end) in _COUNTS.items():
         if low <= least and greatest < end:
             return name
-    is_date = "date" in column.lower() and _DAYS_OF_2000 <= least and greatest < _DAYS_OF_2100
+    is_date = "date" in column.lower() and least >= _DAYS_OF_2000 and greatest < _DAYS_OF_2100
     return "days of a spreadsheet" if is_date else None
