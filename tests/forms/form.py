@@ -167,6 +167,9 @@ def _is_file(parts: Parts, file: FileForm) -> bool:
     form, place = parts.form, parts.place
     if place is None or form.door not in FILE_DOORS or not _spells(file, parts):
         return False
+    # pandas' lists of times have no zone.
+    if "pandas" in file.name and parts.layout.kind == "list" and parts.times.zone:
+        return False
     # A wide table is one item, and a list with a start has no gaps.
     if len(place.keys) > 1 and (parts.layout.kind == "wide" or parts.layout.shape == "complete"):
         return False
