@@ -51,7 +51,7 @@ def forecast_one_file(
     source = open_file(file)
     # A bucket is only the place of models here.
     forecaster = load_chosen(job.model, registry_of(settings))
-    result = forecast_file(source, forecaster, job, output)
+    result = forecast_file(source, forecaster, job, output, settings.report.names)
     if not result.series:
         say(f"gigacast: {file}: no series: there is no row below the names of columns", err=True)
     if result.source.conflicts and job.method.duplicates is None:

@@ -3,7 +3,7 @@
 A flag has its option's name in `gigacast.settings.options`; hyphens and underscores both work.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from math import isnan
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,19 +11,16 @@ from typing import Any, TypeVar
 import click
 
 from gigacast.cli.help import Flag
-from gigacast.errors import ConfigError, GigacastError
 from gigacast.settings.command.common import DEFAULT_CONFIG, ConfigOption, JsonOption, QuietOption
 from gigacast.settings.commands import setting_for
 from gigacast.settings.flag import rows_of
-from gigacast.settings.load import load_settings, read_file
+from gigacast.settings.load import load_settings
 from gigacast.settings.loader import split_list
 from gigacast.settings.model import Settings
 from gigacast.settings.option import Kind, Option
 from gigacast.settings.options import ARGUMENTS, names_of, nest_arguments
-from gigacast.settings.written import Written, with_subject
 
 F = TypeVar("F", bound=Callable[..., Any])
-E = TypeVar("E", bound=GigacastError)
 JOB_FLAGS = names_of("where", "which", "how", "columns", "csv", "covariates", "with")
 """Flags of every command that plans or runs a forecasting job."""
 PLACE = ("bucket", "prefix", "endpoint_url", "region")
@@ -195,39 +192,3 @@ def read_settings(flags: dict[str, Any]) -> Settings:
     file = take_config(flags)
     arguments = {name: flags.pop(name) for name in list(flags) if name in ARGUMENTS}
     return load_settings(nest_arguments(arguments), file=file)
-
-
-def name_flags(error: E, command: click.Command, given: Mapping[str, Any]) -> E:
-    """Return the error of a command, whose message names flags, variables, or keys of a file.
-
-    Parameters
-    ----------
-    error : GigacastError
-    command : Command
-    given : mapping
-        Values of the command's flags by name; ``None`` for those that were not given.
-    """
-    flags = {str(p.name): p.opts[0] for p in command.params if isinstance(p, Flag)}
-    typed = {name: value for name, value in given.items() if value not in (None, ())}
-    settings = {name: value for name, value in typed.items() if name in ARGUMENTS}
-    try:
-        file = take_config(dict(given))
-        written = Written(nest_arguments(settings), file, read_file(file) if file else {})
-    except ConfigError:  # the file, which the error itself is about
-        written = Written()
-    message = with_subject(written.renamed(error.message), flags.get)
-    error.message = _flag_of_value(message, typed, flags)
-    error.args = (error.message,)
-    return error
-
-
-def _flag_of_value(message: str, typed: Mapping[str, Any], flags: Mapping[str, str]) -> str:
-    """Return a message about the value of a flag, with the flag before it."""
-    if message.startswith("--"):
-        return message
-    for name, value in typed.items():
-        # Errors about the content of a settings file name the file.
-        is_own = name in flags and name != "config" and isinstance(value, str | Path)
-        if is_own and (message.startswith(f"{value}: ") or f"{str(value)!r}" in message):
-            return f"{flags[name]}: {message}"
-    return message

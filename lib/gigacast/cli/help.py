@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
-from gigacast.errors import ConfigError, ModelError
 from gigacast.settings.option import GROUPS, Option
 
+GIVEN = "gigacast.given"
+"""Key of a context's values: the command that runs, and what it was given."""
 _OTHER = "other"
 """Group of ``--help``, which is click's own."""
 
@@ -27,26 +28,12 @@ class Flag(click.Option):
 
 
 class Command(click.Command):
-    """A command whose help shows the flags of each group under a heading.
-
-    Its errors about options name what the person wrote: a flag, a variable, a key of a file.
-    """
+    """A command whose help shows the flags of each group under a heading."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command.
-
-        Raises
-        ------
-        GigacastError
-        """
-        given = dict(ctx.params)  # a command takes its values out
-        try:
-            return super().invoke(ctx)
-        except (ConfigError, ModelError) as error:
-            # Only now: the settings take a while to import.
-            from gigacast.cli.flags import name_flags  # noqa: PLC0415
-
-            raise name_flags(error, self, given) from error
+        """Run the command; the context keeps its values, for errors that are about one of them."""
+        ctx.meta[GIVEN] = (self, dict(ctx.params))  # a command takes its values out
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the flags, a section for each group, in the order of `GROUPS`."""

@@ -24,6 +24,7 @@ from gigacast.series.source import ColumnNames
 from gigacast.settings.field import Section
 from gigacast.settings.load import load_prices
 from gigacast.settings.model import ForecastSettings, Settings
+from gigacast.settings.naming import rename
 from gigacast.settings.run import RunSettings
 from gigacast.storage.opening import unescape_file_url
 from gigacast.storage.store import StoreAddress
@@ -45,7 +46,7 @@ def _named_as_written(function: Callable[[Settings], T]) -> Callable[[Settings],
         try:
             return function(settings)
         except ConfigError as error:
-            raise settings.written.rename(error) from error
+            raise rename(error, settings.written) from error
 
     return call
 

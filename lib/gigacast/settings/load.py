@@ -19,6 +19,7 @@ from gigacast.errors import ConfigError
 from gigacast.runtime.instance import VARIABLES
 from gigacast.settings.command.feature_store import TOKEN_VARIABLE
 from gigacast.settings.model import FROM_FILE, Settings
+from gigacast.settings.naming import name_of, rename
 from gigacast.settings.option import ENV_PREFIX, Option
 from gigacast.settings.options import OPTIONS
 from gigacast.settings.written import Written
@@ -63,7 +64,7 @@ def load_settings(
     except SettingsError as error:
         raise _unreadable(error) from error
     except ConfigError as error:
-        raise written.rename(error) from error
+        raise rename(error, written) from error
     settings.remember(written)
     for option in _WITHOUT_EFFECT:
         if _is_set(settings, option):
@@ -179,7 +180,7 @@ def _first_problem(error: ValidationError, written: Written) -> str:
     value = problem.get("input")
     shown = f", got {value!r}" if isinstance(value, str | int | float | bool) else ""
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{written.name([str(part) for part in problem['loc']])}: {reason}{shown}{more}"
+    return f"{name_of([str(part) for part in problem['loc']], written)}: {reason}{shown}{more}"
 
 
 def _spelling(error: ValidationError) -> str | None:

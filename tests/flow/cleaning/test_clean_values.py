@@ -86,8 +86,8 @@ def test_the_repeated_hour_is_resolved_by_the_order_of_rows(
 @pytest.mark.parametrize(
     ("times", "problem"),
     [
-        (["2024-10-27 01:00", "2024-10-27 02:30", "2024-10-27 03:00"], "occur twice"),
-        (["2024-03-31 01:00", "2024-03-31 02:30", "2024-03-31 03:00"], "do not exist"),
+        (["2024-10-27 01:00", "2024-10-27 02:30", "2024-10-27 03:00"], "occurs? twice"),
+        (["2024-03-31 01:00", "2024-03-31 02:30", "2024-03-31 03:00"], "do(es)? not exist"),
     ],
 )
 def test_local_times_that_the_order_cannot_resolve_are_refused(

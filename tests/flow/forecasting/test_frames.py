@@ -1,15 +1,18 @@
 """Frames of every library are forecast alike, and the forecasts are a frame of that library."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 import gigacast
+from gigacast.cli.program import run
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.series.frame import give_back, table_of
 
@@ -154,6 +157,32 @@ def test_forecasts_may_have_the_names_of_nixtla(data: Any) -> None:
         forecast(data, names="other")
     with pytest.raises(ConfigError, match="names are for data frames"):
         forecast("bucket", names="nixtla")
+
+
+def test_the_names_of_nixtla_may_be_a_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "some.yaml"
+    config.write_text("report: {names: nixtla}")
+    assert list(forecast(FRAME, config=config).columns[:2]) == ["unique_id", "ds"]
+    assert list(forecast(FRAME, config=config, names="own").columns[:2]) == ["item_id", "timestamp"]
+    monkeypatch.setenv("GIGACAST_REPORT__NAMES", "nixtla")
+    assert forecast(TABLE).column_names[:2] == ["unique_id", "ds"]
+    # A job stores the names of Gigacast; what is read, or written to a file, has the others.
+    bucket = tmp_path / "lake"
+    (bucket / "2024/01").mkdir(parents=True)
+    pq.write_table(TABLE, bucket / "2024/01/part-0.parquet")
+    flags = ["--model", "seasonal-naive", "--horizon", "2"]
+    assert run(["forecast", "--bucket", bucket.as_uri(), *flags, "--quiet"]) == 0
+    (stored,) = (bucket / "forecasts").rglob("part-0.parquet")
+    assert pq.read_schema(stored).names[:2] == ["item_id", "timestamp"]
+    assert list(gigacast.read_forecasts(bucket.as_uri()).columns[:2]) == ["unique_id", "ds"]
+    output = tmp_path / "out.csv"
+    assert run(["read", "--bucket", bucket.as_uri(), "--output", str(output)]) == 0
+    assert output.read_text().startswith('"unique_id","ds",')
+    source = str(bucket / "2024/01/part-0.parquet")
+    assert run(["forecast", source, "-o", str(output), "--quiet", *flags]) == 0
+    assert output.read_text().startswith('"unique_id","ds",')
 
 
 def test_two_columns_of_one_name_are_refused() -> None:
