@@ -52,7 +52,7 @@ def search_table(
         search_batch(batch, forecaster, options, windows, limits, budget).rows for batch in reader
     ]
     warn_of_conflicts(reader.stats.conflicts, method.duplicates)
-    warn_of_dropped(reader.stats)
+    warn_of_dropped(reader.stats.dropped)
     if tables:
         return pa.concat_tables(tables)
     keys = [*item_fields(None, method.columns.items), pa.field("timestamp", pa.timestamp("us"))]

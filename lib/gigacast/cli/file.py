@@ -56,8 +56,8 @@ def forecast_one_file(
         say(f"gigacast: {file}: no series: there is no row below the names of columns", err=True)
     if result.source.conflicts and job.method.duplicates is None:
         say(f"gigacast: {conflict_text(result.source.conflicts)}", err=True)
-    if dropped := dropped_text(result.source.stats):
-        say(f"gigacast: {dropped}", err=True)
+    if dropped := result.source.stats.dropped:
+        say(f"gigacast: {dropped_text(dropped)}", err=True)
     if as_json and output != STANDARD:
         show_json(file_json(result))
     elif not quiet and output != STANDARD:

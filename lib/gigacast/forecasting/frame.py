@@ -88,7 +88,7 @@ def forecast_table(
     source = SeriesSource.of_table(table)
     forecast = forecast_source(source, forecaster, method, batch_size)
     warn_of_conflicts(forecast.conflicts, method.duplicates)
-    warn_of_dropped(forecast.stats)
+    warn_of_dropped(forecast.stats.dropped)
     return forecast.predictions
 
 

@@ -192,21 +192,15 @@ def warn_of_conflicts(conflicts: int, policy: DuplicatePolicy | None) -> None:
         warnings.warn(conflict_text(conflicts), UserWarning, stacklevel=4)
 
 
-def dropped_text(stats: ReadStats) -> str:
-    """Return the sentence about rows that are in no series; empty if all are."""
-    dropped = stats.null_items + stats.null_timestamps
-    if not dropped:
-        return ""
-    return (
-        f"{dropped:,} of {counted(stats.rows, 'row')} have no item id or no readable time, and are "
-        "left out"
-    )
+def dropped_text(dropped: int) -> str:
+    """Return the sentence about rows that are in no series."""
+    return f"rows without an item id or a readable time are left out: {dropped:,}"
 
 
-def warn_of_dropped(stats: ReadStats) -> None:
+def warn_of_dropped(dropped: int) -> None:
     """Warn of rows of a frame that are in no series."""
-    if text := dropped_text(stats):
-        warnings.warn(text, UserWarning, stacklevel=4)
+    if dropped:
+        warnings.warn(dropped_text(dropped), UserWarning, stacklevel=4)
 
 
 def _differ(values: RealArray, starts: IntArray) -> BoolArray:
