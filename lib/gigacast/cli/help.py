@@ -1,13 +1,12 @@
-"""Commands with flags: help under the headings of their groups, errors that name the flag."""
+"""Commands with flags: help under the headings of their groups."""
 
 from typing import Any
 
 import click
 
+from gigacast.cli.lazy import GIVEN
 from gigacast.settings.option import GROUPS, Option
 
-GIVEN = "gigacast.given"
-"""Key of a context's values: the command that runs, and what it was given."""
 _OTHER = "other"
 """Group of ``--help``, which is click's own."""
 

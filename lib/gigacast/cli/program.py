@@ -9,8 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from gigacast.cli.commands import COMMANDS
-from gigacast.cli.help import GIVEN
-from gigacast.cli.lazy import LazyCommand, LazyGroup
+from gigacast.cli.lazy import GIVEN, LazyCommand, LazyGroup
 from gigacast.cli.suggestion import place_of, placed_hint, remember_place
 from gigacast.core.exit import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from gigacast.core.version import VERSION
