@@ -8,7 +8,7 @@ import argparse
 import time
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from random import Random
 
@@ -26,11 +26,15 @@ _SLOW = ("job on S3",)
 """Doors of which only a sample is tried."""
 
 
-def large_matrix(seed: int, count: int, *, pairs_first: bool = True) -> Iterator[Drawn]:
-    """Yield the forms that cover all pairs of axes, unless left out, then ``count`` random ones."""
+_PAIRED = ("forecast", "job")
+"""Doors through which all pairs of entries go."""
+
+
+def large_matrix(seed: int, count: int, paired: Sequence[str] = _PAIRED) -> Iterator[Drawn]:
+    """Yield the forms that cover all pairs of axes by some doors, then ``count`` random ones."""
     doors = [door for door in dict.fromkeys((*FRAME_DOORS, *FILE_DOORS)) if door not in _SLOW]
     pairs = list(combinations([name for name in AXES if name != "door"], 2))
-    for door in ("forecast", "job") if pairs_first else ():
+    for door in paired:
         yield from (
             (form, None) for form in covering_forms(seed, pairs, {"door": door}, mixed=True)
         )
@@ -53,7 +57,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--forms", type=int, default=5000, help="random forms besides all pairs")
     parser.add_argument(
-        "--pairs", action=argparse.BooleanOptionalAction, default=True, help="try all pairs"
+        "--pairs", nargs="*", default=_PAIRED, metavar="DOOR", help="try all pairs by these doors"
     )
     parser.add_argument("--minutes", type=float, default=None, help="stop after these minutes")
     options = parser.parse_args()
@@ -63,7 +67,7 @@ def main() -> int:
     outcomes = []
     with MotoServer() as server:
         MOTO.append(server)
-        for form, panel in large_matrix(options.seed, options.forms, pairs_first=options.pairs):
+        for form, panel in large_matrix(options.seed, options.forms, options.pairs):
             outcomes.append(try_form(form, panel))
             if options.minutes and time.monotonic() - clock > options.minutes * 60:
                 print("stopped: the minutes are over")

@@ -49,19 +49,20 @@ def quality_of(parts: Parts) -> Result:
     with bucket_of(parts) as url:
         fill(url, parts)
         job = job_of(load_settings(nest_arguments({**options_for(parts), "bucket": url})))
-        reading = Reading(columns=job.method.columns)
+        reading = Reading(columns=job.method.columns, csv=job.method.csv)
         files = FileJob(Sources(job.inputs), job.outputs, job.pattern, job.selection, reading)
         result = measure_quality(QualityJob(files))
         check_failures(result.failures)
         (measured,) = result.report.partitions
         keys = measured.quality.keys
+        target = options_for(parts).get("targets", parts.layout.target)
         columns = {column.name: column for column in measured.quality.columns}
         return {
             **{name: getattr(keys, name) for name in _COUNTS},
             "frequencies": dict(keys.frequencies),
             "first": keys.first,
             "last": keys.last,
-            "missing": columns[parts.layout.target].missing,
+            "missing": columns[target].missing,
         }
 
 

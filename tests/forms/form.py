@@ -167,6 +167,9 @@ def _is_file(parts: Parts, file: FileForm) -> bool:
     form, place = parts.form, parts.place
     if place is None or form.door not in FILE_DOORS or not _spells(file, parts):
         return False
+    # pandas' lists of times have no zone.
+    if "pandas" in file.name and parts.layout.kind == "list" and parts.times.zone:
+        return False
     # A wide table is one item, and a list with a start has no gaps.
     if len(place.keys) > 1 and (parts.layout.kind == "wide" or parts.layout.shape == "complete"):
         return False
@@ -185,8 +188,8 @@ _NOTICE_SPANS = ("job", "job on S3", "backtest", "evaluate", "training")
 def _is_data(parts: Parts, file: FileForm, place: Place) -> bool:
     """Check whether a door of data takes a form, and gives results that can be compared."""
     door = parts.form.door
-    # Imports and cleaning read no JSON, quality and the loader of the matrix Parquet only.
-    endings = ("parquet",) if door in {"quality", "loader"} else ("parquet", "csv")
+    # Imports, cleaning and quality read no JSON, the loader of the matrix Parquet only.
+    endings = ("parquet",) if door == "loader" else ("parquet", "csv")
     if file.ending not in endings:
         return False
     # Levels of local folders are no columns, and those of keys are no columns of cleaned files.

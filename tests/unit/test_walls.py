@@ -205,11 +205,11 @@ TRAIN_KEYWORDS = (
 )
 STRICT = "<Mode.STRICT: 'strict'>"
 SIGNATURES = {
-    "forecast": "(data, *, config=None, dry_run=False, events=None, bucket=None, names='own', "
+    "forecast": "(data, *, config=None, dry_run=False, events=None, bucket=None, names=None, "
     f"{KEYWORDS})",
     "plan": f"(bucket, *, config=None, {KEYWORDS})",
     "read_forecasts": "(bucket, *, prefix='', model=None, version=None, spec=None, years=None, "
-    "months=None, partitions=None, items=None, columns=None, names='own', endpoint_url=None, "
+    "months=None, partitions=None, items=None, columns=None, names=None, endpoint_url=None, "
     "region=None, origin='latest')",
     "ChronosLoader": "(parquet_config_path=None, *, model=None, bucket=None, prefix=None, "
     "device='auto', precision='auto')",

@@ -13,7 +13,7 @@ from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasting.prediction import item_fields
 from gigacast.job.covariates import fit_method
 from gigacast.job.forecast_job import Method
-from gigacast.series.duplicates import warn_of_conflicts
+from gigacast.series.duplicates import warn_of_conflicts, warn_of_dropped
 from gigacast.series.reader import read_series
 from gigacast.series.source import SeriesSource
 
@@ -52,6 +52,7 @@ def search_table(
         search_batch(batch, forecaster, options, windows, limits, budget).rows for batch in reader
     ]
     warn_of_conflicts(reader.stats.conflicts, method.duplicates)
+    warn_of_dropped(reader.stats.dropped)
     if tables:
         return pa.concat_tables(tables)
     keys = [*item_fields(None, method.columns.items), pa.field("timestamp", pa.timestamp("us"))]

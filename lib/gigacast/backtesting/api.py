@@ -18,7 +18,7 @@ from gigacast.backtesting.run import BacktestResult, backtest_job, run_backtest
 from gigacast.errors import ConfigError
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
-from gigacast.series.duplicates import warn_of_conflicts
+from gigacast.series.duplicates import warn_of_conflicts, warn_of_dropped
 from gigacast.series.frame import give_back, table_of
 from gigacast.settings.argument import as_count, as_path, as_text, check_argument
 from gigacast.settings.assembly import job_of, registry_of
@@ -138,6 +138,7 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     warn_of_conflicts(result.conflicts, forecast.method.duplicates)
     if table is None:
         return result
+    warn_of_dropped(result.dropped)
     return give_back(result.leaderboard.to_table(), place, _to_pandas)
 
 

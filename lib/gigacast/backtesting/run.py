@@ -116,6 +116,8 @@ class BacktestResult:
         Rows with the series and time of another row and other values, read by this run.
     problems : tuple of str
         Items that span parts of a month, which are compared apart.
+    dropped : int
+        Rows without an item id or a readable time, read by this run.
     """
 
     run_ids: tuple[str, ...]
@@ -127,6 +129,7 @@ class BacktestResult:
     location: str
     conflicts: int = 0
     problems: tuple[str, ...] = ()
+    dropped: int = 0
 
     _repr_html_ = shown_by("gigacast.backtesting.document", "backtest_html")
 
@@ -181,6 +184,7 @@ def run_backtest(
         # Every model reads the same rows.
         conflicts=max(run.conflicts for run in runs),
         problems=runs[0].problems,
+        dropped=max(run.dropped for run in runs),
     )
 
 
@@ -263,6 +267,7 @@ class _SideRun:
     skipped: int
     conflicts: int
     problems: tuple[str, ...]
+    dropped: int
 
 
 def _run_side(
@@ -294,6 +299,7 @@ def _run_side(
         skipped=skipped,
         conflicts=run.totals.repairs.get("conflicts", 0),
         problems=_look_back(side, planned.plan, finished),
+        dropped=sum(run.totals.repairs.get(name, 0) for name in ("null_items", "null_timestamps")),
     )
 
 
@@ -309,7 +315,8 @@ def _refuse_if_all_failed(runs: Sequence[_SideRun]) -> None:
     if failures and not any(run.outputs for run in runs):
         kind = getattr(errors, failures[0].error, DataError)
         is_own = isinstance(kind, type) and issubclass(kind, GigacastError)
-        raise (kind if is_own else DataError)(failures[0].message, hint=failures[0].hint)
+        more = f" (and {len(failures) - 1:,} more)" if failures[1:] else ""
+        raise (kind if is_own else DataError)(failures[0].message + more, hint=failures[0].hint)
 
 
 def _plan_side(side: Prepared, job: BacktestJob) -> tuple[PlannedJob, list[FinishedTask]]:

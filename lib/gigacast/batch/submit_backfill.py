@@ -111,7 +111,7 @@ def check_reach(root: StoreAddress) -> None:
     """
     if not root.url.startswith("s3://"):
         raise ConfigError(
-            f"run.bucket: {root.url} is out of reach of other machines",
+            f"bucket: {root.url} is out of reach of other machines",
             hint="use a bucket, or --executor joblib",
         )
 

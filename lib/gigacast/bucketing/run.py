@@ -24,6 +24,7 @@ from gigacast.lake.layout import RESERVED, bucketing_mark, bucketing_prefix
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.file_plan import OutputPlace
 from gigacast.report.document import Document, Items, KeyValues, Paragraph, Tone
+from gigacast.report.summary import FailedPartition, and_more, equal_failures
 from gigacast.runtime.executor import Executor, Failure
 from gigacast.series.source import ColumnNames
 from gigacast.storage.store import Store
@@ -106,8 +107,12 @@ class BucketResult:
                 ("read them by", f"--input_prefix {self.into} --partition_by bucket"),
             ]
         )
+        groups = equal_failures(
+            FailedPartition(task.partition, f.error, f.message) for task, f in self.failures
+        )
         failed = Items.of(
-            (f"failed: {task.partition}: {f.message}" for task, f in self.failures), limit=_FIRST
+            (f"failed: {and_more(g[0].partition, len(g))}: {g[0].message}" for g in groups),
+            limit=_FIRST,
         )
         gone = [
             Paragraph(

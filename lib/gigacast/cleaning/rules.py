@@ -45,8 +45,8 @@ class CleanRules(CleanPolicies):
                 self._check_choice(row.keyword, value, row.choices)
         if self.max_fill is not None and self.max_fill < 1:
             raise ConfigError(f"max_fill: {self.max_fill} is less than 1")
-        if self.limit is not None and self.limit <= 0:
-            raise ConfigError(f"limit: {self.limit} is not above 0")
+        if self.limit is not None and not self.limit > 0:
+            raise ConfigError(f"outlier_limit: {self.limit} is not above 0")
         if not 0 <= self.float_tolerance < 1:
             raise ConfigError(f"float_tolerance: {self.float_tolerance} is not in 0 to 1")
         if self.outliers == "clip" and self.method == "isolation_forest":

@@ -17,7 +17,7 @@ from gigacast.forecasting.file import (
 from gigacast.forecasting.frame import load_chosen
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.report.terminal import say, show, show_json
-from gigacast.series.duplicates import conflict_text
+from gigacast.series.duplicates import conflict_text, dropped_text
 from gigacast.settings.assembly import job_of, registry_of
 from gigacast.settings.model import Settings
 from gigacast.settings.options import names_of
@@ -51,11 +51,13 @@ def forecast_one_file(
     source = open_file(file)
     # A bucket is only the place of models here.
     forecaster = load_chosen(job.model, registry_of(settings))
-    result = forecast_file(source, forecaster, job, output)
+    result = forecast_file(source, forecaster, job, output, settings.report.names)
     if not result.series:
         say(f"gigacast: {file}: no series: there is no row below the names of columns", err=True)
     if result.source.conflicts and job.method.duplicates is None:
         say(f"gigacast: {conflict_text(result.source.conflicts)}", err=True)
+    if dropped := result.source.stats.dropped:
+        say(f"gigacast: {dropped_text(dropped)}", err=True)
     if as_json and output != STANDARD:
         show_json(file_json(result))
     elif not quiet and output != STANDARD:

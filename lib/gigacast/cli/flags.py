@@ -4,6 +4,7 @@ A flag has its option's name in `gigacast.settings.options`; hyphens and undersc
 """
 
 from collections.abc import Callable, Iterable
+from math import isnan
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,9 +25,37 @@ JOB_FLAGS = names_of("where", "which", "how", "columns", "csv", "covariates", "w
 """Flags of every command that plans or runs a forecasting job."""
 PLACE = ("bucket", "prefix", "endpoint_url", "region")
 """Flags for the address of a registry or a lake."""
+_MOST = 2**63 - 1
+"""The greatest whole number that arrays hold."""
+
+
+class WholeNumber(click.IntRange):
+    """Whole numbers that arrays hold, within bounds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number of a text."""
+        number: int = super().convert(value, param, ctx)
+        if abs(number) > _MOST:
+            self.fail(f"{value} is too large.", param, ctx)
+        return number
+
+
+class Number(click.FloatRange):
+    """Numbers within bounds. What is no number is within none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number of a text."""
+        number: float = super().convert(value, param, ctx)
+        if isnan(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
+
+
 _TYPES: dict[Kind, click.ParamType[Any]] = {
-    "integer": click.INT,
-    "number": click.FLOAT,
+    "integer": WholeNumber(),
+    "number": Number(),
     "file": click.Path(path_type=Path, dir_okay=False),
     "folder": click.Path(path_type=Path, file_okay=False),
     "path": click.Path(path_type=Path),
@@ -83,7 +112,7 @@ def _type_of(option: Option) -> click.ParamType[Any] | None:
     # the setting.
     if (bounds := option.range) is None:
         return _TYPES.get(option.kind, click.STRING)
-    kind = click.IntRange if option.kind == "integer" else click.FloatRange
+    kind = WholeNumber if option.kind == "integer" else Number
     return kind(bounds.least, bounds.most, min_open=bounds.above)
 
 

@@ -1,9 +1,10 @@
-"""Help of commands: flags under the headings of their groups."""
+"""Commands with flags: help under the headings of their groups."""
 
 from typing import Any
 
 import click
 
+from gigacast.cli.lazy import GIVEN
 from gigacast.settings.option import GROUPS, Option
 
 _OTHER = "other"
@@ -27,6 +28,11 @@ class Flag(click.Option):
 
 class Command(click.Command):
     """A command whose help shows the flags of each group under a heading."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; the context keeps its values, for errors that are about one of them."""
+        ctx.meta[GIVEN] = (self, dict(ctx.params))  # a command takes its values out
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the flags, a section for each group, in the order of `GROUPS`."""

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 import click
 
+GIVEN = "gigacast.given"
+"""Key of a context's values: the command that runs, and what it was given."""
+
 
 class Home(NamedTuple):
     """Module of a command, and the first sentence of its help.

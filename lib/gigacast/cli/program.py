@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from gigacast.cli.commands import COMMANDS
-from gigacast.cli.lazy import LazyCommand, LazyGroup
+from gigacast.cli.lazy import GIVEN, LazyCommand, LazyGroup
 from gigacast.cli.suggestion import place_of, placed_hint, remember_place
 from gigacast.core.exit import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from gigacast.core.version import VERSION
@@ -131,15 +131,16 @@ def run(arguments: list[str]) -> int:
     # Flags are written with underscores, as settings and keywords are; hyphens are as common.
     args = [_normalised(argument) for argument in arguments]
     as_json = "--json" in args
+    root: click.Context | None = None
     try:
         # Not `program.main`: it catches Ctrl-C and exits with 1, where a shell expects 130.
         with (
             shown_safely(),
             interruptible(),
-            program.make_context("gigacast", list(args)) as context,
+            program.make_context("gigacast", list(args)) as root,
         ):
-            remember_place(context, args)
-            result: Any = program.invoke(context)
+            remember_place(root, args)
+            result: Any = program.invoke(root)
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
@@ -148,6 +149,7 @@ def run(arguments: list[str]) -> int:
         message = error.format_message()
         failure = _Failure("UsageError", message, _usage_hint(error), EXIT_USAGE)
     except GigacastError as error:
+        _name_flags(error, root)
         hint = placed_hint(error.hint, place_of(args)) if error.hint else None
         failure = _Failure(type(error).__name__, error.message, hint, _exit_code(error))
     except OSError as error:
@@ -163,6 +165,15 @@ def run(arguments: list[str]) -> int:
         return result if isinstance(result, int) else 0
     _print_failure(failure, as_json=as_json)
     return failure.exit_code
+
+
+def _name_flags(error: GigacastError, root: click.Context | None) -> None:
+    """Make the message of an error name flags as they were typed."""
+    command, given = root.meta.get(GIVEN, (None, {})) if root is not None else (None, {})
+    if command is not None and isinstance(error, ConfigError | ModelError):
+        from gigacast.cli.naming import name_flags  # noqa: PLC0415 - takes a while to import
+
+        name_flags(error, command, given)
 
 
 def _exit_code(error: GigacastError) -> int:

@@ -7,6 +7,7 @@ import click
 from gigacast.cli.flags import config_option, flags_of, read_settings, settings_flags
 from gigacast.cli.help import Command
 from gigacast.forecasting.file import STANDARD, encoding_of, write_output
+from gigacast.forecasting.prediction import with_names
 from gigacast.forecasting.read import choose_generation, open_forecasts, read_generation
 from gigacast.report.terminal import say
 from gigacast.settings.assembly import job_of
@@ -30,7 +31,8 @@ def read(**flags: Any) -> None:
     options = take(ReadOptions, flags)
     encode = encoding_of(options.output)  # before anything is read
     model, version = flags.get("model"), flags.get("model_version")
-    job = job_of(read_settings(flags))
+    settings = read_settings(flags)
+    job = job_of(settings)
     outputs = open_forecasts(job.outputs)
     generation = choose_generation(outputs, model=model, version=version, spec=options.spec)
     table = read_generation(
@@ -41,6 +43,7 @@ def read(**flags: Any) -> None:
         items=options.items or None,
         origin=options.origin,
     )
-    write_output(options.output, encode(table))
+    named = with_names(table, settings.report.names, generation.model)
+    write_output(options.output, encode(named))
     if options.output != STANDARD:
         say(options.output)

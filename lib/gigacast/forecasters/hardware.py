@@ -66,7 +66,7 @@ def resolve_device(name: str) -> str:
     kind, _, index = name.partition(":")
     if kind == "cuda" and int(index or 0) >= gpus:
         count = f"only {gpus} CUDA devices" if gpus else "no CUDA device"
-        raise ConfigError(f"run.device: {name}: {count} on this machine", hint="use auto or cpu")
+        raise ConfigError(f"device: {name}: {count} on this machine", hint="use auto or cpu")
     return kind
 
 

@@ -40,13 +40,13 @@ def check_levels(levels: tuple[float, ...]) -> None:
         If not; the message names the level and the rule.
     """
     if not levels:
-        raise ConfigError("levels: at least one quantile level is needed")
+        raise ConfigError("quantiles: at least one quantile level is needed")
     for level in levels:
         if not LEVEL_TOLERANCE < level < 1 - LEVEL_TOLERANCE:
-            raise ConfigError(f"levels: {level} is not strictly between 0 and 1")
+            raise ConfigError(f"quantiles: {level} is not strictly between 0 and 1")
     for lower, upper in pairwise(levels):
         if upper <= lower + LEVEL_TOLERANCE:
-            raise ConfigError(f"levels: {lower}, {upper} are not ascending and distinct")
+            raise ConfigError(f"quantiles: {lower}, {upper} are not ascending and distinct")
 
 
 def union_levels(*groups: tuple[float, ...]) -> tuple[float, ...]:

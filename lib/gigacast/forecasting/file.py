@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +23,7 @@ from gigacast.errors import ConfigError, DataNotFoundError, SchemaError
 from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasting.document import figure_of
 from gigacast.forecasting.frame import SourceForecast, forecast_source
-from gigacast.forecasting.prediction import is_wide, level_name, long_table
+from gigacast.forecasting.prediction import is_wide, level_name, long_table, with_names
 from gigacast.forecasting.preview import Histories, Look, choose_series, histories_of, look_of
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.report.document import (
@@ -167,7 +167,11 @@ class FileForecast:
 
 
 def forecast_file(
-    source: SeriesSource, forecaster: Forecaster, job: ForecastJob, output: str | None
+    source: SeriesSource,
+    forecaster: Forecaster,
+    job: ForecastJob,
+    output: str | None,
+    names: Literal["own", "nixtla"] = "own",
 ) -> FileForecast:
     """Forecast every series of a file, and write the forecasts to another.
 
@@ -179,6 +183,8 @@ def forecast_file(
         Its method and batch size; addresses and selection are not used.
     output : str, optional
         File to write, or ``-`` for standard output; none by default.
+    names : {"own", "nixtla"}
+        Names of the columns of the file.
 
     Raises
     ------
@@ -189,7 +195,7 @@ def forecast_file(
     encode = encoding_of(output) if output is not None else None
     forecast = forecast_source(source, forecaster, job.method, job.resources.batch_size)
     if output is not None and encode is not None:
-        write_output(output, encode(forecast.predictions))
+        write_output(output, encode(with_names(forecast.predictions, names)))
     return FileForecast(forecast, output)
 
 
@@ -216,7 +222,7 @@ def encoding_of(output: str) -> Callable[[pa.Table], bytes]:
 
 
 def _csv_bytes(table: pa.Table) -> bytes:
-    if is_wide(table.schema):
+    if any(pa.types.is_list(field.type) for field in table.schema):
         raise ConfigError("CSV has no lists", hint="use --layout long, or a Parquet file")
     plain = table.set_column(
         table.schema.get_field_index("fallback"),

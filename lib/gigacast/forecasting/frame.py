@@ -12,9 +12,9 @@ from gigacast.forecasting.prediction import prediction_batch, prediction_schema,
 from gigacast.job.covariates import Futures, check_context, fit_method, warn_of_horizon
 from gigacast.job.forecast_job import Method, ModelChoice
 from gigacast.job.model_choice import load_resolved, resolve_choice
-from gigacast.series.duplicates import warn_of_conflicts
+from gigacast.series.duplicates import warn_of_conflicts, warn_of_dropped
 from gigacast.series.reader import read_series
-from gigacast.series.source import SeriesSource
+from gigacast.series.source import ReadStats, SeriesSource
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
@@ -55,15 +55,20 @@ class SourceForecast:
         Model.
     horizon : int
         Steps.
-    conflicts : int
-        Rows that said another value of a series and time than other rows.
+    stats : ReadStats
+        Counts of rows that are in no series, or that say another value of a series and time.
     """
 
     predictions: pa.Table
     batches: tuple[ForecastBatch, ...]
     info: ForecasterInfo
     horizon: int
-    conflicts: int
+    stats: ReadStats
+
+    @property
+    def conflicts(self) -> int:
+        """Rows that said another value of a series and time than other rows."""
+        return self.stats.conflicts
 
 
 def forecast_table(
@@ -83,6 +88,7 @@ def forecast_table(
     source = SeriesSource.of_table(table)
     forecast = forecast_source(source, forecaster, method, batch_size)
     warn_of_conflicts(forecast.conflicts, method.duplicates)
+    warn_of_dropped(forecast.stats.dropped)
     return forecast.predictions
 
 
@@ -137,8 +143,7 @@ def forecast_source(
     )
     batches = [prediction_batch(forecast, schema, method.layout) for forecast in forecasts]
     predictions = pa.Table.from_batches(batches, schema=schema)
-    conflicts = reader.stats.conflicts
-    return SourceForecast(predictions, tuple(forecasts), info, options.horizon, conflicts)
+    return SourceForecast(predictions, tuple(forecasts), info, options.horizon, reader.stats)
 
 
 def _time_type(forecasts: list[ForecastBatch]) -> pa.DataType | None:

@@ -245,9 +245,14 @@ def _shared(first: _Part, second: _Part) -> str | None:
     return str(shared[0]) if first.columns and len(shared) else None
 
 
+_TIME_LEVELS = {"day", "hour", "minute", "date", "dt", "ds", "d", "h", "hr", "week"}
+"""Names of Hive levels below a month that are part of the time."""
+
+
 def _problem(first: _Part, second: _Part, item: str) -> str:
     own, other = hive_levels(first.key), hive_levels(second.key)
-    apart = tuple(name for name in own if own[name] != other.get(name))
+    # Days and hours of a month divide its rows, not its items.
+    apart = tuple(n for n in own if own[n] != other.get(n) and n.lower() not in _TIME_LEVELS)
     text = f"{first.key} and {second.key} share items, such as {item!r}, and are forecast apart: "
     if apart:
         return text + remedy_of(apart, first.columns)

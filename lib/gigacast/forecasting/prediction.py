@@ -8,6 +8,7 @@ the series that the forecast was made from. Files of earlier releases have no ``
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -150,6 +151,13 @@ def without_dropped(forecast: ForecastBatch, fallback: str) -> ForecastBatch:
         median=forecast.median[rows],
         reasons=forecast.reasons[rows],
     )
+
+
+def with_names(
+    table: pa.Table, names: Literal["own", "nixtla"], model: str | None = None
+) -> pa.Table:
+    """Return predictions with the names of columns that a setting chooses."""
+    return with_nixtla_names(table, model) if names == "nixtla" else table
 
 
 def with_nixtla_names(table: pa.Table, model: str | None = None) -> pa.Table:

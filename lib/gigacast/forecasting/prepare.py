@@ -201,13 +201,13 @@ def prepare_array(job: ForecastJob) -> Prepared:
     for address in (job.inputs, job.outputs):
         if not address.url.startswith("s3://"):
             raise ConfigError(
-                f"run.bucket: {address.url} is out of reach of other machines",
+                f"bucket: {address.url} is out of reach of other machines",
                 hint="use a bucket, or --executor joblib",
             )
         # Whoever may describe jobs of AWS Batch would read them in the command of the job.
         if blank_secrets(address.endpoint_url or "") != (address.endpoint_url or ""):
             raise ConfigError(
-                "run.endpoint_url: the URL holds credentials, which the job would show",
+                "endpoint_url: the URL holds credentials, which the job would show",
                 hint="give --endpoint_url without them; jobs take credentials from their role",
             )
     choice = replace(job.model, device="cpu")
@@ -258,7 +258,7 @@ def portable_choice(choice: ModelChoice, model: ResolvedModel) -> ModelChoice:
     if "://" in kind:
         return replace(named, reference=f"{model.name}/{model.version}")
     raise ConfigError(
-        f"model.model_path: {choice.reference} is a folder of this machine",
+        f"model: {choice.reference} is a folder of this machine",
         hint="publish it first: `gigacast models publish FOLDER`, then use --model NAME",
     )
 

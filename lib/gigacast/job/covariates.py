@@ -59,7 +59,7 @@ def check_context(method: Method, info: ForecasterInfo) -> None:
     steps = method.context_length
     if steps is not None and steps > info.context_length:
         raise ConfigError(
-            f"forecast.context_length: {steps:,}, but {info.name} looks back over "
+            f"context_length: {steps:,}, but {info.name} looks back over "
             f"{info.context_length:,} steps at most",
             hint="leave it out, ask for less, or take a model with a longer context",
         )

@@ -1,5 +1,6 @@
 """Resolution of a model: from the choice to its pinned files, its forecaster and its devices."""
 
+from gigacast.errors import ModelNotFoundError
 from gigacast.forecasters.catalog import describe_forecaster, load_forecaster
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecasters.hardware import count_gpus, device_of, list_devices
@@ -21,13 +22,17 @@ def resolve_choice(choice: ModelChoice, outputs: Store) -> tuple[ResolvedModel, 
     ------
     ModelError, ConfigError
     """
-    model = resolve_model(
-        choice.reference,
-        outputs,
-        version=choice.version,
-        otherwise=choice.otherwise,
-        detect=choice.detect,
-    )
+    try:
+        model = resolve_model(
+            choice.reference,
+            outputs,
+            version=choice.version,
+            otherwise=choice.otherwise,
+            detect=choice.detect,
+        )
+    except ModelNotFoundError as error:
+        # The option, whose place the door names.
+        raise ModelNotFoundError(f"model: {error.message}", hint=error.hint) from error
     info = describe_forecaster(
         model.folder,
         name=model.name,

@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from gigacast.core.column import to_arrow
 from gigacast.core.series.batch import NO_TIME
-from gigacast.core.time.number import number_range
+from gigacast.core.time.number import check_steps, number_range
 from gigacast.errors import SchemaError
 from gigacast.parquet_loader.dataset import LoadColumns
 from gigacast.series.columns import recognise
 from gigacast.series.identity import id_type, read_ids
 from gigacast.series.source import ColumnNames, TimestampUnit
-from gigacast.series.timestamp import Clock, clock_of, is_time_type, needs_range
+from gigacast.series.timestamp import Clock, OffsetGuard, clock_of, is_time_type, needs_range
 from gigacast.series.value import is_value_type
 from gigacast.storage.parquet.scan import refuse_twice
 
@@ -175,6 +175,7 @@ class Normaliser:
         self._columns = columns
         self._unit = unit
         self._units: dict[str, str] = {}
+        self._offsets: dict[str, OffsetGuard] = {}
 
     def settle(self, table: pa.Table) -> None:
         """Infer the units of times stored as numbers from these rows, unless they are known."""
@@ -185,6 +186,8 @@ class Normaliser:
             bounds = number_range(table.column(name).combine_chunks())
             if bounds is not None:
                 clock = clock_of(kind, name, self._unit, bounds)
+                if clock.counts_steps and self._unit is None:
+                    check_steps(bounds, name, name)
                 self._units[name] = str(clock.unit)
 
     @property
@@ -231,7 +234,8 @@ class Normaliser:
             clock = Clock(pa.int64(), unit)
         else:
             clock = clock_of(kind, source, self._unit, None)
-        times = clock.read(column)
+        self._offsets.setdefault(name, OffsetGuard()).check(column, source)
+        times = clock.read(column, source)
         numbers = to_arrow(times, times == NO_TIME)
         if clock.counts_steps:
             return numbers

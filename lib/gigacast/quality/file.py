@@ -22,18 +22,17 @@ from gigacast.core.partition.task import Task
 from gigacast.core.plain import plain_batch, plain_schema, plain_table
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.series.item_key import ItemKey
-from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
-from gigacast.core.time.number import number_range
-from gigacast.core.time.zone import from_ordered_wall, from_wall
+from gigacast.core.time.number import check_steps, number_range
 from gigacast.errors import SchemaError
 from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Arranged, Expectation, arrange
 from gigacast.quality.csv_file import csv_as_parquet
+from gigacast.series.aggregation.wall import moments_of
 from gigacast.series.columns import recognise_keys
 from gigacast.series.identity import id_type, read_ids
 from gigacast.series.source import ColumnNames
-from gigacast.series.timestamp import Clock, clock_of, is_text, needs_range
+from gigacast.series.timestamp import Clock, OffsetGuard, clock_of, is_text, needs_range
 from gigacast.storage.parquet.read import open_parquet, translated_parquet
 from gigacast.storage.store import ObjectMeta, Store
 
@@ -238,6 +237,11 @@ class PartitionFile:
         # units.
         bounds = number_range(column.combine_chunks()) if needs_range(kind) else None
         clock = clock_of(kind, self.key, self.reading.timestamp_unit, bounds)
+        if clock.counts_steps and self.reading.timestamp_unit is None:
+            check_steps(bounds, self.timestamp, self.key)
+        guard = OffsetGuard()
+        for chunk in column.chunks:
+            guard.check(chunk, self.key)
         parts = [clock.read(chunk, self.key) for chunk in column.chunks]
         times = np.concatenate(parts) if parts else np.empty(0, np.int64)
         if (zone := self.reading.zone) is not None:
@@ -309,22 +313,9 @@ class PartitionFile:
             If clocks go back or forward and the order of the rows does not resolve the time.
         """
         rows = np.flatnonzero(is_local)
-        wall, times = times[rows], times.copy()
-        if (wall % DAY_US == 0).all():
-            # Dates are days, whose midnight may not exist or may come twice.
-            times[rows] = from_wall(wall, zone)
-            return times
         series = np.zeros(len(rows), np.int64) if codes is None else codes[rows].astype(np.int64)
-        times[rows], ambiguous, missing = from_ordered_wall(wall, series, zone)
-        for mask, problem in ((ambiguous, "occur twice"), (missing, "do not exist")):
-            if mask.any():
-                example = np.datetime64(int(wall[mask.argmax()]), "us").astype("datetime64[s]")
-                raise SchemaError(
-                    f"{self.key}: {int(mask.sum())} local times {problem} in {zone}, where clocks "
-                    f"are changed, such as {example}",
-                    hint="write UTC or the offset (2024-10-27 02:30+01:00); an hour that occurs "
-                    "twice is told apart if the rows of each series are complete and in order",
-                )
+        times = times.copy()
+        times[rows] = moments_of(times[rows], series, zone, self.key)
         return times
 
 

@@ -112,10 +112,13 @@ def summary_document(summary: RunSummary, max_failures: int = 10) -> Document:
     return Document(blocks, title=_headline(summary), tone=tone)
 
 
+_NUMBER = re.compile(r"\d[\d,.]*")
+
+
 def equal_failures(failures: Iterable[FailedPartition]) -> list[list[FailedPartition]]:
     """Return failures in groups of the same error, message and hint, in the order of the first.
 
-    A partition's own name in its message makes no difference.
+    A partition's own name in its message makes no difference, nor do numbers, as of rows or bytes.
     """
     groups: dict[tuple[str, ...], list[FailedPartition]] = {}
     for failure in failures:
@@ -124,11 +127,11 @@ def equal_failures(failures: Iterable[FailedPartition]) -> list[list[FailedParti
 
 
 def reason_of(failure: FailedPartition) -> tuple[str, ...]:
-    """Return error, message and hint of a failure without the name of its partition."""
+    """Return error, message and hint of a failure without the name of its partition and numbers."""
     # A message names the partition or one of its objects, whose key begins with that name.
     name = re.compile(rf"{re.escape(failure.partition)}[^\s:,'\"]*")
     texts = (failure.error, failure.message, failure.hint or "")
-    return tuple(name.sub("", text) for text in texts)
+    return tuple(_NUMBER.sub("0", name.sub("", text)) for text in texts)
 
 
 def and_more(name: str, count: int) -> str:

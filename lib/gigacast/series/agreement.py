@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from gigacast.core.series.batch import wide_type
 from gigacast.core.series.item_key import ItemKey
-from gigacast.core.time.number import NumberRange
+from gigacast.core.time.number import NumberRange, check_steps
 from gigacast.core.time.zone import named_zone
 from gigacast.errors import SchemaError
 from gigacast.series.columns import is_category_type, is_list_type
@@ -22,9 +22,6 @@ from gigacast.series.timestamp_text import has_offsets
 from gigacast.series.value import CategoryCodes
 
 _UNNAMED = "series"
-
-_DAYS_OF_2000, _DAYS_OF_2100 = 36_526, 73_051
-"""Numbers of spreadsheets for 1 January 2000 and 2100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,22 +165,6 @@ def _id_type(table: OpenTable) -> pa.DataType:
     return pa.string() if item_id is None else id_type(table.schema.field(item_id).type)
 
 
-def _refuse_spreadsheet_days(table: OpenTable, numbers: NumberRange | None) -> None:
-    """Refuse a column that is called a date and has the numbers of a spreadsheet's days.
-
-    Spreadsheets count days since the end of 1899. As steps they would have no week and no year.
-    """
-    name = table.layout.timestamp
-    if numbers is None or "date" not in name.lower():
-        return
-    if numbers.least >= _DAYS_OF_2000 and numbers.greatest < _DAYS_OF_2100:
-        raise SchemaError(
-            f"{table.source.name}: the numbers of {name!r}, such as {numbers.least:.15g}, may be "
-            "the days of a spreadsheet",
-            hint="write dates, as 2024-01-31; or set --timestamp_unit step if they count steps",
-        )
-
-
 def _agreed_clock(
     tables: Sequence[OpenTable], options: ReadOptions, numbers: NumberRange | None
 ) -> Clock:
@@ -194,7 +175,7 @@ def _agreed_clock(
         for table in ordered
     ]
     if options.timestamp_unit is None and clocks[0].counts_steps:
-        _refuse_spreadsheet_days(ordered[0], numbers)
+        check_steps(numbers, ordered[0].layout.timestamp, ordered[0].source.name)
     first = clocks[0]
     for table, clock in zip(ordered, clocks, strict=True):
         if (clock.counts_steps, _zone(clock)) != (first.counts_steps, _zone(first)):

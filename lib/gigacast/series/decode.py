@@ -30,7 +30,7 @@ from gigacast.series.rows import (
     unpack_distinct,
 )
 from gigacast.series.segment import offsets_of, spread, take_ranges
-from gigacast.series.timestamp import Clock
+from gigacast.series.timestamp import Clock, OffsetGuard
 from gigacast.series.value import CategoryCodes, read_values
 
 Number = TypeVar("Number", bound=np.generic)
@@ -68,6 +68,7 @@ class Decoder:
     covariates: tuple[str, ...] = ()
     codes: Mapping[str, CategoryCodes] = field(default_factory=dict)
     item_key: ItemKey | None = None
+    _offsets: OffsetGuard = field(default_factory=OffsetGuard, init=False, repr=False)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -94,10 +95,14 @@ class Decoder:
             ids = read_ids(ids, self.id_type, name)
             return self._decode_lists(batch, layout, ids, name, primary=primary), dropped
         starts, run_ids = find_runs(ids, self.id_type, name)
-        times = self.clock.read(batch.column(layout.timestamp), name)
+        times = self._times(batch.column(layout.timestamp), name)
         values = tuple(self._read(name, batch.column(name)) for name in self.columns)
         offsets = np.append(starts, len(times))
         return ItemRows(run_ids, offsets, times, values, np.full(len(starts), primary)), dropped
+
+    def _times(self, column: pa.Array, name: str) -> IntArray:
+        self._offsets.check(column, name)
+        return self.clock.read(column, name)
 
     def _read(self, name: str, column: pa.Array) -> RealArray:
         codes = self.codes.get(name)
@@ -115,10 +120,10 @@ class Decoder:
         if is_list_type(column.type):
             flat, own = _flatten(column)
             lengths = np.maximum(lengths, own)
-            times = _padded(self.clock.read(flat, name), own, lengths, NO_TIME)
+            times = _padded(self._times(flat, name), own, lengths, NO_TIME)
         else:
             packed = self._packed_frequencies(batch, layout, name)
-            times = self._count_from(self.clock.read(column, name), packed, lengths)
+            times = self._count_from(self._times(column, name), packed, lengths)
             if layout.freq is not None:
                 stated = [np.repeat(packed, lengths)]
         values = [

@@ -192,6 +192,17 @@ def warn_of_conflicts(conflicts: int, policy: DuplicatePolicy | None) -> None:
         warnings.warn(conflict_text(conflicts), UserWarning, stacklevel=4)
 
 
+def dropped_text(dropped: int) -> str:
+    """Return the sentence about rows that are in no series."""
+    return f"rows without an item id or a readable time are left out: {dropped:,}"
+
+
+def warn_of_dropped(dropped: int) -> None:
+    """Warn of rows of a frame that are in no series."""
+    if dropped:
+        warnings.warn(dropped_text(dropped), UserWarning, stacklevel=4)
+
+
 def _differ(values: RealArray, starts: IntArray) -> BoolArray:
     """Return which groups of rows hold different values. NaN says nothing, so it never differs."""
     low, high = np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)

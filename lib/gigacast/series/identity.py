@@ -65,7 +65,10 @@ def read_ids(ids: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
     try:
         return ids if ids.type == kind else ids.cast(kind)
     except pa.ArrowInvalid as error:
-        raise SchemaError(f"{name}: an item id cannot be read as {kind}: {error}") from error
+        raise SchemaError(
+            f"{name}: an item id cannot be read as {kind}: {error}",
+            hint="write ids as text in UTF-8, as the text of a UUID or hexadecimal digits of bytes",
+        ) from error
 
 
 def valid_ids(column: pa.Array, kind: pa.DataType, name: str) -> pa.Array:

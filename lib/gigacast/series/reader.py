@@ -24,7 +24,8 @@ import pyarrow as pa
 from gigacast.core.series.batch import NO_TIME, SeriesBatch, concat_batches
 from gigacast.core.time.bins import Bins
 from gigacast.errors import SchemaError
-from gigacast.series.aggregation.aggregate import SPARE_BINS, aggregate, check_wall_times, in_utc
+from gigacast.series.aggregation.aggregate import SPARE_BINS, aggregate, in_utc
+from gigacast.series.aggregation.wall import WallZone
 from gigacast.series.agreement import Agreement, agree
 from gigacast.series.apart import find_apart, time_of_day
 from gigacast.series.arrange import tail_length
@@ -111,12 +112,13 @@ class SeriesReader:
     def _raw_rows(self, tables: Sequence[OpenTable], agreement: Agreement) -> Iterator[ItemRows]:
         """Yield rows as they come, or a row per bin if they are aggregated."""
         if self._options.aggregation is None:
-            yield from self._parts(tables, agreement)
+            yield from (part for part, _ in self._parts(tables, agreement))
             return
         rules = replace(self._rules(agreement), context_length=_UNBOUNDED)
+        binning = replace(rules, clock=self._wall(agreement).clock(rules.clock))
         items = self._complete_items(tables, agreement, _UNBOUNDED)
         for part in self._cut_items(items, rules):
-            yield in_utc(aggregate(part, rules, self.stats), rules)
+            yield in_utc(aggregate(part, binning, self.stats), rules)
         self.check_conflicts()
 
     def __iter__(self) -> Iterator[SeriesBatch]:
@@ -191,7 +193,7 @@ class SeriesReader:
         options, stats = self._options, self.stats
         continues = bool(options.columns.known_covariates)
         targets = len(agreement.decoder.targets) if continues else 0
-        parts = self._parts(tables, agreement)
+        parts = self._wall(agreement).read(self._parts(tables, agreement))
         # Half of the limit: sorting an item makes a copy of its rows.
         most = max(options.memory_limit_bytes // 2, _LEAST_ITEM_BYTES)
         room = ItemRoom(most, _LEAST_ROWS_PER_TIME * tail_length(context_length))
@@ -226,8 +228,10 @@ class SeriesReader:
             self.check_conflicts()
         room.check(items)
 
-    def _parts(self, tables: Sequence[OpenTable], agreement: Agreement) -> Iterator[ItemRows]:
-        zone = self._wall_zone(agreement)
+    def _parts(
+        self, tables: Sequence[OpenTable], agreement: Agreement
+    ) -> Iterator[tuple[ItemRows, str]]:
+        """Yield rows as they come, and the name of their source."""
         for table in tables:
             # A row of lists has many points, and the limit is for points.
             rows = _batch_rows(self._options, len(agreement.decoder.columns))
@@ -240,18 +244,13 @@ class SeriesReader:
                     part, dropped = agreement.decoder.decode(
                         batch, table.layout, primary=source.primary, name=source.name
                     )
-                if zone is not None:
-                    check_wall_times(part, zone, source.name)
                 self.stats.rows += len(part.times) + dropped
                 self.stats.null_items += dropped
                 self.stats.timed_rows += int(np.count_nonzero(part.times != NO_TIME))
-                yield part
+                yield part, source.name
 
-    def _wall_zone(self, agreement: Agreement) -> str | None:
-        """Return the zone that is named for wall times; ``None`` for moments, dates and steps."""
-        aggregation, kind = self._options.aggregation, agreement.decoder.clock.output_type
-        is_wall = pa.types.is_timestamp(kind) and kind.tz is None
-        return aggregation.zone if aggregation is not None and is_wall else None
+    def _wall(self, agreement: Agreement) -> WallZone:
+        return WallZone.of(self._options, agreement.decoder.clock.output_type)
 
     def _rules(self, agreement: Agreement) -> GridRules:
         options, decoder = self._options, agreement.decoder
@@ -284,9 +283,10 @@ class SeriesReader:
 
     def _regular(self, items: Iterable[ItemRows], agreement: Agreement) -> Iterator[SeriesBatch]:
         options, decoder, rules = self._options, agreement.decoder, self._rules(agreement)
+        binning = replace(rules, clock=self._wall(agreement).clock(rules.clock))
         for rows in self._cut_items(items, rules):
             # Before anything else sees the series.
-            part = rows if options.aggregation is None else aggregate(rows, rules, self.stats)
+            part = rows if options.aggregation is None else aggregate(rows, binning, self.stats)
             batch = regularise(part, rules, self.stats)
             # A share is only known at the end, but a single conflict is enough for "error".
             if options.duplicates == "error" and self.stats.conflicts:

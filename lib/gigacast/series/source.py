@@ -333,6 +333,11 @@ class ReadStats:
     rows_freq: str | None = None
     path: ReadPath = "sorted"
 
+    @property
+    def dropped(self) -> int:
+        """Rows that are in no series: without an item id, or without a time."""
+        return self.null_items + self.null_timestamps
+
 
 def format_of(head: bytes, name: str) -> Format:
     """Return the format of a local file by its ending, or by its first bytes.

@@ -34,12 +34,14 @@ from gigacast.core.time.number import (
 )
 from gigacast.core.time.zone import to_wall, with_readable_zone, zone_of
 from gigacast.errors import SchemaError
-from gigacast.series.timestamp_text import parse_times, too_fine
+from gigacast.series.timestamp_text import has_offsets, mixed_offsets, parse_times, too_fine
 
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _YEAR_2, _YEAR_9999 = -62_104_060_800_000_000, 253_370_764_800_000_000  # microseconds
 # Steps are bounded to half of int64, so that sums and differences of them cannot overflow.
 _STEP_END = 2**62
+_SAMPLE = 1000
+"""Texts of a column in which its first time is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,41 @@ class Clock:
             raise fraction_error(numbers[is_valid][off.argmax()], name)
         form = CALENDAR_FORMS.get(str(self.unit))
         return times if form is None else form.read(times)
+
+
+class OffsetGuard:
+    """Notices columns of texts with an offset from UTC among columns of wall times.
+
+    Within a column `parse_times` does. The rows of one partition come in batches, of several files.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[bool, tuple[str, str]] = {}
+
+    def check(self, column: pa.Array, name: str) -> None:
+        """Compare the first time of a column with those of the columns before.
+
+        Raises
+        ------
+        SchemaError
+            If one has an offset and the other has none; the message names both objects.
+        """
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if not (is_text(column.type) or is_bytes(column.type)):
+            return
+        texts = column.drop_null()[:_SAMPLE].cast(pa.string())
+        readable = np.flatnonzero(parse_times(texts, name) != NO_TIME)
+        if len(readable) == 0:
+            return
+        text = str(texts[int(readable[0])])
+        is_zoned = has_offsets(pa.array([text.strip()]))
+        if len(self._seen) == 1 and is_zoned not in self._seen:
+            seen = self._seen[not is_zoned]
+            zoned, bare = ((name, text), seen) if is_zoned else (seen, (name, text))
+            elsewhere = f" in {bare[0]}" if bare[0] != zoned[0] else ""
+            raise mixed_offsets(zoned[0], zoned[1], bare[1], elsewhere)
+        self._seen.setdefault(is_zoned, (name, text))
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -90,9 +90,14 @@ def _check_zones(distinct: pa.Array, name: str) -> None:
     if not pc.any(is_zoned).as_py() or pc.all(is_zoned).as_py():
         return
     zoned, bare = distinct.filter(is_zoned)[0], distinct.filter(pc.invert(is_zoned))[0]
-    raise SchemaError(
-        f"{name}: some timestamps have an offset from UTC, such as {zoned.as_py()[:40]!r}, and "
-        f"others have none, such as {bare.as_py()[:40]!r}",
+    raise mixed_offsets(name, zoned.as_py(), bare.as_py())
+
+
+def mixed_offsets(name: str, zoned: str, bare: str, elsewhere: str = "") -> SchemaError:
+    """Return the refusal of times with an offset from UTC and others without."""
+    return SchemaError(
+        f"{name}: some timestamps have an offset from UTC, such as {zoned[:40]!r}, and others"
+        f"{elsewhere} have none, such as {bare[:40]!r}",
         hint="write all of them with an offset, or all without",
     )
 

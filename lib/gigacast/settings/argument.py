@@ -68,9 +68,12 @@ def as_count(name: str, value: Any) -> int | None:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ConfigError(f"{name}: expected a whole number, got {_short(value)}")
     try:
-        return operator.index(value)
+        count = operator.index(value)
     except TypeError as error:  # an array of several numbers
         raise ConfigError(f"{name}: expected a whole number, got {_short(value)}") from error
+    if count.bit_length() > 63:
+        raise ConfigError(f"{name}: a number of {count.bit_length()} bits is too large")
+    return count
 
 
 def _short(value: Any) -> str:

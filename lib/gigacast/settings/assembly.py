@@ -2,10 +2,12 @@
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import timedelta
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gigacast.core.cost.array_plan import Machine
 from gigacast.core.cost.price import PriceTable
@@ -22,6 +24,7 @@ from gigacast.series.source import ColumnNames
 from gigacast.settings.field import Section
 from gigacast.settings.load import load_prices
 from gigacast.settings.model import ForecastSettings, Settings
+from gigacast.settings.naming import rename
 from gigacast.settings.run import RunSettings
 from gigacast.storage.opening import unescape_file_url
 from gigacast.storage.store import StoreAddress
@@ -30,8 +33,22 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 _DEFAULT_MACHINES = {ArrayOptions().cpu_instance, ArrayOptions().gpu_instance}
 """Machines that a price table need not have: the user has not named them."""
+
+
+def _named_as_written(function: Callable[[Settings], T]) -> Callable[[Settings], T]:
+    """Make errors of a function of settings name flag, keyword, variable, or file and key."""
+
+    @wraps(function)
+    def call(settings: Settings) -> T:
+        try:
+            return function(settings)
+        except ConfigError as error:
+            raise rename(error, settings.written) from error
+
+    return call
 
 
 def bucket_url(bucket: str) -> str:
@@ -105,6 +122,7 @@ def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddre
     return (root if chosen.startswith("/") else outputs).child(chosen), outputs
 
 
+@_named_as_written
 def registry_of(settings: Settings) -> StoreAddress | None:
     """Return the address of the model registry's root; ``None`` if the settings name no bucket.
 
@@ -119,6 +137,7 @@ def registry_of(settings: Settings) -> StoreAddress | None:
     return addresses(settings.run, root_dir)[1]
 
 
+@_named_as_written
 def job_of(settings: Settings) -> ForecastJob:
     """Return the forecasting job of the settings.
 
@@ -180,6 +199,7 @@ def _prices_if_sound() -> PriceTable | None:
         return None
 
 
+@_named_as_written
 def array_options_of(settings: Settings) -> ArrayOptions:
     """Return how a run is divided over array jobs.
 
@@ -196,11 +216,15 @@ def array_options_of(settings: Settings) -> ArrayOptions:
     except ConfigError:  # `job_of` has logged the reason
         prices = None
 
-    def dollars(name: str, default_price: float) -> float:
+    def dollars(kind: str, default_price: float) -> float:
+        name = getattr(batch, kind)
         if prices is None or (name in _DEFAULT_MACHINES and not prices.has(name)):
             return default_price
         # The queues buy spot machines, see infra/batch.yaml.
-        machine = prices.find(name)
+        try:
+            machine = prices.find(name)
+        except ConfigError as error:
+            raise ConfigError(f"batch.{kind}: {error.message}", hint=error.hint) from error
         return machine.dollars_per_hour("spot") or machine.on_demand
 
     return ArrayOptions(
@@ -211,17 +235,18 @@ def array_options_of(settings: Settings) -> ArrayOptions:
         cpu=Machine(
             batch.cpu_startup_s,
             batch.cpu_speed,
-            dollars(batch.cpu_instance, default.cpu.dollars_per_hour),
+            dollars("cpu_instance", default.cpu.dollars_per_hour),
         ),
         gpu=Machine(
             batch.gpu_startup_s,
             batch.gpu_speed,
-            dollars(batch.gpu_instance, default.gpu.dollars_per_hour),
+            dollars("gpu_instance", default.gpu.dollars_per_hour),
         ),
         prices=prices,
     )
 
 
+@_named_as_written
 def method_of(settings: Settings) -> Method:
     """Return the method of the settings: how series become forecasts.
 
@@ -280,6 +305,7 @@ def _check_bins(forecast: ForecastSettings) -> None:
     check_zone(forecast.zone)
 
 
+@_named_as_written
 def csv_of(settings: Settings) -> CsvOptions:
     """Return the parts of the dialect of CSV that the settings name.
 
@@ -300,6 +326,7 @@ def shared_values(section: Section, job_value: type["DataclassInstance"]) -> dic
     return {name: getattr(section, name) for name in names}
 
 
+@_named_as_written
 def selection_of(settings: Settings) -> Selection:
     """Return the selection of partitions.
 

@@ -1,8 +1,9 @@
 """Declaration of a setting: its default, help, flag and bounds, beside its name and type."""
 
+from math import isnan
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.config import JsonDict
 
 
@@ -10,6 +11,15 @@ class Section(BaseModel):
     """Section of the settings: frozen; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @field_validator("*")
+    @classmethod
+    def _fits_into_arrays(cls, value: Any) -> Any:
+        if isinstance(value, int) and value.bit_length() > 63:
+            raise ValueError(f"a number of {value.bit_length()} bits is too large")
+        if isinstance(value, float) and isnan(value):
+            raise ValueError("not a number")
+        return value
 
 
 def option(  # noqa: PLR0913 - keywords, each a column of the table of options

@@ -30,7 +30,7 @@ def with_quantiles(values: Mapping[str, Any]) -> dict[str, Any]:
         return dict(values)
     if forecast.get("quantiles") is not None:
         raise ConfigError(
-            "--level and --quantiles both name the quantiles of the forecasts",
+            "forecast.level and forecast.quantiles both name the quantiles of the forecasts",
             hint="leave one of them out",
         )
     remaining = {name: value for name, value in forecast.items() if name != "level"}
@@ -64,7 +64,7 @@ def _percent(entry: Any) -> float:
         percent = 0.0
     if not 0 < percent < 100:
         raise ConfigError(
-            f"--level (forecast.level): {entry!r} is not between 0 and 100 percent",
+            f"forecast.level: {entry!r} is not between 0 and 100 percent",
             hint="as 80,95",
         )
     return percent

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -18,8 +19,10 @@ from gigacast.errors import ConfigError
 from gigacast.runtime.instance import VARIABLES
 from gigacast.settings.command.feature_store import TOKEN_VARIABLE
 from gigacast.settings.model import FROM_FILE, Settings
+from gigacast.settings.naming import name_of, rename
 from gigacast.settings.option import ENV_PREFIX, Option
 from gigacast.settings.options import OPTIONS
+from gigacast.settings.written import Written
 
 OWN_PRICES = Path("config/prices.yaml")
 """Price table that a user may put into the current folder."""
@@ -53,15 +56,16 @@ def load_settings(
         If a key is unknown or a value is out of its range; the message names the field.
     """
     _refuse_unknown_variables()
+    written = Written(arguments or {}, file, read_file(file) if file else {})
     try:
-        values: dict[str, Any] = {**(arguments or {}), FROM_FILE: read_file(file) if file else {}}
-        settings = Settings(**values)
+        settings = Settings(**{**written.arguments, FROM_FILE: written.content})
     except ValidationError as error:
-        raise ConfigError(_first_problem(error, file), hint=_spelling(error)) from error
+        raise ConfigError(_first_problem(error, written), hint=_spelling(error)) from error
     except SettingsError as error:
-        raise ConfigError(
-            f"environment: {error}", hint=f"set single keys, as {ENV_PREFIX}RUN__N_JOBS=4"
-        ) from error
+        raise _unreadable(error) from error
+    except ConfigError as error:
+        raise rename(error, written) from error
+    settings.remember(written)
     for option in _WITHOUT_EFFECT:
         if _is_set(settings, option):
             _warn_without_effect(option)
@@ -156,20 +160,27 @@ def _refuse_unknown_variables() -> None:
             )
 
 
-def _first_problem(error: ValidationError, file: Path | None) -> str:
+def _unreadable(error: SettingsError) -> ConfigError:
+    """Return the refusal of a variable that should hold JSON, and does not."""
+    section = re.search(r'field "(\w+)"', str(error))
+    if section is None:
+        return ConfigError(f"environment: {error}")
+    variable = f"{ENV_PREFIX}{section[1].upper()}"
+    return ConfigError(
+        f"{variable}: expected an object of JSON",
+        hint=f"set single keys, as {variable}__KEY=value",
+    )
+
+
+def _first_problem(error: ValidationError, written: Written) -> str:
     # An error is one line on a terminal: the first problem, and how many more there are.
     problem = error.errors()[0]
-    setting = ".".join(str(part) for part in problem["loc"])
     reason = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
     reason = reason.removeprefix("Value error, ")  # pydantic's name for what validators raise
     value = problem.get("input")
     shown = f", got {value!r}" if isinstance(value, str | int | float | bool) else ""
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    source = f" [arguments, environment or {file}]" if file else ""
-    # Who typed a flag knows its name, and may not know the setting's.
-    flag = next((o.name for o in OPTIONS if o.name and ".".join(o.path) == setting), "")
-    named = f"{setting} (--{flag})" if flag and not setting.endswith(f".{flag}") else setting
-    return f"{named}: {reason}{shown}{more}{source}"
+    return f"{name_of([str(part) for part in problem['loc']], written)}: {reason}{shown}{more}"
 
 
 def _spelling(error: ValidationError) -> str | None:

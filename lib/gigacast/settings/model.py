@@ -8,7 +8,7 @@ makes of them. `gigacast.settings.options` makes the table of all options from t
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -27,6 +27,7 @@ from gigacast.settings.option import ENV_PREFIX
 from gigacast.settings.quality import QualitySettings
 from gigacast.settings.report import ReportSettings
 from gigacast.settings.run import RunSettings
+from gigacast.settings.written import Written
 
 MAX_HORIZON = 100_000
 """Maximum steps ahead: ten weeks of minutes. More is taken for a typing error."""
@@ -243,6 +244,17 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
     )
+
+    _written: Written = PrivateAttr(default_factory=Written)
+
+    @property
+    def written(self) -> Written:
+        """What was written where these settings were read from."""
+        return self._written
+
+    def remember(self, written: Written) -> None:
+        """Keep what was written, for errors that are found later."""
+        self._written = written
 
     @classmethod
     def settings_customise_sources(

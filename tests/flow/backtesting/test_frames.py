@@ -220,3 +220,10 @@ def test_a_backtest_in_which_all_partitions_fail_says_why(tmp_path: Path) -> Non
     url = put(FRAME.assign(ds=FRAME["ds"].dt.strftime("%d/%m/%Y")), tmp_path)
     with pytest.raises(SchemaError, match=r"part-0\.parquet: no row of 80 .* timestamp in 'ds'"):
         gigacast.backtest(url, **NAIVE)
+
+
+def test_rows_without_a_time_are_left_out_of_a_backtest_with_a_warning() -> None:
+    holes = FRAME.astype({"ds": object})
+    holes.loc[holes.index[3], "ds"] = None
+    with pytest.warns(UserWarning, match="a readable time are left out: 1"):
+        gigacast.backtest(holes, windows=1, **NAIVE)

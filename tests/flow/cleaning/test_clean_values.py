@@ -86,8 +86,8 @@ def test_the_repeated_hour_is_resolved_by_the_order_of_rows(
 @pytest.mark.parametrize(
     ("times", "problem"),
     [
-        (["2024-10-27 01:00", "2024-10-27 02:30", "2024-10-27 03:00"], "occur twice"),
-        (["2024-03-31 01:00", "2024-03-31 02:30", "2024-03-31 03:00"], "do not exist"),
+        (["2024-10-27 01:00", "2024-10-27 02:30", "2024-10-27 03:00"], "occurs twice"),
+        (["2024-03-31 01:00", "2024-03-31 02:30", "2024-03-31 03:00"], "does not exist"),
     ],
 )
 def test_local_times_that_the_order_cannot_resolve_are_refused(
@@ -98,7 +98,7 @@ def test_local_times_that_the_order_cannot_resolve_are_refused(
     reading = Reading(zone="Europe/Berlin")
     rules = CleanRules(zone=reading.zone)
     result = clean(lake, sources=Sources(lake.address), rules=rules, reading=reading)
-    assert f"1 local times {problem} in Europe/Berlin" in result.failures[0][1].message
+    assert f"1 local time {problem} in Europe/Berlin" in result.failures[0][1].message
 
 
 def test_dates_are_days_of_their_zone_even_if_a_day_has_no_midnight(lake: Store) -> None:

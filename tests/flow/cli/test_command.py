@@ -232,10 +232,10 @@ def test_prune_first_shows_the_objects_that_it_would_delete(
     [
         (["--bukcet", "x"], "No such option"),
         (["--bucket", "file:///nowhere/at/all"], "/nowhere/at/all"),
-        (["--bucket", "Not A Bucket"], "run.bucket"),
+        (["--bucket", "Not A Bucket"], "--bucket: "),
         ([], "--bucket"),
         (["--bucket", "{bucket}", "--horizon", "many"], "horizon"),
-        (["--bucket", "{bucket}", "--horizon", "0"], "prediction_length"),
+        (["--bucket", "{bucket}", "--horizon", "0"], "--horizon: "),
         (["--bucket", "{bucket}", "--quantiles", "0.1,high"], "quantiles"),
         (["--bucket", "{bucket}", "--quantiles", "0.5,1.5"], "1.5"),
         (["--bucket", "{bucket}", "--years", "1999"], "no partition"),

@@ -1,15 +1,18 @@
 """Frames of every library are forecast alike, and the forecasts are a frame of that library."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 import gigacast
+from gigacast.cli.program import run
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.series.frame import give_back, table_of
 
@@ -156,6 +159,32 @@ def test_forecasts_may_have_the_names_of_nixtla(data: Any) -> None:
         forecast("bucket", names="nixtla")
 
 
+def test_the_names_of_nixtla_may_be_a_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "some.yaml"
+    config.write_text("report: {names: nixtla}")
+    assert list(forecast(FRAME, config=config).columns[:2]) == ["unique_id", "ds"]
+    assert list(forecast(FRAME, config=config, names="own").columns[:2]) == ["item_id", "timestamp"]
+    monkeypatch.setenv("GIGACAST_REPORT__NAMES", "nixtla")
+    assert forecast(TABLE).column_names[:2] == ["unique_id", "ds"]
+    # A job stores the names of Gigacast; what is read, or written to a file, has the others.
+    bucket = tmp_path / "lake"
+    (bucket / "2024/01").mkdir(parents=True)
+    pq.write_table(TABLE, bucket / "2024/01/part-0.parquet")
+    flags = ["--model", "seasonal-naive", "--horizon", "2"]
+    assert run(["forecast", "--bucket", bucket.as_uri(), *flags, "--quiet"]) == 0
+    (stored,) = (bucket / "forecasts").rglob("part-0.parquet")
+    assert pq.read_schema(stored).names[:2] == ["item_id", "timestamp"]
+    assert list(gigacast.read_forecasts(bucket.as_uri()).columns[:2]) == ["unique_id", "ds"]
+    output = tmp_path / "out.csv"
+    assert run(["read", "--bucket", bucket.as_uri(), "--output", str(output)]) == 0
+    assert output.read_text().startswith('"unique_id","ds",')
+    source = str(bucket / "2024/01/part-0.parquet")
+    assert run(["forecast", source, "-o", str(output), "--quiet", *flags]) == 0
+    assert output.read_text().startswith('"unique_id","ds",')
+
+
 def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(SchemaError, match="more than one column 'target'"):
         table_of(pa.table([[1.0], [2.0]], names=["target", "target"]))
@@ -244,3 +273,10 @@ def test_values_that_are_not_numeric_series_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="context"):
         loader.predict(context, 3)
+
+
+def test_rows_without_a_time_or_an_id_are_left_out_with_a_warning() -> None:
+    holes = FRAME.astype({"timestamp": object})
+    holes.loc[holes.index[3], "timestamp"] = None
+    with pytest.warns(UserWarning, match="a readable time are left out: 1"):
+        assert len(forecast(holes)) == len(forecast(FRAME))

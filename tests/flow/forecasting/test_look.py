@@ -114,6 +114,16 @@ def test_items_that_span_the_parts_of_a_month_are_noticed(tmp_path: Path) -> Non
     assert (result.look.problems, result.totals.series) == ((), 3)
 
 
+def test_folders_of_days_are_parts_of_a_month_and_not_columns_of_items(tmp_path: Path) -> None:
+    write(tmp_path, "year=2024/month=01/day=01/part-0.parquet", frame("a"))
+    url = write(
+        tmp_path, "year=2024/month=01/day=02/part-0.parquet", frame("a", first="2024-01-11")
+    )
+    (problem,) = gigacast.plan(url, **OPTIONS).look.problems
+    assert problem.endswith("forecast the parts of a month together by --partition_by month")
+    assert gigacast.plan(url, partition_by="month", **OPTIONS).look.problems == ()
+
+
 def test_parts_with_items_of_their_own_are_no_problem(tmp_path: Path) -> None:
     write(tmp_path, "2024/01/part-0.parquet", frame("a", "b"))
     write(tmp_path, "2024/02/part-0.parquet", frame("a", "b", first="2024-02-01"))

@@ -79,7 +79,7 @@ def test_files_of_a_dataset_are_listed_and_settings_are_read(
     ("words", "message"),
     [
         (["--years", "1999"], "no file is what was asked for"),
-        (["--years", "later"], "run.years: expected N or FIRST:LAST"),
+        (["--years", "later"], "--years: expected N or FIRST:LAST"),
         (["--input_prefix", "cleaned/latest/NONE"], "no dataset 'NONE'"),
         (["--input_prefix", "nowhere"], "no file is what was asked for|does not exist"),
         (["--moths", "3"], "No such option"),

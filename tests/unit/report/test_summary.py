@@ -130,8 +130,11 @@ def test_equal_failures_are_shown_once_with_their_count() -> None:
 
 def test_failures_that_say_different_things_stay_apart() -> None:
     first, second = failures(2, "{}.parquet: 3 rows")
-    second = replace(second, message=second.message.replace("3", "4"))
-    assert [len(group) for group in equal_failures([first, second])] == [1, 1]
+    other = replace(second, message=second.message.replace("rows", "columns"))
+    assert [len(group) for group in equal_failures([first, other])] == [1, 1]
+    # How many rows or bytes each of them has is in the audit.
+    more = replace(second, message=second.message.replace("3 rows", "14,000 rows"))
+    assert [len(group) for group in equal_failures([first, more])] == [2]
     # The name of another partition is part of the reason.
     longer = replace(first, partition="2024/01/part-10")
     assert len(equal_failures([first, longer])) == 2

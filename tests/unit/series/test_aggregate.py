@@ -323,9 +323,19 @@ def test_a_named_zone_cuts_the_days_of_moments():
 
 
 def test_times_without_a_zone_are_wall_time_in_the_named_one():
+    moments = pd.date_range("2024-03-29", periods=24 * 4 - 1, freq="h", tz="Europe/Berlin")
+    wall = moments.tz_localize(None)
+    binned = one(frame_of(wall, np.ones(len(wall))), "D", zone="Europe/Berlin", partial="drop")
+    assert binned.tolist() == [24, 24, 23, 24]
+    assert binned.index.tolist() == [*pd.date_range("2024-03-29", periods=4)]
+
+
+@pytest.mark.parametrize("freq", ["D", "h"])
+def test_wall_times_that_the_named_zone_does_not_have_are_refused(freq: str) -> None:
     times = pd.date_range("2024-03-29", periods=24 * 4, freq="h")
-    binned = one(frame_of(times, np.ones(len(times))), "D", zone="Europe/Berlin", partial="drop")
-    assert binned.tolist() == [24] * 4
+    with pytest.raises(SchemaError, match=r"1 local time .*such as 2024-03-31T02:00:00") as refused:
+        aggregated(frame_of(times, np.ones(len(times))), freq, zone="Europe/Berlin")
+    assert "write UTC" in str(refused.value.hint)
 
 
 def test_plain_steps_are_aggregated_in_multiples():
@@ -335,15 +345,26 @@ def test_plain_steps_are_aggregated_in_multiples():
     assert (batch.values.tolist(), batch.last_timestamps.tolist()) == ([5.0, 5.0], [5])
 
 
-def test_wall_times_that_come_twice_where_the_named_zone_sets_clocks_back_are_refused() -> None:
+def test_an_hour_that_comes_twice_is_told_apart_by_the_order_of_the_rows() -> None:
     zone = "Europe/Berlin"
     moments = pd.date_range("2024-10-20", periods=24 * 15 + 1, freq="h", tz=zone)
     wall = moments.tz_localize(None)
-    with pytest.raises(SchemaError, match="1 local time for the second time in Europe") as refused:
-        aggregated(frame_of(wall, np.ones(len(wall))), "D", zone=zone)
+    values = np.arange(len(wall), dtype=np.float64)
+    expected = pd.Series(values, moments).resample("D").sum()
+    for rows in (slice(None), slice(None, None, -1)):  # descending rows are read from their end
+        (binned,) = aggregated(frame_of(wall[rows], values[rows]), "D", zone=zone).values()
+        assert binned.tolist() == expected.tolist()
+        assert binned.index.tolist() == [*expected.index.tz_localize(None)]
+
+
+def test_an_hour_that_comes_twice_out_of_order_is_refused() -> None:
+    zone = "Europe/Berlin"
+    wall = pd.date_range("2024-10-20", periods=24 * 30, freq="30min", tz=zone).tz_localize(None)
+    halves = wall[wall.minute == 0].append(wall[wall.minute == 30])
+    with pytest.raises(SchemaError, match="4 local times occur twice in Europe/Berlin") as refused:
+        aggregated(frame_of(halves, np.ones(len(wall))), "D", zone=zone)
+    assert "in order" in str(refused.value.hint)
+    # The labels of shorter bins are wall times: of both hours there is one.
+    with pytest.raises(SchemaError, match="2 local times for the second time in Eur") as refused:
+        aggregated(frame_of(wall, np.ones(len(wall))), "2h", zone=zone)
     assert "write UTC, or the offset" in str(refused.value.hint)
-    # With the offset, and where no hour is lost, days have their sums.
-    (binned,) = aggregated(frame_of(moments, np.ones(len(moments))), "D").values()
-    assert binned.tolist() == [24] * 7 + [25] + [24] * 7
-    (binned,) = aggregated(frame_of(wall[:24], np.ones(24)), "D", zone=zone).values()
-    assert binned.tolist() == [24]

@@ -1,9 +1,12 @@
 """CSV of every dialect: the same series as the plain table, or a refusal that names the option."""
 
+import bz2
 import csv
 import datetime as dt
+import gzip
 import io
 import itertools
+import lzma
 
 import pytest
 from hypothesis import assume, given, settings
@@ -313,3 +316,20 @@ def test_two_columns_of_one_name_are_refused_by_name(targets: tuple[str, ...]) -
     with pytest.raises(SchemaError, match=r"part\.csv: .*value") as caught:
         read(source_of(content, "csv"), columns=ColumnNames(targets=targets))
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("pack", "words"),
+    [
+        (gzip.compress, "compressed \\(gzip\\)"),
+        (bz2.compress, "compressed \\(bzip2\\)"),
+        (lzma.compress, "compressed \\(xz\\)"),
+        (lambda text: b"PAR1\xff\xfe" + text, "Parquet"),
+    ],
+)
+def test_files_that_are_no_text_are_refused_with_what_they_are(pack, words) -> None:
+    rows = b"".join(b"a,2024-01-%02d,%d\n" % (day, day * 7919 % 101) for day in range(1, 29))
+    content = pack(b"item_id,timestamp,target\n" + rows)
+    with pytest.raises(CorruptedFileError, match=f"it is no text, but {words}") as refused:
+        read(source_of(content, "csv"))
+    assert "unpack it" in str(refused.value.hint)

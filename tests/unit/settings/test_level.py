@@ -57,7 +57,7 @@ def test_a_stronger_source_wins_in_either_form(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"level": [80], "quantiles": [0.5]}, "--level and --quantiles both"),
+        ({"level": [80], "quantiles": [0.5]}, "^level and quantiles both"),
         ({"level": [0]}, "0 is not between 0 and 100"),
         ({"level": [100]}, "100 is not between 0 and 100"),
         ({"level": "eighty"}, "'eighty' is not between"),

@@ -95,7 +95,7 @@ def test_sizes_may_have_units(text: str, size: int) -> None:
         ("modle: {}", "modle: unknown key"),
         ("model: {prediction_length: 0}", "model.prediction_length"),
         ("parquet_loader: {schema: {dattime: x}}", "parquet_loader.schema.dattime"),
-        ("forecast: {quantiles: [0.5, 2]}", "levels: 2.0"),
+        ("forecast: {quantiles: [0.5, 2]}", "forecast.quantiles: 2.0"),
         ("forecast: {freq: often}", "often"),
         ("run: {years: 'last year'}", "run.years"),
         ("run: {n_jobs: 0}", "run.n_jobs"),
@@ -141,7 +141,7 @@ def test_a_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_misspelt_variable_below_a_section_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIGACAST_MODEL__VERSON", "v1")
-    with pytest.raises(ConfigError, match="verson"):
+    with pytest.raises(ConfigError, match="GIGACAST_MODEL__VERSON: unknown key"):
         load()
 
 
@@ -165,7 +165,7 @@ def test_roots_follow_from_bucket_and_prefixes(
 
 @pytest.mark.parametrize("bucket", ["My Bucket", "a/b", "x", "../up"])
 def test_a_malformed_bucket_name_is_refused(bucket: str) -> None:
-    with pytest.raises(ConfigError, match=r"run\.bucket"):
+    with pytest.raises(ConfigError, match=r"^bucket: "):
         job_of(load(bucket=bucket))
 
 
@@ -191,7 +191,7 @@ def test_lists_in_the_environment_may_be_text_or_json(monkeypatch: pytest.Monkey
 
 def test_a_section_that_is_no_json_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIGACAST_RUN", "{bad")
-    with pytest.raises(ConfigError, match="run"):
+    with pytest.raises(ConfigError, match="GIGACAST_RUN: expected an object of JSON"):
         load()
 
 
@@ -264,8 +264,8 @@ def test_the_command_line_warns_on_stderr_in_one_line(tmp_path: Path) -> None:
     ("arguments", "problem", "hint"),
     [
         ({"memory_limit": "2"}, "2 bytes is too little", None),
-        ({"n_jobs": "many"}, "run.n_jobs", None),
-        ({"model_version": 3}, r"model\.version \(--model_version\)", None),
+        ({"n_jobs": "many"}, "^n_jobs: ", None),
+        ({"model_version": 3}, "^model_version: ", None),
         ({"horizn": 3}, "horizn: no such argument", "did you mean horizon?"),
         ({"qantiles": 3}, "qantiles: no such argument", "did you mean quantiles?"),
     ],
@@ -304,13 +304,13 @@ def test_a_misspelt_variable_is_refused_with_a_similar_name(
 
 @pytest.mark.parametrize("months", ["13", "0", "1:24", "99"])
 def test_months_that_no_year_has_are_refused(months: str) -> None:
-    with pytest.raises(ConfigError, match=r"run\.months: .* is not within 1 to 12"):
+    with pytest.raises(ConfigError, match=r"^months: .* is not within 1 to 12"):
         job_of(load(bucket="my-bucket", months=months))
 
 
 @pytest.mark.parametrize("years", ["24", "0", "23:24", "20240"])
 def test_years_have_four_digits(years: str) -> None:
-    with pytest.raises(ConfigError, match=r"run\.years: "):
+    with pytest.raises(ConfigError, match=r"^years: "):
         job_of(load(bucket="my-bucket", years=years))
 
 

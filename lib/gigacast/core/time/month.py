@@ -103,5 +103,5 @@ class LatestMonth(MonthFilter):
 
     def __contains__(self, month: Month) -> bool:
         raise ConfigError(
-            "run.months: the latest month means nothing here", hint="name it, as --months 3"
+            "months: the latest month means nothing here", hint="name it, as --months 3"
         )

@@ -13,8 +13,9 @@ the rows nor their division into files matters:
    no current time is in the range of another unit. The year 9999 ("open end") does not count. A
    column of two units is refused.
 3. *Steps.* Numbers below 1e8 are plain steps. Steps with a fraction are refused.
-4. Numbers that all look like dates of another form, such as ``ddmmyyyy``, are refused
-   (`gigacast.core.time.spelling`).
+4. Numbers that all look like dates of another form, such as ``ddmmyyyy``, or like seconds since
+   another year than 1970, are refused, and so are steps that look like days, hours or minutes since
+   some year in a column that is called a time (`gigacast.core.time.spelling`).
 
 The setting ``timestamp_unit`` overrides the rules.
 """
@@ -29,7 +30,13 @@ from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import to_numpy
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.calendar_grid import DAY_US, first_days
-from gigacast.core.time.spelling import SPELLINGS, count_spelled, spelling_of
+from gigacast.core.time.spelling import (
+    LEAST_NUMBERS,
+    SPELLINGS,
+    count_of_time,
+    count_spelled,
+    spelling_of,
+)
 from gigacast.errors import SchemaError
 
 _BOUNDS = ((10**8, "step"), (10**11, "s"), (10**14, "ms"), (10**17, "us"))
@@ -298,6 +305,24 @@ def _refuse_look_alikes(numbers: NumberRange, name: str) -> None:
             f"{name}: the timestamps are numbers, such as {numbers.least:.15g}, that may be {form}",
             hint="write dates, as 2024-01-31; or set --timestamp_unit to step, s, ms, us or ns if "
             "they are such numbers",
+        )
+
+
+def check_steps(numbers: NumberRange | None, column: str, name: str) -> None:
+    """Check that numbers of a column that would be plain steps do not count days or minutes.
+
+    Raises
+    ------
+    SchemaError
+        If the column is called a time, and all numbers are of the years 2015 to 2035 as a count of
+        days, hours or minutes.
+    """
+    if numbers is None or numbers.count < LEAST_NUMBERS:
+        return
+    if (counted := count_of_time(column, numbers.least, numbers.greatest)) is not None:
+        raise SchemaError(
+            f"{name}: the numbers of {column!r}, such as {numbers.least:.15g}, may be {counted}",
+            hint="write dates, as 2024-01-31; or set --timestamp_unit step if they count steps",
         )
 
 

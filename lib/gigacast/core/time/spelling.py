@@ -4,6 +4,7 @@ Read as steps, as months or as seconds since 1970 they would be other times. Num
 only if all of a column do: those of a counter soon leave every form.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,12 +79,31 @@ SPELLINGS = (
     Spelling("yymmddHHMM", (*_SHORT, *_CLOCK[:2])),
     Spelling("yymmddHHMMSS", (*_SHORT, *_CLOCK)),
 )
-# As nanoseconds since 1970 both would be of a few months, of 1974 and of 1990.
+# Numbers of today since another moment than 1970. As nanoseconds since 1970 the first two would be
+# of a few months, of 1974 and of 1990; as seconds the others of the years 1988 to 1997, of 2032 to
+# 2038 and of 2080 to 2105.
 _EPOCHS = {
     "100 nanoseconds since the year 1601 (FILETIME of Windows)": (125_911e12, 136_950e12),
     "100 nanoseconds since the year 1 (ticks of .NET)": (630_822e12, 642_000e12),
+    "seconds since 2001 (Cocoa)": (5.7e8, 8.6e8),
+    "seconds since 1960 (SAS)": (1.95e9, 2.147e9),
+    "milliseconds since 1960 (Stata)": (1.95e12, 2.147e12),
+    "seconds since 1900 or 1904 (NTP, HFS)": (3.5e9, 4.27e9),
 }
-"""Counts that no unit reads: numbers of the years 2000 to 2035."""
+"""Counts that no unit reads, if all numbers of a column are between two."""
+_COUNTS = {
+    "days since 1970 or 1960": (16_436, 27_394),
+    "days of a spreadsheet": (42_005, 49_310),
+    "modified Julian days": (57_023, 64_328),
+    "Julian days": (2_457_024, 2_464_329),
+    "days since the year 0 or 1": (735_599, 743_271),
+    "hours since 1970": (394_464, 569_784),
+    "minutes since 1970": (23_667_840, 34_187_040),
+}
+"""Counts of the years 2015 to 2035 that are plain steps by their size."""
+_DAYS_OF_2000, _DAYS_OF_2100 = 36_526, 73_051
+"""Days of a spreadsheet."""
+_OF_TIME = re.compile(r"date|time|day|hour|minute|epoch|\b(?:ds|ts)\b", re.IGNORECASE)
 
 
 def count_spelled(numbers: npt.NDArray[np.int64]) -> tuple[int, ...]:
@@ -114,3 +134,24 @@ def spelling_of(count: int, spelled: tuple[int, ...], least: float, greatest: fl
         if first <= least and greatest < end:
             return name
     return None
+
+
+def count_of_time(column: str, least: float, greatest: float) -> str | None:
+    """Return what the numbers of a column called a time seem to count; ``None`` for plain steps.
+
+    As steps they would have no week and no year.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    least, greatest : float
+        Least and greatest number.
+    """
+    if _OF_TIME.search(column) is None:
+        return None
+    for name, (low, end) in _COUNTS.items():
+        if low <= least and greatest < end:
+            return name
+    is_date = "date" in column.lower() and least >= _DAYS_OF_2000 and greatest < _DAYS_OF_2100
+    return "days of a spreadsheet" if is_date else None

@@ -48,8 +48,9 @@ def _as_moment(at: Any) -> int:
         moment = -_END if isinstance(at, bool) else operator.index(at)
         if -_END < moment < _END:
             return moment
+    given = at if isinstance(at, int) else type(at).__name__
     raise ConfigError(
-        f"at: {type(at).__name__} is no moment in epoch milliseconds, before the year 9999",
+        f"at: {given} is no moment in epoch milliseconds, before the year 9999",
         hint="give a whole number, as int(time.time() * 1000)",
     )
 

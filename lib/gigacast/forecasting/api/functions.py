@@ -14,7 +14,7 @@ import pyarrow as pa
 from gigacast.errors import ConfigError
 from gigacast.forecasting.frame import forecast_table, load_chosen
 from gigacast.forecasting.plan import PlanReport, report_plan
-from gigacast.forecasting.prediction import with_nixtla_names
+from gigacast.forecasting.prediction import with_names
 from gigacast.forecasting.read import choose_generation, open_forecasts, read_generation
 from gigacast.forecasting.run import RunResult, run_forecast
 from gigacast.job.forecast_job import ForecastJob
@@ -51,7 +51,7 @@ def forecast(
     *,
     config: str | Path | None = None,
     bucket: str | None = None,
-    names: Literal["own", "nixtla"] = "own",
+    names: Literal["own", "nixtla"] | None = None,
     **options: Unpack[Options],
 ) -> F: ...
 
@@ -64,7 +64,7 @@ def forecast(
     dry_run: bool = False,
     events: RunEvents | None = None,
     bucket: str | None = None,
-    names: Literal["own", "nixtla"] = "own",
+    names: Literal["own", "nixtla"] | None = None,
     **options: Unpack[Options],
 ) -> Any:
     """Forecast a bucket, or a data frame.
@@ -85,9 +85,10 @@ def forecast(
         Callbacks for the run's progress (buckets only).
     bucket : str, optional
         Bucket whose ``models/``, below ``prefix``, is searched as well (data frames only).
-    names : {"own", "nixtla"}
+    names : {"own", "nixtla"}, optional
         Names of the result's columns (data frames only): those of `read_forecasts`, or
-        ``unique_id``, ``ds``, the model's name and ``MODEL-q-10`` for each quantile.
+        ``unique_id``, ``ds``, the model's name and ``MODEL-q-10`` for each quantile. The setting
+        ``report.names`` by default, which is ``own``.
     **options
         Flags of the command line by name. The environment, the settings file and then the default
         decide on options that are left out.
@@ -115,7 +116,7 @@ def forecast(
     """
     _check_names(names)
     if isinstance(data, str | Path):
-        if names != "own":
+        if names not in {None, "own"}:
             raise ConfigError("names are for data frames", hint="leave them out for a bucket")
         if bucket is not None:
             raise ConfigError(f"bucket: {str(data)!r} is the bucket already", hint="leave it out")
@@ -129,14 +130,11 @@ def forecast(
         raise ConfigError(
             "dry_run and events are for buckets", hint="leave them out for a DataFrame"
         )
-    predictions = _forecast_frame(data, config, bucket, options)
-    if names == "nixtla":
-        predictions = with_nixtla_names(predictions)
-    return give_back(predictions, data, to_frame)
+    return give_back(_forecast_frame(data, config, bucket, names, options), data, to_frame)
 
 
 def _check_names(names: Any) -> None:
-    if not isinstance(names, str) or names not in {"own", "nixtla"}:
+    if names is not None and (not isinstance(names, str) or names not in {"own", "nixtla"}):
         raise ConfigError(f"names: {names!r} is not known", hint="use own or nixtla")
 
 
@@ -151,7 +149,11 @@ def _bucket_name(bucket: Any) -> Any:
 
 
 def _forecast_frame(
-    data: Any, config: str | Path | None, bucket: str | None, options: Options
+    data: Any,
+    config: str | Path | None,
+    bucket: str | None,
+    names: Literal["own", "nixtla"] | None,
+    options: Options,
 ) -> pa.Table:
     table = table_of(data, takes="a bucket")
     # The bucket is only the place of models: the job itself works in memory.
@@ -159,7 +161,8 @@ def _forecast_frame(
     settings = load_settings(arguments, file=as_path("config", config))
     job = _job("memory://frame", config, options)
     forecaster = load_chosen(job.model, registry_of(settings))
-    return forecast_table(table, forecaster, job.method, job.resources.batch_size)
+    predictions = forecast_table(table, forecaster, job.method, job.resources.batch_size)
+    return with_names(predictions, names or settings.report.names)
 
 
 @with_options()
@@ -204,7 +207,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     partitions: Sequence[str] | None = None,
     items: Sequence[object] | None = None,
     columns: Sequence[str] | None = None,
-    names: Literal["own", "nixtla"] = "own",
+    names: Literal["own", "nixtla"] | None = None,
     endpoint_url: str | None = None,
     region: str | None = None,
     origin: str | date = "latest",
@@ -228,6 +231,8 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
         ``latest``: the last forecast of each partition. A day, as ``2024-01-31``: the last one
         whose newest ``cutoff`` is of that day. ``all``: every forecast that is kept; of several of
         one series and cutoff the last one made.
+    names : {"own", "nixtla"}, optional
+        Names of the columns; the setting ``report.names`` by default.
 
     Returns
     -------
@@ -264,9 +269,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
         columns=_listed("columns", columns),
         origin=_origin_text(origin),
     )
-    if names == "nixtla":
-        table = with_nixtla_names(table, generation.model)
-    frame = to_frame(table)
+    frame = to_frame(with_names(table, names or settings.report.names, generation.model))
     frame.attrs.update(model=generation.model, version=generation.version, spec=generation.spec)
     return frame
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from gigacast.core.problem import did_you_mean
 from gigacast.errors import ModelNotFoundError
 from gigacast.lake.layout import MODELS, model_prefix
 from gigacast.lake.model.active import read_active
@@ -200,7 +201,8 @@ def _from_hub(reference: str, version: str | None, outputs: Store) -> ResolvedMo
         raise ModelNotFoundError(
             f"no model {reference!r}: not shipped, no such folder, "
             f"nothing under {outputs.address.url}/{MODELS}, and not a hub id",
-            hint=f"use {DEFAULT_MODEL}, {NAIVE_MODEL}, a folder, NAME or NAME/VERSION under "
+            hint=did_you_mean(reference, (DEFAULT_MODEL, NAIVE_MODEL))
+            or f"use {DEFAULT_MODEL}, {NAIVE_MODEL}, a folder, NAME or NAME/VERSION under "
             "models/, or a hub id such as amazon/chronos-bolt-tiny",
         )
     repo, requested = named

@@ -22,14 +22,9 @@ from typing import NamedTuple
 import numpy as np
 
 from gigacast.core.array import BoolArray, IntArray, RealArray
-from gigacast.core.column import to_numpy
-from gigacast.core.plural import counted
-from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.bins import Bins, standard_offset
-from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
-from gigacast.core.time.zone import from_ordered_wall, from_wall, to_wall
-from gigacast.errors import SchemaError
+from gigacast.core.time.zone import from_wall, to_wall
 from gigacast.series.aggregation.reduce import reduce_categories, reduce_numbers
 from gigacast.series.arrange import drop_null_times, history_ends, keep_tail, sort_times
 from gigacast.series.duplicates import settle_duplicates
@@ -319,29 +314,3 @@ def _with_empty_bins(binned: ItemRows, rules: GridRules) -> ItemRows:
             column[~history] = np.nan
         columns.append(column)
     return ItemRows(binned.item_ids, offsets, numbers, tuple(columns), binned.primary)
-
-
-def check_wall_times(rows: ItemRows, zone: str, name: str) -> None:
-    """Refuse wall times without an offset that come twice, where the named zone sets clocks back.
-
-    Of an hour that occurs twice the rows would have one time, and bins the value of one.
-
-    Raises
-    ------
-    SchemaError
-    """
-    is_time = rows.times != NO_TIME
-    wall = rows.times[is_time]
-    if not (wall % DAY_US).any():
-        return
-    codes = to_numpy(rows.item_ids.dictionary_encode().indices).astype(np.int64)
-    items = spread(codes, rows.offsets)[is_time]
-    utc, _, _ = from_ordered_wall(wall, items, zone)
-    twice = utc != from_wall(wall, zone)
-    if twice.any():
-        example = np.datetime64(int(wall[twice.argmax()]), "us").astype("datetime64[s]")
-        raise SchemaError(
-            f"{name}: {counted(int(twice.sum()), 'local time')} for the second time in {zone}, "
-            f"where clocks go back, such as {example}",
-            hint="write UTC, or the offset (2024-10-27 02:30+01:00): without it both hours are one",
-        )

@@ -101,6 +101,18 @@ def sniff(content: bytes, options: CsvOptions, name: str) -> Head:
 # -- encoding --------------------------------------------------------------------------------------
 
 
+_NO_TEXT = {
+    b"PAR1": "Parquet",
+    b"ARROW1": "an Arrow file",
+    b"\x1f\x8b": "compressed (gzip)",
+    b"PK\x03\x04": "compressed (zip, or a workbook)",
+    b"\x28\xb5\x2f\xfd": "compressed (zstd)",
+    b"BZh": "compressed (bzip2)",
+    b"\xfd7zXZ": "compressed (xz)",
+}
+"""First bytes of files that are no text."""
+
+
 def _find_encoding(content: bytes, name: str, *, is_all: bool) -> str:
     for mark, encoding in _BOMS:
         if content.startswith(mark):
@@ -111,6 +123,11 @@ def _find_encoding(content: bytes, name: str, *, is_all: bool) -> str:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(content, is_all)
     except UnicodeDecodeError as error:
+        kind = next((k for mark, k in _NO_TEXT.items() if content.startswith(mark)), None)
+        if kind is not None:
+            raise CorruptedFileError(
+                f"{name}: it is no text, but {kind}", hint="unpack it, or name it by its format"
+            ) from error
         if _is_western(content):
             return "cp1252"
         raise CorruptedFileError(

@@ -94,7 +94,7 @@ class SampleOptions:
     partitions: int = flag(
         5, "Number of partitions to sample.", group="amount", range_=AT_LEAST_ONE
     )
-    sample_seed: int = flag(0, "Seed of the sample.", group="amount")
+    sample_seed: int = flag(0, "Seed of the sample.", group="amount", range_=Range(0))
 
 
 @dataclass(frozen=True, kw_only=True)
