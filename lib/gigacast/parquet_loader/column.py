@@ -179,6 +179,8 @@ class Normaliser:
     def settle(self, table: pa.Table) -> None:
         """Infer the units of times stored as numbers from these rows, unless they are known."""
         for name in self._times:
+            if name not in table.column_names:  # a feature that this file lacks
+                continue
             kind = table.schema.field(name).type
             if not needs_range(kind) or name in self._units:  # timestamps, texts, settled columns
                 continue
