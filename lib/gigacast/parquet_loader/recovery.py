@@ -95,7 +95,8 @@ class Recovery:
 
     def note(self, stats: LoadStats) -> None:
         """Name the files that were left out or replaced in statistics."""
-        for info, instead in self._instead.items():
+        # In the order of keys: threads find them in any order.
+        for info, instead in sorted(self._instead.items(), key=lambda entry: entry[0].key):
             if instead is None:
                 stats.bad_files[info.key] = self._errors[info.key].message
             else:
