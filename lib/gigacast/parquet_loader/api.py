@@ -27,6 +27,7 @@ from gigacast.parquet_loader.discovery import (
     read_metadata,
 )
 from gigacast.parquet_loader.features import FeatureProcessor
+from gigacast.parquet_loader.frame import TypeConverter
 from gigacast.parquet_loader.process import Processing
 from gigacast.parquet_loader.rows import merge_rows, split_rows
 from gigacast.parquet_loader.session import SessionProgress
@@ -65,6 +66,8 @@ class ParquetDataLoader:
         settings = load_settings(file=Path(config_path))
         self.config = settings.parquet_loader
         self._parts = assemble_loader(settings)
+        self.schema_validator = self._parts.schema_validator
+        self.type_converter = TypeConverter(self._parts.columns)
         self.file_discovery = self._parts.discovery["training"]
         self.feature_processor = FeatureProcessor(self._parts.recipe)
         self.audit_logger = self._parts.sessions
@@ -107,10 +110,7 @@ class ParquetDataLoader:
     def read_metadata(self, file_info: ParquetFileInfo) -> dict[str, Any]:
         """Return the content of the JSON file beside a Parquet file; empty if there is none.
 
-        Raises
-        ------
-        CorruptedFileError
-            If it is not a JSON object.
+        Raises CorruptedFileError if it is not a JSON object.
         """
         return read_metadata(self._parts.inputs["training"], file_info)
 
@@ -309,8 +309,7 @@ class ParquetDataLoader:
         Parameters
         ----------
         context_length : int, optional
-            Rows that each item needs; by default the ``context_length`` given to
-            `load_prediction_data`.
+            Rows that each item needs; by default those requested of `load_prediction_data`.
         max_gaps : int
             Steps that may lack a row, such as those of a weekend.
         """

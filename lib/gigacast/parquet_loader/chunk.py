@@ -148,16 +148,17 @@ def _surrounded(
 ) -> Iterator[tuple[_Raw, Surroundings]]:
     """Yield each chunk with the rows that its missing values are filled from."""
     if not processing.fills:
-        for chunk in chunks:
-            yield chunk, Surroundings()
+        for whole in chunks:
+            yield whole, Surroundings()
         return
     before: pa.Table | None = None
     looks_ahead = processing.nulls == "interpolate"
-    chunk = next(chunks, None)
-    while chunk is not None:
+    current = next(chunks, None)
+    while current is not None:
+        chunk: _Raw = current
         following = next(chunks, None) if looks_ahead else None
         after = edge_rows(following.table, columns, first=True) if following else None
         yield chunk, Surroundings(before, after)
         parts = [chunk.table] if before is None else [before, chunk.table]
         before = edge_rows(sort_rows(pa.concat_tables(parts), columns), columns, first=False)
-        chunk = following if looks_ahead else next(chunks, None)
+        current = following if looks_ahead else next(chunks, None)

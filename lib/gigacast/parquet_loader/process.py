@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from gigacast.core.array import DoubleArray, IntArray
 from gigacast.core.column import is_number, to_arrow, to_numpy
+from gigacast.errors import ConfigError
 from gigacast.parquet_loader.dataset import LoadColumns, LoadStats
 from gigacast.parquet_loader.rows import item_starts, sort_rows
 from gigacast.repair.fill import Missing, Numbered, interpolate, source_values
@@ -53,6 +54,11 @@ class Processing:
     categories: bool = False
 
     def __post_init__(self) -> None:
+        if self.nulls not in {None, "forward_fill", "interpolate", "drop"}:
+            raise ConfigError(
+                f"{self.nulls!r} is no treatment of missing values",
+                hint="one of forward_fill, interpolate, drop",
+            )
         if self.outliers == "isolation_forest":
             require_forest()  # a missing library fails at once, not after an hour of loading
 
@@ -102,7 +108,7 @@ def process_rows(
         others = around.tables() if around is not None else []
         table = _fill_among(table, others, columns, processing.nulls)
     # The integers of later chunks are unknown, so those of a chunk keep their type.
-    return _with_types(table, columns, processing, integers=around is None)
+    return with_types(table, columns, processing, integers=around is None)
 
 
 def find_outliers(table: pa.Table, columns: LoadColumns, processing: Processing) -> dict[str, int]:
@@ -223,9 +229,10 @@ def _fill_column(column: Numbered, times: IntArray, starts: IntArray, policy: st
     return column.placed(missing.rows[chosen], between)
 
 
-def _with_types(
-    table: pa.Table, columns: LoadColumns, processing: Processing, *, integers: bool
+def with_types(
+    table: pa.Table, columns: LoadColumns, processing: Processing, *, integers: bool = True
 ) -> pa.Table:
+    """Return rows in the types that take less memory, as far as the settings ask for it."""
     fields: list[Any] = []
     for place, field in enumerate(table.schema):
         kind = field.type

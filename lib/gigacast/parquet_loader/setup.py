@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from gigacast.core.partition.name import NamingPattern
 from gigacast.errors import BucketNotFoundError, ConfigError
@@ -22,6 +23,7 @@ from gigacast.parquet_loader.discovery import (
     check_one_series,
     check_some_files,
 )
+from gigacast.parquet_loader.frame import SchemaValidator
 from gigacast.parquet_loader.ledger import ProcessedLedger
 from gigacast.parquet_loader.load import RowLoader
 from gigacast.parquet_loader.process import Processing
@@ -49,6 +51,8 @@ class LoaderParts:
         Discovery of files in each of these folders.
     ledger : ProcessedLedger
     sessions : SessionLog
+    records : Store
+        Root of receipts and sessions.
     resources : LoadResources
     columns : ColumnChoice
     processing : Processing
@@ -63,6 +67,7 @@ class LoaderParts:
     discovery: Mapping[str, FileDiscovery]
     ledger: ProcessedLedger
     sessions: SessionLog
+    records: Store
     resources: LoadResources
     columns: ColumnChoice
     processing: Processing
@@ -75,6 +80,11 @@ class LoaderParts:
         """Return a loader for a kind of folder; with the settings' processing by default."""
         chosen = self.processing if processing is None else processing
         return RowLoader(self.inputs[kind], self.resources, chosen, self.cache, self.fallbacks)
+
+    @property
+    def schema_validator(self) -> SchemaValidator:
+        """Checks of frames by the settings' columns, limits and processing."""
+        return SchemaValidator(self.columns, self.limits, self.processing)
 
     def request(
         self,
@@ -107,13 +117,13 @@ def assemble_loader(settings: Settings) -> LoaderParts:
     config = settings.parquet_loader
     check_sections(config)
     root, outputs = roots_of(settings)
-    paths, patterns = config.data_paths, config.file_patterns
+    paths = config.data_paths
     inputs = {
         "training": open_below(root, paths.training_subdir),
         "prediction": open_below(root, paths.prediction_subdir),
         "incremental": open_below(root, paths.incremental_subdir),
     }
-    pattern = NamingPattern(patterns.naming_regex, patterns.panel_regex)
+    pattern = pattern_of(config)
     fallbacks = tuple(
         open_below(replace(root, url=bucket_url(url)), None)
         for url in config.data_paths.fallback_roots
@@ -126,7 +136,8 @@ def assemble_loader(settings: Settings) -> LoaderParts:
             name: FileDiscovery(store, pattern, fallbacks) for name, store in inputs.items()
         },
         ledger=ProcessedLedger(inputs["training"], records, algorithm, utc_now),
-        sessions=_sessions_of(config, records),
+        sessions=SessionLog(records, **session_rules(config)),
+        records=records,
         resources=_resources_of(config),
         columns=_columns_of(config),
         processing=_processing_of(config),
@@ -135,6 +146,12 @@ def assemble_loader(settings: Settings) -> LoaderParts:
         fallbacks=fallbacks,
         limits=QualityLimits.parse(settings.quality.fail),
     )
+
+
+def pattern_of(config: ParquetLoaderSettings) -> NamingPattern:
+    """Return the pattern of file names."""
+    patterns = config.file_patterns
+    return NamingPattern(patterns.naming_regex, patterns.panel_regex)
 
 
 def check_sections(config: ParquetLoaderSettings) -> None:
@@ -255,13 +272,13 @@ def _recipe_of(config: ParquetLoaderSettings) -> Recipe | None:
         raise ConfigError(message, hint=error.hint) from error
 
 
-def _sessions_of(config: ParquetLoaderSettings, outputs: Store) -> SessionLog:
+def session_rules(config: ParquetLoaderSettings) -> dict[str, Any]:
+    """Return the arguments of `SessionLog` besides the place of its records."""
     audit = config.audit
-    return SessionLog(
-        outputs,
-        utc_now,
-        secrets.token_hex,
-        enabled=audit.enabled,
-        timeout=timedelta(hours=audit.session_timeout_hours),
-        max_records=audit.max_log_files,
-    )
+    return {
+        "clock": utc_now,
+        "entropy": secrets.token_hex,
+        "enabled": audit.enabled,
+        "timeout": timedelta(hours=audit.session_timeout_hours),
+        "max_records": audit.max_log_files,
+    }

@@ -133,7 +133,7 @@ def test_a_context_of_which_a_model_sees_half_is_incomplete(folder: Store, tmp_p
     quality = loader.validate_data_quality(context)
     assert (quality.gaps, quality.is_valid) == (4960, False)
     assert loader.validate_data_quality(context, max_gaps=0.99).is_valid
-    with pytest.raises(DataQualityError, match="no row at 4960 of 5030 steps"):
+    with pytest.raises(DataQualityError, match="no row at 4960 of 5,030 steps"):
         loader.check_data_quality(context)
 
 
