@@ -217,7 +217,7 @@ def measure_quality(
     duplicates = int((~last_of_key(table, data.columns)).sum())
     gaps = count_gaps(data)
     outliers = find_outliers(table, data.columns, processing) if processing is not None else {}
-    known = {name: round(rows * (1 - missing.get(name, 0.0))) for name in targets}
+    filled = {name: round(rows * (1 - missing.get(name, 0.0))) for name in targets}
     issues = [
         f"{share:.1%} of {name} is missing (over {limits.missing:.4g})"
         for name, share in missing.items()
@@ -229,15 +229,15 @@ def measure_quality(
     if gaps / (rows + gaps) > limits.gaps:
         steps = counted(rows + gaps, "step")
         issues.append(f"no row at {gaps} of {steps} (over {limits.gaps:.4g})")
-    issues += outlier_issues(outliers, known, limits)
+    issues += outlier_issues(outliers, filled, limits)
     return LoadQuality(tuple(issues), missing, duplicates, gaps, outliers, *_files(data))
 
 
 def outlier_issues(
-    outliers: Mapping[str, int], known: Mapping[str, int], limits: QualityLimits
+    outliers: Mapping[str, int], filled: Mapping[str, int], limits: QualityLimits
 ) -> list[str]:
     """Return the targets with too many outliers among their known values, in words."""
-    shares = {name: number / max(1, known[name]) for name, number in outliers.items()}
+    shares = {name: number / max(1, filled[name]) for name, number in outliers.items()}
     return [
         f"{share:.1%} of {name} are outliers (over {limits.outliers:.4g})"
         for name, share in shares.items()

@@ -148,14 +148,14 @@ def _surrounded(
 ) -> Iterator[tuple[_Raw, Surroundings]]:
     """Yield each chunk with the rows that its missing values are filled from."""
     if not processing.fills:
-        for whole in chunks:
-            yield whole, Surroundings()
+        for chunk in chunks:
+            yield chunk, Surroundings()
         return
     before: pa.Table | None = None
     looks_ahead = processing.nulls == "interpolate"
     current = next(chunks, None)
     while current is not None:
-        chunk: _Raw = current
+        chunk = current
         following = next(chunks, None) if looks_ahead else None
         after = edge_rows(following.table, columns, first=True) if following else None
         yield chunk, Surroundings(before, after)

@@ -110,14 +110,14 @@ class LoadStats:
         """Rows returned per second of loading."""
         return self.rows / self.seconds if self.seconds else 0.0
 
-    def add(self, other: "LoadStats") -> None:
+    def add(self, stats: "LoadStats") -> None:
         """Add the statistics of another load."""
         for entry in fields(self):
-            own, others = getattr(self, entry.name), getattr(other, entry.name)
+            own, more = getattr(self, entry.name), getattr(stats, entry.name)
             if entry.name == "outliers":
-                joined = {n: own.get(n, 0) + others.get(n, 0) for n in (*own, *others)}
+                joined = {n: own.get(n, 0) + more.get(n, 0) for n in (*own, *more)}
             else:
-                joined = {**own, **others} if isinstance(own, dict) else own + others
+                joined = {**own, **more} if isinstance(own, dict) else own + more
             setattr(self, entry.name, joined)
 
 

@@ -151,10 +151,10 @@ class FileDiscovery:
         files = [info for info in self.discover(selection).files if symbol in _names_of(info)]
         for store in self._fallbacks:
             there = {_series_month(info) for info in files}
-            others = FileDiscovery(store, self._pattern).discover(selection).files
+            copies = FileDiscovery(store, self._pattern).discover(selection).files
             files += [
                 replace(info, root=store.address.url)
-                for info in others
+                for info in copies
                 if symbol in _names_of(info) and _series_month(info) not in there
             ]
         return sorted(files, key=_order)

@@ -42,8 +42,8 @@ class _Engineering:
         if not features:
             return like(rows.table, data)
         recipe = Recipe("engineered", tuple(features))
-        made = FeatureProcessor(recipe).process_training_features(rows)
-        return made if isinstance(data, LoadedDataset) else like(made.table, data)
+        rich = FeatureProcessor(recipe).process_training_features(rows)
+        return rich if isinstance(data, LoadedDataset) else like(rich.table, data)
 
 
 class TemporalFeatureProcessor(_Engineering):
@@ -75,19 +75,19 @@ class TemporalFeatureProcessor(_Engineering):
     def create_rolling_features(self, data: Any, windows: Iterable[int]) -> Any:
         """Return rows with the mean, deviation and range of windows: ``NAME_mean_ROWS``, ..."""
         rows, lengths = rows_of(data, self._choice), list(windows)
-        made = [
+        features = [
             Rolling(name, window, statistic)
             for name in rows.columns.targets
             for window in lengths
             for statistic in STATISTICS
         ]
-        return self._add(data, rows, made)
+        return self._add(data, rows, features)
 
     def create_difference_features(self, data: Any) -> Any:
         """Return rows with the first and second differences of the targets: ``NAME_diff_1``."""
         rows = rows_of(data, self._choice)
-        made = [Difference(name, order) for name in rows.columns.targets for order in (1, 2)]
-        return self._add(data, rows, made)
+        features = [Difference(name, order) for name in rows.columns.targets for order in (1, 2)]
+        return self._add(data, rows, features)
 
 
 class CrossAssetFeatureProcessor(_Engineering):
@@ -118,19 +118,19 @@ class CrossAssetFeatureProcessor(_Engineering):
         """Return rows with the spreads of quotes and yields: ask minus bid, long minus short."""
         rows = rows_of(data, self._choice)
         names = [name for name in rows.columns.all if "volume" not in name]
-        made = [
+        features = [
             Spread(ask, bid, name=f"{bid.replace('bid', 'spread')}")
             for bid in names
             if "bid" in bid and (ask := bid.replace("bid", "ask")) in names
         ]
-        made += [
+        features += [
             Spread(high, low, name=f"{high}_{short}_spread")
             for high in names
             for long, short in _YIELDS
             if high.endswith(long) and (low := f"{high.removesuffix(long)}{short}") in names
         ]
         # A column of that name is in the data already.
-        return self._add(data, rows, [f for f in made if f.names[0] not in rows.columns.all])
+        return self._add(data, rows, [f for f in features if f.names[0] not in rows.columns.all])
 
     def create_correlation_features(self, data: Any) -> Any:
         """Return rows with the correlation of the log returns of each pair of prices."""
@@ -141,11 +141,11 @@ class CrossAssetFeatureProcessor(_Engineering):
     def create_volatility_features(self, data: Any) -> Any:
         """Return rows with the deviation of the log returns of each price: ``NAME_volatility``."""
         rows = rows_of(data, self._choice)
-        made = [
+        features = [
             Volatility(self._window, close=name, name=f"{name}_volatility_{self._window}")
             for name in self._prices_of(rows)
         ]
-        return self._add(data, rows, made)
+        return self._add(data, rows, features)
 
     def _prices_of(self, rows: LoadedDataset) -> tuple[str, ...]:
         names = (*rows.columns.targets, *rows.columns.features)

@@ -68,18 +68,18 @@ class FeatureProcessor:
             features = processor.process_prediction_features(data.table)
             return _joined(data, features, learned)
         parts = {True: data.table, False: earlier}
-        whole = pa.concat_tables(
+        joined = pa.concat_tables(
             [
                 part.append_column(_OWN, to_arrow(np.full(len(part), own)))
                 for own, part in parts.items()
             ],
             promote_options="permissive",
         )
-        whole = sort_rows(whole, data.columns)
-        features = processor.process_prediction_features(whole)
-        joined = _joined(replace(data, table=whole), features, learned)
-        table = joined.table.filter(joined.table.column(_OWN)).drop_columns([_OWN])
-        return replace(joined, table=table, earlier=None)  # type: ignore[call-arg]
+        joined = sort_rows(joined, data.columns)
+        features = processor.process_prediction_features(joined)
+        ready = _joined(replace(data, table=joined), features, learned)
+        table = ready.table.filter(ready.table.column(_OWN)).drop_columns([_OWN])
+        return replace(ready, table=table, earlier=None)  # type: ignore[call-arg]
 
     def _processor(self, data: LoadedDataset) -> RecipeProcessor:
         assert self.recipe is not None  # noqa: S101 - the callers checked

@@ -192,18 +192,18 @@ class FileRows:
         if (cached := self._cached(info, self._part(columns))) is not None:
             yield from cached.combine_chunks().to_batches(max_chunksize=rows)
             return
-        kept: list[pa.RecordBatch] | None = [] if self._cache is not None else None
+        batches: list[pa.RecordBatch] | None = [] if self._cache is not None else None
         size_bytes = 0
         for batch in self.batches(info, columns, rows):
             size_bytes += batch.nbytes
             # The rows of a larger file are not collected: chunks are for data beyond memory.
             if size_bytes > kept_bytes:
-                kept = None
-            if kept is not None:
-                kept.append(batch)
+                batches = None
+            if batches is not None:
+                batches.append(batch)
             yield batch
-        if kept:
-            self._keep(info, self._part(columns), pa.Table.from_batches(kept))
+        if batches:
+            self._keep(info, self._part(columns), pa.Table.from_batches(batches))
 
     def _parquet_batches(
         self, info: ParquetFileInfo, columns: LoadColumns, batch_rows: int, since: datetime | None

@@ -47,9 +47,9 @@ def rows_of(data: Any, choice: ColumnChoice) -> LoadedDataset:
         return data
     table = table_of(data)
     columns = settle_columns(table.schema, choice, _NAME)
-    known = {*columns.all}
-    others = [f.name for f in table.schema if f.name not in known and is_number(f.type)]
-    columns = replace(columns, features=(*columns.features, *others))
+    roles = {*columns.all}
+    more = [f.name for f in table.schema if f.name not in roles and is_number(f.type)]
+    columns = replace(columns, features=(*columns.features, *more))
     normaliser = Normaliser(columns, choice.unit)
     normaliser.settle(table)
     rows, dropped = normaliser.apply(table, _NAME)
@@ -226,8 +226,8 @@ class DataQualityValidator(SchemaValidator):
         rows = rows_of(data, self._choice)
         outliers = find_outliers(rows.table, rows.columns, self._processing)
         quality = measure_quality(rows, self._limits)
-        known = {name: round(len(rows) * (1 - quality.missing[name])) for name in outliers}
-        return Check(tuple(outlier_issues(outliers, known, self._limits)), outliers)
+        filled = {name: round(len(rows) * (1 - quality.missing[name])) for name in outliers}
+        return Check(tuple(outlier_issues(outliers, filled, self._limits)), outliers)
 
     def check_schema_compliance(self, data: Any) -> Check:
         """Return whether the columns of rows are the expected ones."""

@@ -105,8 +105,8 @@ def process_rows(
     if processing.nulls == "drop":
         table = table.filter(_complete_rows(table, columns.targets))
     elif processing.nulls is not None and table.num_rows:
-        others = around.tables() if around is not None else []
-        table = _fill_among(table, others, columns, processing.nulls)
+        edges = around.tables() if around is not None else []
+        table = _fill_among(table, edges, columns, processing.nulls)
     # The integers of later chunks are unknown, so those of a chunk keep their type.
     return with_types(table, columns, processing, integers=around is None)
 
@@ -154,12 +154,12 @@ def _complete_rows(table: pa.Table, names: tuple[str, ...]) -> pa.Array:
 
 
 def _fill_among(
-    table: pa.Table, others: list[pa.Table], columns: LoadColumns, policy: str
+    table: pa.Table, edges: list[pa.Table], columns: LoadColumns, policy: str
 ) -> pa.Table:
     """Fill the missing values of rows, also from the known values of other rows."""
-    if not others:
+    if not edges:
         return _fill(table, columns, policy)
-    parts = [*others, table]
+    parts = [*edges, table]
     own = [np.full(len(part), part is table) for part in parts]
     joined = pa.concat_tables(parts, promote_options="permissive")
     joined = joined.append_column(_OWN, to_arrow(np.concatenate(own)))
@@ -186,11 +186,11 @@ def edge_rows(table: pa.Table, columns: LoadColumns, *, first: bool) -> pa.Table
     for field in table.schema:
         if field.name in {columns.timestamp, *columns.ids} or not is_number(field.type):
             continue
-        known = ~np.isnan(doubles(table.column(field.name)))
+        present = ~np.isnan(doubles(table.column(field.name)))
         if first:
-            edges = np.minimum.reduceat(np.where(known, rows, len(rows)), starts)
+            edges = np.minimum.reduceat(np.where(present, rows, len(rows)), starts)
         else:
-            edges = np.maximum.reduceat(np.where(known, rows, -1), starts)
+            edges = np.maximum.reduceat(np.where(present, rows, -1), starts)
         chosen[edges[(edges >= 0) & (edges < len(rows))]] = True
     return table.filter(to_arrow(chosen))
 
