@@ -4,10 +4,12 @@ Every series costs what the measured ones cost on average, and processes share t
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from gigacast.core.cost.price import PriceTable
 from gigacast.errors import DataNotFoundError
+from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.layout import FORECASTS, receipt_prefix
 from gigacast.lake.plan.audit import Audit, read_audit
@@ -51,11 +53,14 @@ class Scale:
     cpu_s : float
         Processor time of all tasks, with all threads.
     wall_s : float
-        Time from the start to the end of the run, less that of generating partitions.
+        Time from the start to the end of the run, which begins after partitions are generated.
     generate_s : float
         Time in which the partitions were generated, summed; 0 if the run generated none.
     dollars : float, optional
         Bill of the run; ``None`` where the machine has no price.
+    rate : (str, float), optional
+        A machine of the price table and its dollars per hour and processor, by which CPU hours are
+        priced without a bill; ``None`` without a price table.
     """
 
     run_id: str
@@ -66,11 +71,15 @@ class Scale:
     wall_s: float
     generate_s: float
     dollars: float | None
+    rate: tuple[str, float] | None = None
 
     def rows(self, series: int = BILLION) -> list[ScaleRow]:
         """Return the measured row, and those of more series by 1, 5 and the measured processes."""
         times = series / self.series
-        dollars = None if self.dollars is None else self.dollars * times
+        bill = self.dollars
+        if bill is None and self.rate is not None:
+            bill = self.cpu_s / _HOUR * self.rate[1]
+        dollars = None if bill is None else bill * times
         counts = sorted({1, 5, self.processes})
         return [
             ScaleRow(
@@ -78,7 +87,7 @@ class Scale:
                 self.processes,
                 self.cpu_s / _HOUR,
                 self.wall_s / _HOUR,
-                self.dollars,
+                bill,
                 "measured",
             )
         ] + [
@@ -124,12 +133,20 @@ def measure_scale(job: ForecastJob, run_id: str | None = None) -> Scale:
             hint="forecast first; receipts of earlier releases have no processor times",
         )
     chosen = max(runs, key=lambda name: sum(receipt.series for receipt in runs[name]))
-    return scale_of(chosen, runs[chosen], read_audit(outputs, chosen))
+    scale = scale_of(chosen, runs[chosen], read_audit(outputs, chosen))
+    return replace(scale, rate=_rate_of(job.prices))
+
+
+def _rate_of(prices: PriceTable | None) -> tuple[str, float] | None:
+    name = ArrayOptions().cpu_instance
+    if prices is None or not prices.has(name):
+        return None
+    machine = prices.find(name)
+    return name, machine.on_demand / machine.vcpus
 
 
 def scale_of(run_id: str, receipts: Sequence[Receipt], audit: Audit) -> Scale:
     """Return what some tasks of a run took."""
-    generated: Any = audit.plan.get("generated") or {}
     bill: Any = audit.cost.get("actual") or {}
     return Scale(
         run_id=run_id,
@@ -137,7 +154,7 @@ def scale_of(run_id: str, receipts: Sequence[Receipt], audit: Audit) -> Scale:
         partitions=len(receipts),
         processes=len({(r.host.get("name"), r.host.get("pid")) for r in receipts}),
         cpu_s=sum(receipt.seconds["cpu"] for receipt in receipts),
-        wall_s=max(0.0, audit.elapsed_s - float(generated.get("wall_s", 0.0))),
+        wall_s=audit.elapsed_s,
         generate_s=sum(receipt.seconds.get("generate", 0.0) for receipt in receipts),
         dollars=bill.get("dollars"),
     )
@@ -155,14 +172,15 @@ def scale_document(scale: Scale) -> Document:
         f"CPU: {cpu}; x 1e9 / 3600 s = {total:,.1f} hours",
         f"wall: {wall}; x {times:,.0f} x {scale.processes} / processes / 3600 s",
     ]
-    if scale.dollars is None:
-        lines.append("dollars: the price table has no price of this machine")
-    else:
-        lines.append(f"dollars: {scale.dollars:,.4f} x {times:,.0f}")
+    if scale.dollars is not None:
+        lines.append(f"dollars: {scale.dollars:,.4f}, the bill of the run, x {times:,.0f}")
+    elif scale.rate is not None:
+        name, rate = scale.rate
+        lines.append(f"dollars: CPU hours x {rate:.4f}, an hour of a processor of {name} on demand")
     if scale.generate_s:
         lines.append(f"generating the partitions took {scale.generate_s:,.1f} s besides")
     note = Paragraph(f"{scale.partitions:,} receipts of {scale.run_id}")
-    return Document((*titled("Scale", table), note, Items.of(lines)), "Scale")
+    return Document((*titled("Scale", table), note, Items.of(lines)))
 
 
 def _receipts(outputs: Store) -> Iterable[Receipt]:
