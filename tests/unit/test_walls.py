@@ -278,7 +278,7 @@ SIGNATURES = {
     "ParquetDataLoader.read_audit_session": "(self, session_id)",
     "feature_sets.build_features": "(source, path, recipe=None, *, like=None, "
     "time_column=None, item_column=None, item_columns=(), bars_per_day=None, partition_by=(), "
-    "compression='snappy', what='', verify_datasets='sample')",
+    "compression='snappy', what='', verify_datasets='sample', n_jobs=1)",
     "feature_sets.compute_features": "(data, recipe, *, time_column=None, item_column=None, "
     "item_columns=(), bars_per_day=None)",
     "feature_sets.get_recipe": "(name)",

@@ -10,6 +10,7 @@ import pytest
 
 import gigacast
 from gigacast.cli.program import run as command
+from gigacast.datasets import read_parquet_with_schema
 from gigacast.errors import BucketNotFoundError, DataNotFoundError, InputChangedError
 from gigacast.forecasting.run import RunResult
 from gigacast.lake.plan.audit import read_audit
@@ -329,6 +330,20 @@ def test_forecasts_replaced_since_the_manifest_are_not_mixed_in(folder: Store) -
         read(folder)
     run(folder)
     assert len(read(folder)) == 18
+
+
+def test_pandas_reads_forecasts_by_their_url_with_the_credentials_of_the_job(
+    moto_server: MotoServer,
+) -> None:
+    pytest.importorskip("s3fs", reason="URLs in pandas need the extra s3fs")
+    store = open_store(moto_server.new_address())
+    put_panels(store, months=["2024-01"], parts=1)
+    (task,) = run(store).plan.tasks
+    url = f"{store.address.url}/{task.output_key}"
+    ours = read_parquet_with_schema(url)
+    pd.testing.assert_frame_equal(pd.read_parquet(url), ours)
+    place = {"endpoint_url": moto_server.endpoint_url}
+    assert len(pd.read_parquet(url, storage_options=place)) == len(ours) == 18
 
 
 def test_reading_before_the_first_run_is_an_error_that_says_so(folder: Store) -> None:
