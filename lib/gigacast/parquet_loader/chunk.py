@@ -19,7 +19,7 @@ from gigacast.parquet_loader.dataset import LoadColumns, LoadedDataset, LoadStat
 from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.parquet_loader.file import FileRows
 from gigacast.parquet_loader.process import Processing, Surroundings, edge_rows, process_rows
-from gigacast.parquet_loader.recovery import Recovery
+from gigacast.parquet_loader.recovery import BAD, Recovery
 from gigacast.parquet_loader.request import LoadRequest, LoadResources
 from gigacast.parquet_loader.rows import sort_rows
 
@@ -80,12 +80,16 @@ class ChunkReader:
         shape = _Shape(columns, self._types(columns))
         normaliser = Normaliser(columns, self._request.columns.unit)
         for info in self._recovery.files_read(self._request.files):
-            for batch in self._files.chunks(info, columns, rows, limit // 4):
-                raw = pa.Table.from_batches([batch])
-                normaliser.settle(raw)
-                table, dropped = normaliser.apply(raw, info.key)
-                table = sort_rows(shape.apply(table, info.key), columns)
-                yield _Raw(table, info, LoadStats(files=1, null_timestamps=dropped))
+            try:
+                for batch in self._files.chunks(info, columns, rows, limit // 4):
+                    raw = pa.Table.from_batches([batch])
+                    normaliser.settle(raw)
+                    table, dropped = normaliser.apply(raw, info.key)
+                    table = sort_rows(shape.apply(table, info.key), columns)
+                    yield _Raw(table, info, LoadStats(files=1, null_timestamps=dropped))
+            except BAD as error:
+                # Rows before the damage may have been given: they cannot be taken back.
+                self._recovery.leave_out(info, error)
 
     def _types(self, columns: LoadColumns) -> list[pa.Field]:
         """Return the fields of all chunks, without times: types that hold the values of all files.

@@ -10,7 +10,7 @@ from gigacast.parquet_loader.discovery import ParquetFileInfo, path_of
 from gigacast.storage.store import Store
 
 T = TypeVar("T")
-_BAD = (CorruptedFileError, SchemaError)
+BAD = (CorruptedFileError, SchemaError)
 """Errors of a file's content. Others, such as outages, never make a file be left out."""
 
 
@@ -49,8 +49,21 @@ class Recovery:
             return None
         try:
             return read(chosen)
-        except _BAD as error:
+        except BAD as error:
             return self._recover(info, read, error)
+
+    def leave_out(self, info: ParquetFileInfo, error: CorruptedFileError | SchemaError) -> None:
+        """Leave out the rest of a file that is found damaged while its rows are being given.
+
+        Raises
+        ------
+        CorruptedFileError, SchemaError
+            The error, if files are not left out.
+        """
+        self._errors.setdefault(info.key, error)
+        if not self._skip:
+            raise error
+        self._instead[info] = None
 
     def _recover(
         self,
@@ -61,14 +74,11 @@ class Recovery:
         for candidate in self._candidates(info):
             try:
                 content = read(candidate)
-            except _BAD:
+            except BAD:
                 continue
             self._instead[info] = candidate
             return content
-        self._errors.setdefault(info.key, error)
-        if not self._skip:
-            raise error
-        self._instead[info] = None
+        self.leave_out(info, error)
         return None
 
     def _candidates(self, info: ParquetFileInfo) -> Iterable[ParquetFileInfo]:

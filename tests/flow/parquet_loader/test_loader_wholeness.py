@@ -193,6 +193,26 @@ def test_one_damaged_month_is_left_out_of_a_year_and_named(
     ]
 
 
+def test_damage_found_among_the_rows_of_a_file_ends_that_file(
+    folder: Store, tmp_path: Path
+) -> None:
+    fill(folder, YEAR[:3], rows=100)
+    content = folder.get(key_of(2014, 2))
+    half = len(content) // 2
+    folder.put(key_of(2014, 2), content[:half] + bytes(9) * 20 + content[half + 180 :])
+    more = f"{NAMED}}}\nprocessing: {{on_bad_file: skip, chunk_size: 20}}"
+    loader = loader_of(folder, tmp_path, more)
+    session = loader.start_audit_session("SYMBOL")
+    chunks = list(loader.iterate_training_data("SYMBOL", 2014))
+    months = {chunk.files[0].month: 0 for chunk in chunks}
+    for chunk in chunks:
+        months[chunk.files[0].month] += len(chunk)
+    assert (months[1], months[3]) == (100, 100)
+    assert months.get(2, 0) < 100
+    assert loader.read_audit_session(session).files_failed == 1
+    assert len(loader.load_training_data("SYMBOL", 2014)) == 200
+
+
 def test_a_load_of_damaged_files_alone_fails_whatever_is_allowed(
     folder: Store, tmp_path: Path
 ) -> None:
