@@ -94,7 +94,7 @@ def loaded_rows(parts: Parts) -> Result:
         items = list(columns) if (columns := parts.layout.items) else "[]"
         config.write_text(
             f'parquet_loader:\n  data_paths:\n    root_dir: "{root}"\n'
-            f"  schema:\n    item_columns: {items}\n"
+            f"  schema:\n    datetime_column: null\n    item_columns: {items}\n"
         )
         name = parts.place.lone if parts.place else ""
         loaded = gigacast.ParquetDataLoader(config).load_training_data(name, year=2024)

@@ -40,7 +40,7 @@ S3_BUCKET = "stored-lake"
 S3_URL = f"s3://{S3_BUCKET}"
 LOADER_CONFIG = """\
 run: {{bucket: '{url}', prefix: fx}}
-parquet_loader: {{schema: {{target_columns: [target_close]}}}}
+parquet_loader: {{schema: {{datetime_column: null, target_columns: [target_close]}}}}
 """
 
 NANO = "--model gigacast-bolt-nano --device cpu --precision float32"

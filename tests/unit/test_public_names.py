@@ -11,14 +11,14 @@ import gigacast.errors
 
 PUBLIC = {
     "gigacast.datasets": """
-        Column Contract ContractReport ContractViolationError CorruptedFileError
-        DataTypeValidationError DatasetConflictError DatasetIntegrityError Drift
+        Column ColumnSchema Contract ContractReport ContractViolationError CorruptedFileError
+        DataSchema DataTypeValidationError DatasetConflictError DatasetIntegrityError Drift
         MOMENTUM_INDICATORS_SCHEMA MetadataManager MissingRequiredColumnError Mode OHLCV_SCHEMA
-        PRICE_VOLATILITY_SCHEMA Rule SchemaMismatchError VOLUME_PROFILE_SCHEMA Violation filter_data
-        generate_data get_parquet_metadata get_parquet_schema get_schema infer_schema
-        iterate_batches load_schema read_features read_parquet_with_schema read_partitioned_dataset
-        read_raw_data register_schema save_schema schema_drift validate_data write_cleaned_data
-        write_features write_parquet_validated
+        PRICE_VOLATILITY_SCHEMA Rule SCHEMA_REGISTRY SchemaMismatchError SchemaValidator
+        VOLUME_PROFILE_SCHEMA Violation filter_data generate_data get_parquet_metadata
+        get_parquet_schema get_schema infer_schema iterate_batches load_schema read_features
+        read_parquet_with_schema read_partitioned_dataset read_raw_data register_schema save_schema
+        schema_drift validate_data write_cleaned_data write_features write_parquet_validated
     """,
     "gigacast.feature_sets": """
         FeatureProcessor FeatureSet Recipe Scaler build_features compute_features get_recipe
@@ -32,10 +32,12 @@ PUBLIC = {
         open_fetcher open_request_log read_features read_table select upload upload_metadata
     """,
     "gigacast.parquet_loader": """
-        ConfigError CorruptedFileError DataNotFoundError DataQualityError IncompleteContextError
-        IncrementalDataset InvalidFilenameError LoadColumns LoadQuality LoadStats LoadedDataset
-        ParquetDataLoader ParquetFileInfo ParquetLoaderError PredictionDataset SchemaValidationError
-        TrainingDataset
+        AuditLogger ConfigError CorruptedFileError CrossAssetFeatureProcessor DataNotFoundError
+        DataQualityError DataQualityValidator DummyDataGenerator FeatureProcessor FileDiscovery
+        IdempotencyTracker IncompleteContextError IncrementalDataset InvalidFilenameError
+        LoadColumns LoadQuality LoadStats LoadedDataset ParquetDataLoader ParquetFileInfo
+        ParquetLoaderError PredictionDataset QualityLimits SchemaValidationError SchemaValidator
+        TemporalFeatureProcessor TrainingDataset TypeConverter
     """,
 }
 ERRORS = """

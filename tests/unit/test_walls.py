@@ -269,8 +269,8 @@ SIGNATURES = {
     "ParquetDataLoader.validate_context_completeness": "(self, data, context_length=None, *, "
     "max_gaps=0)",
     "ParquetDataLoader.context_problems": "(self, data, context_length=None, *, max_gaps=0)",
-    "ParquetDataLoader.validate_data_quality": "(self, data, *, max_missing=0.2, "
-    "max_duplicates=0.0, max_gaps=0.5)",
+    "ParquetDataLoader.validate_data_quality": "(self, data, *, max_missing=None, "
+    "max_duplicates=None, max_gaps=None, max_outliers=None)",
     "ParquetDataLoader.is_already_processed": "(self, file_info)",
     "ParquetDataLoader.mark_as_processed": "(self, file_info, status='completed')",
     "ParquetDataLoader.start_audit_session": "(self, symbol, year_range=None, month_range=None)",
@@ -278,7 +278,7 @@ SIGNATURES = {
     "ParquetDataLoader.read_audit_session": "(self, session_id)",
     "feature_sets.build_features": "(source, path, recipe=None, *, like=None, "
     "time_column=None, item_column=None, item_columns=(), bars_per_day=None, partition_by=(), "
-    "compression='snappy', what='', verify_datasets='sample')",
+    "compression='snappy', what='', verify_datasets='sample', n_jobs=1)",
     "feature_sets.compute_features": "(data, recipe, *, time_column=None, item_column=None, "
     "item_columns=(), bars_per_day=None)",
     "feature_sets.get_recipe": "(name)",

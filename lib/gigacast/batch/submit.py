@@ -88,11 +88,12 @@ def submit_run(
         No job is running then.
     """
     prepared = prepare_array(job)
+    generation = generate_missing(prepared, job.resources)
     if job.synthetic is not None:
-        count = generate_missing(job.synthetic, prepared.inputs, job.resources, None)
-        (events or Silent()).generated(count)
+        (events or Silent()).generated(len(generation))
     report = plan_prepared(prepared)
-    check_discovered(report.plan, job)
+    if not generation.skipped:
+        check_discovered(report.plan, job)
     run_id = make_run_id("forecast", clock)
     # Without tasks nothing is written: an idle schedule leaves no plans and audits behind.
     if not report.plan.tasks[: job.limit]:
@@ -107,6 +108,8 @@ def submit_run(
         # Stored with the plan, so that the actual cost can be compared with it after the end.
         quotes = [quote for quote in quote_queues(report.workload, options) if quote.queue == queue]
         audit.cost["predicted"] = [quote.describe() for quote in quotes]
+        if len(generation):
+            audit.plan["generated"] = generation.describe()
         if report.look.problems:
             audit.plan["problems"] = list(report.look.problems)
 

@@ -10,9 +10,10 @@ from gigacast.cli.help import Command
 from gigacast.errors import ConfigError
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.report.html.page import render_page
-from gigacast.report.terminal import say, show_json
+from gigacast.report.terminal import say, show, show_json
 from gigacast.reporting.document import run_document, run_frame
 from gigacast.reporting.run import report_run
+from gigacast.reporting.scale import measure_scale, scale_document
 from gigacast.reporting.server import serve
 from gigacast.reporting.write import write_report
 from gigacast.settings.assembly import job_of
@@ -36,16 +37,24 @@ def announce(url: str, *, quiet: bool = False) -> None:
 def report(run: str | None, as_json: bool, **flags: Any) -> None:
     """Write the page of RUN, the latest run by default: one HTML file in reports/.
 
+    In place of a run, `scale` shows what the run with most series took by its receipts (series,
+    processes, CPU hours, wall hours, dollars), and what a billion series would take.
+
     A page can be made again at any time: it is gathered from the audit of the run, from a sample of
     its forecasts, and from the actuals that have come since.
 
     \b
     Examples:
       gigacast report --bucket my-bucket --prefix sales
+      gigacast report scale --bucket my-bucket --prefix sales
       gigacast report forecast_20261130_030945_f03f --bucket my-bucket --output run.html
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     options = take(ReportRunOptions, flags)
     job = _job(flags)
+    if run == "scale":
+        scale = measure_scale(job)
+        show_json(scale.to_json(), is_ascii=True) if as_json else show(scale_document(scale))
+        return
     gathered = report_run(job, run)
     if options.output is None:
         url = write_report(gathered, job.outputs)

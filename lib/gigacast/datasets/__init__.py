@@ -48,6 +48,10 @@ if TYPE_CHECKING:
         read_raw_data,
     )
     from gigacast.datasets.api.schema import (
+        SCHEMA_REGISTRY,
+        ColumnSchema,
+        DataSchema,
+        SchemaValidator,
         filter_data,
         generate_data,
         get_schema,
@@ -69,12 +73,15 @@ __all__ = [
     "MOMENTUM_INDICATORS_SCHEMA",
     "OHLCV_SCHEMA",
     "PRICE_VOLATILITY_SCHEMA",
+    "SCHEMA_REGISTRY",
     "VOLUME_PROFILE_SCHEMA",
     "Column",
+    "ColumnSchema",
     "Contract",
     "ContractReport",
     "ContractViolationError",
     "CorruptedFileError",
+    "DataSchema",
     "DataTypeValidationError",
     "DatasetConflictError",
     "DatasetIntegrityError",
@@ -84,6 +91,7 @@ __all__ = [
     "Mode",
     "Rule",
     "SchemaMismatchError",
+    "SchemaValidator",
     "Violation",
     "filter_data",
     "generate_data",
@@ -107,6 +115,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ColumnSchema": "gigacast.datasets.api.schema",
+    "DataSchema": "gigacast.datasets.api.schema",
+    "SCHEMA_REGISTRY": "gigacast.datasets.api.schema",
+    "SchemaValidator": "gigacast.datasets.api.schema",
     "Column": "gigacast.core.contract.definition",
     "Contract": "gigacast.core.contract.definition",
     "ContractReport": "gigacast.core.contract.report",

@@ -141,6 +141,7 @@ def build_features(  # noqa: PLR0913 - keywords, each with a default
     compression: str = "snappy",
     what: str = "",
     verify_datasets: str = "sample",
+    n_jobs: int = 1,
 ) -> dict[str, Any]:
     """Publish the features of a dataset or of files as ``features/v{Y}/{feature_set}/``.
 
@@ -160,6 +161,8 @@ def build_features(  # noqa: PLR0913 - keywords, each with a default
         See `gigacast.datasets.write_features`.
     verify_datasets : {"sample", "always", "never"}
         See `gigacast.datasets.read_parquet_with_schema`.
+    n_jobs : int
+        Number of processes that compute features of different items; -1 for all cores.
 
     Returns
     -------
@@ -183,6 +186,7 @@ def build_features(  # noqa: PLR0913 - keywords, each with a default
         items=named_items(item_column, _listed(item_columns)),
         bars_per_day=bars_per_day or (former.bars_per_day if former is not None else None),
         learned=former.learned if former is not None else None,
+        n_jobs=n_jobs,
         publish=PublishOptions(
             what=what,
             dependencies=tuple(dependencies_of(source, location)),

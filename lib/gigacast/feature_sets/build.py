@@ -23,10 +23,10 @@ from gigacast.core.record import decode_yaml
 from gigacast.datasets.publish import PublishedDataset, PublishOptions, publish_rows
 from gigacast.datasets.read import DatasetRows
 from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError
-from gigacast.feature_sets.kernel.compute import compute_features
 from gigacast.feature_sets.kernel.predefined import get_recipe
 from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.feature_sets.kernel.scaling import Scaler
+from gigacast.feature_sets.parallel import ComputeSetup, compute_in_processes
 from gigacast.feature_sets.source import FeatureColumns, FeatureSource, settle_columns
 from gigacast.feature_sets.stage import Learned, StagedFeatures, apply_learned, learn
 from gigacast.feature_sets.table import FeatureProcessor
@@ -73,6 +73,8 @@ class FeatureOptions:
         Selection and scaler of an earlier version, to use without learning; learned by default.
     memory_limit_bytes : int
         Maximum bytes of a group of items.
+    n_jobs : int
+        Number of processes that compute features; -1 for all cores.
     publish : PublishOptions
     """
 
@@ -82,6 +84,7 @@ class FeatureOptions:
     bars_per_day: int | None = None
     learned: Learned | None = None
     memory_limit_bytes: int = 4 << 30
+    n_jobs: int = 1
     publish: PublishOptions = field(default_factory=PublishOptions)
 
 
@@ -131,7 +134,8 @@ def build_features(
     setting = source.setting(options.bars_per_day)
     learning = options.learned is None and recipe.learns
     until = training_end(rows, columns.time, recipe) if learning else None
-    tables = (compute_features(table, recipe, setting, until) for table in source.tables())
+    setup = ComputeSetup(recipe, setting, until)
+    tables = compute_in_processes(source.tables(), setup, options.n_jobs)
     with ScratchFolder("features") as scratch:
         learned = options.learned or Learned(recipe.names)
         if until is not None:

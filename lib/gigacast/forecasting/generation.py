@@ -4,15 +4,18 @@ Daily series of 100 to 200 points with a level, a weekly pattern and noise, as i
 that the run of one billion series repeats. The seed is the index of the partition.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
 from gigacast.core.time.month import Month
 from gigacast.errors import StorageError
-from gigacast.job.forecast_job import Resources, Synthetic
+from gigacast.forecasting.prepare import Prepared
+from gigacast.job.forecast_job import Resources
+from gigacast.lake.layout import output_id, parse_receipt_key, receipt_prefix
 from gigacast.runtime.choice import make_executor
 from gigacast.runtime.executor import Executor
 from gigacast.storage.opening import open_store
@@ -93,41 +96,137 @@ class Generator:
         self._store = store
         self._series = series
 
-    def __call__(self, index: int) -> int:
-        """Write a partition; return its size in bytes."""
+    def __call__(self, index: int) -> "Generated":
+        """Write a partition, and return how long it took."""
+        started, cpu = time.perf_counter(), time.process_time()
         with ParquetSink(self._store, synthetic_key(index), SCHEMA) as sink:
             for batch in synthetic_chunks(index, self._series):
                 sink.write(batch)
         assert sink.published is not None  # noqa: S101 - the block ended without an error
-        return sink.published.size_bytes
+        size_bytes = sink.published.size_bytes
+        return Generated(size_bytes, time.perf_counter() - started, time.process_time() - cpu)
 
 
-def missing_partitions(inputs: Store, count: int) -> list[int]:
-    """Return the indices of missing synthetic partitions, from a single listing."""
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A partition that was generated: its size, and the wall and processor time it took."""
+
+    size_bytes: int
+    seconds: float
+    cpu_s: float
+
+
+@dataclass(slots=True)
+class Generation:
+    """The partitions that a run has generated.
+
+    Parameters
+    ----------
+    seconds : mapping of str to float
+        Seconds by key.
+    cpu_s, wall_s : float
+        Processor time of all partitions, and wall time from the first to the last.
+    size_bytes : int
+    skipped : int
+        Partitions that were not generated because they are forecast.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    size_bytes: int = 0
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    def describe(self) -> dict[str, object]:
+        """Return the figures for an audit."""
+        return {
+            "partitions": len(self),
+            "size_bytes": self.size_bytes,
+            "seconds": round(sum(self.seconds.values()), 3),
+            "cpu_s": round(self.cpu_s, 3),
+            "wall_s": round(self.wall_s, 3),
+        }
+
+
+def missing_partitions(inputs: Store, count: int, forecast: Container[str] = ()) -> list[int]:
+    """Return the indices of missing synthetic partitions, from a single listing.
+
+    Parameters
+    ----------
+    inputs : Store
+    count : int
+    forecast : container of str
+        Keys of partitions that are forecast already: they are not missed. None by default.
+    """
     prefix = f"{MONTH.folder}/part-"
     existing = {entry.key for page in inputs.list(prefix) for entry in page}
-    return [index for index in range(count) if synthetic_key(index) not in existing]
+    keys = {index: synthetic_key(index) for index in range(count)}
+    return [index for index, key in keys.items() if key not in existing and key not in forecast]
+
+
+def forecast_partitions(outputs: Store, spec_folder: str) -> set[str]:
+    """Return the keys of synthetic partitions whose forecast and its receipt are stored.
+
+    Parameters
+    ----------
+    outputs : Store
+    spec_folder : str
+        Folder of the forecasts of a spec.
+    """
+    prefix = f"{spec_folder}{MONTH.folder}/part-"
+    written = {
+        (entry.key, output_id(entry.etag)) for page in outputs.list(prefix) for entry in page
+    }
+    receipts = (
+        parse_receipt_key(entry.key)
+        for page in outputs.list(receipt_prefix(prefix))
+        for entry in page
+    )
+    return {
+        name.output_key.removeprefix(spec_folder)
+        for name in receipts
+        if name is not None and (name.output_key, name.output_id) in written
+    }
 
 
 def generate_missing(
-    synthetic: Synthetic, inputs: Store, resources: Resources, executor: Executor | None = None
-) -> int:
-    """Write the missing synthetic partitions, and return their number.
+    prepared: Prepared, resources: Resources, executor: Executor | None = None
+) -> Generation:
+    """Write the missing synthetic partitions, and return how long it took.
+
+    Partitions whose forecast is stored are not generated again, unless forecasts are replaced.
 
     Raises
     ------
     StorageError
         When a partition can't be written.
     """
-    missing = missing_partitions(inputs, synthetic.partitions)
+    job, generation = prepared.job, Generation()
+    if job.synthetic is None:
+        return generation
+    forecast = set[str]()
+    if not job.overwrite:
+        forecast = forecast_partitions(prepared.outputs, prepared.panel_folder)
+    generation.skipped = len(forecast)
+    missing = missing_partitions(prepared.inputs, job.synthetic.partitions, forecast)
     if not missing:
-        return 0
+        return generation
+    started = time.perf_counter()
     chosen = executor or make_executor(resources.executor, resources.n_jobs, n_tasks=len(missing))
-    setup = GenerateSetup(inputs.address, synthetic.series_per_partition)
+    setup = GenerateSetup(prepared.inputs.address, job.synthetic.series_per_partition)
     for outcome in chosen.run(missing, setup):
         if outcome.failure is not None:
             raise StorageError(
                 f"{synthetic_key(outcome.task)}: could not be generated: {outcome.failure.message}",
                 hint=outcome.failure.hint,
             )
-    return len(missing)
+        made = outcome.result
+        assert made is not None  # noqa: S101 - an outcome without a failure has a result
+        generation.seconds[synthetic_key(outcome.task)] = made.seconds
+        generation.cpu_s += made.cpu_s
+        generation.size_bytes += made.size_bytes
+    generation.wall_s = time.perf_counter() - started
+    return generation

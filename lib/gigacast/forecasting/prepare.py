@@ -13,6 +13,7 @@ from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.location import open_inputs, pin_inputs
 from gigacast.job.model_choice import resolve_choice, usable_devices
 from gigacast.job.spec import make_spec
+from gigacast.lake.layout import spec_prefix
 from gigacast.lake.model.resolve import ResolvedModel
 from gigacast.lake.plan.months import with_latest_month
 from gigacast.lake.plan.planner import Plan, PlanRequest
@@ -58,6 +59,13 @@ class Prepared:
             selection=self.job.selection,
             overwrite=self.job.overwrite,
         )
+
+    @property
+    def panel_folder(self) -> str:
+        """Folder of the forecasts of partitions whose names state no horizon."""
+        horizon = self.job.method.horizon or self.request().model_horizon
+        spec = self.spec
+        return spec_prefix(spec.model, spec.version, spec.id(horizon))
 
     def request_to_read(self) -> PlanRequest:
         """Return a request that finds all partitions that are done, by whichever run."""

@@ -9,7 +9,7 @@ from gigacast.core.partition.task import Task
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.hardware import count_processes
 from gigacast.forecasting.estimate import ReceiptSample, Workload
-from gigacast.forecasting.generation import generate_missing
+from gigacast.forecasting.generation import Generation, generate_missing
 from gigacast.forecasting.look import Look, look_for_spans, look_into
 from gigacast.forecasting.manifest import ManifestDraft
 from gigacast.forecasting.partition import ForecastSetup
@@ -105,22 +105,25 @@ def run_forecast(
     started = time.monotonic()
     prepared = prepare(job)
     draft, sample = ManifestDraft(prepared.outputs, prepared.spec), ReceiptSample()
+    generation = Generation()
     if job.synthetic is not None and not dry_run:
-        count = generate_missing(job.synthetic, prepared.inputs, job.resources, executor)
-        (events or Silent()).generated(count)
+        generation = generate_missing(prepared, job.resources, executor)
+        (events or Silent()).generated(len(generation))
 
     def take_done(entry: DoneEntry) -> None:
         draft.add_done(entry)
         sample.add(entry)
 
-    planned = plan_forecast(prepared, take_done)
+    planned = plan_forecast(prepared, take_done, may_be_empty=generation.skipped > 0)
     run = start_run(planned, events=events, clock=clock, prices=job.prices)
+    if len(generation):
+        run.audit.plan["generated"] = generation.describe()
     if not dry_run:
         if planned.tasks:
             run.audit.cost |= predict_cost(prepared, planned.tasks, sample)
         run.execute(
             planned.tasks,
-            ForecastSetup.of(prepared, run.run_id),
+            replace(ForecastSetup.of(prepared, run.run_id), generated=generation.seconds),
             executor or make_executor_for(prepared, len(planned.tasks)),
             on_done=lambda _, receipt: draft.add_receipt(receipt),
             # Readers see the forecasts of this run only when all of them are there.
@@ -162,7 +165,9 @@ def _result(
     )
 
 
-def plan_forecast(prepared: Prepared, on_done: OnDone | None = None) -> PlannedJob:
+def plan_forecast(
+    prepared: Prepared, on_done: OnDone | None = None, *, may_be_empty: bool = False
+) -> PlannedJob:
     """Plan a prepared forecasting job: the plan function of the job.
 
     Parameters
@@ -170,6 +175,8 @@ def plan_forecast(prepared: Prepared, on_done: OnDone | None = None) -> PlannedJ
     prepared : Prepared
     on_done : callable, optional
         Called with each partition that is done already; ignored by default.
+    may_be_empty : bool
+        Whether there may be no partition, because all are forecast and were deleted.
 
     Raises
     ------
@@ -178,10 +185,10 @@ def plan_forecast(prepared: Prepared, on_done: OnDone | None = None) -> PlannedJ
     StorageError
     """
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=on_done)
-    return describe_plan(prepared, plan)
+    return describe_plan(prepared, plan, may_be_empty=may_be_empty)
 
 
-def describe_plan(prepared: Prepared, plan: Plan) -> PlannedJob:
+def describe_plan(prepared: Prepared, plan: Plan, *, may_be_empty: bool = False) -> PlannedJob:
     """Return a plan with the description of its job, for the shell of all jobs.
 
     Raises
@@ -190,7 +197,8 @@ def describe_plan(prepared: Prepared, plan: Plan) -> PlannedJob:
         When the plan found no partition at all.
     """
     job = prepared.job
-    check_discovered(plan, job)
+    if not may_be_empty:
+        check_discovered(plan, job)
     tasks = plan.tasks[: job.limit]
     description = _describe_run(prepared, plan, len(tasks))
     return PlannedJob(

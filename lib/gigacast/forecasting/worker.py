@@ -5,7 +5,7 @@ the last one is written. Each side waits for the other, so that memory holds a f
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -69,6 +69,8 @@ class ModelSetup:
         Number of the process on its machine, from 0; it selects the GPU.
     ignored : tuple of str
         Covariates that the model does not support and that the settings leave out.
+    generated : mapping of str to float
+        Seconds in which this run has generated partitions, by their key.
     """
 
     job: ForecastJob
@@ -77,6 +79,7 @@ class ModelSetup:
     run_id: str
     slot: int = 0
     ignored: tuple[str, ...] = ()
+    generated: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, prepared: Prepared, run_id: str) -> Self:
@@ -164,7 +167,7 @@ class PartitionWorker(ABC, Generic[T]):
 
     def _do(self, task: Task, options: ReadOptions) -> Receipt:
         watch, tally = Stopwatch(), Tally()
-        with watch.measure("total"), inputs_pinned(task):
+        with watch.measure_task(), inputs_pinned(task):
             reader = read_series(sources_of(task, self._inputs), options)
             written = self._write(task, self._overlapped(task, reader, watch, tally), watch)
         receipt = self._receipt(task, reader, written, tally, watch.rounded())
@@ -251,6 +254,9 @@ class PartitionWorker(ABC, Generic[T]):
         seconds: dict[str, float],
     ) -> Receipt:
         method, stats = self._setup.job.method, reader.stats
+        generated_s = sum(self._setup.generated.get(entry.key, 0.0) for entry in task.inputs)
+        if generated_s:
+            seconds = {"generate": round(generated_s, 3), **seconds}
         unknown = tally.futures.lacking if method.missing_future == "past" else 0
         repairs = {name: getattr(stats, name) for name in REPAIRS} | {"unknown_futures": unknown}
         work = Work(

@@ -73,6 +73,15 @@ class Stopwatch:
         self._lock = threading.Lock()
 
     @contextmanager
+    def measure_task(self) -> Iterator[None]:
+        """Add the wall time of a task as ``total``, and the processor time of all its threads."""
+        # A process does one task at a time, so its processor time is the task's.
+        start = time.process_time()
+        with self.measure("total"):
+            yield
+        self.seconds["cpu"] = time.process_time() - start
+
+    @contextmanager
     def measure(self, stage: str, besides: str | None = None) -> Iterator[None]:
         """Add the time of a block to a stage, less its time in the nested stage ``besides``."""
         start = time.perf_counter()

@@ -5,29 +5,30 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from gigacast.core.time.month import Month
 from gigacast.errors import ConfigError
 from gigacast.lake.plan.audit import COMPLETED, Audit
-from gigacast.parquet_loader.check import LoadQuality, measure_quality
+from gigacast.parquet_loader.check import LoadQuality, check_context, measure_quality
 from gigacast.parquet_loader.check import context_problems as find_context_problems
 from gigacast.parquet_loader.context import ContextRequest, load_context
 from gigacast.parquet_loader.dataset import (
     IncrementalDataset,
     LoadedDataset,
+    LoadStats,
     PredictionDataset,
     TrainingDataset,
 )
 from gigacast.parquet_loader.discovery import (
     ParquetFileInfo,
     Range,
-    check_one_series,
-    check_some_files,
     parse_moment,
     read_metadata,
 )
-from gigacast.parquet_loader.features import LoadedFeatures
-from gigacast.parquet_loader.load import LoadRequest
-from gigacast.parquet_loader.process import Processing, process_rows
+from gigacast.parquet_loader.features import FeatureProcessor
+from gigacast.parquet_loader.frame import TypeConverter
+from gigacast.parquet_loader.process import Processing
 from gigacast.parquet_loader.rows import merge_rows, split_rows
 from gigacast.parquet_loader.session import SessionProgress
 from gigacast.parquet_loader.setup import assemble_loader
@@ -65,8 +66,10 @@ class ParquetDataLoader:
         settings = load_settings(file=Path(config_path))
         self.config = settings.parquet_loader
         self._parts = assemble_loader(settings)
+        self.schema_validator = self._parts.schema_validator
+        self.type_converter = TypeConverter(self._parts.columns)
         self.file_discovery = self._parts.discovery["training"]
-        self.feature_processor = LoadedFeatures(self._parts.recipe)
+        self.feature_processor = FeatureProcessor(self._parts.recipe)
         self.audit_logger = self._parts.sessions
         self.idempotency_tracker = self._parts.ledger
         self._session = SessionProgress(self.audit_logger)
@@ -107,10 +110,7 @@ class ParquetDataLoader:
     def read_metadata(self, file_info: ParquetFileInfo) -> dict[str, Any]:
         """Return the content of the JSON file beside a Parquet file; empty if there is none.
 
-        Raises
-        ------
-        CorruptedFileError
-            If it is not a JSON object.
+        Raises CorruptedFileError if it is not a JSON object.
         """
         return read_metadata(self._parts.inputs["training"], file_info)
 
@@ -147,10 +147,10 @@ class ParquetDataLoader:
         CorruptedFileError, InputChangedError, StorageError
         """
         files = self.discover_files(symbol, year, year_range, month, month_range, timeframes)
-        request = self._request(symbol, files, target_columns, feature_columns)
+        request = self._parts.request(symbol, files, target_columns, feature_columns)
         data = self._parts.row_loader("training").load(request)
-        self._session.note("files_processed", files)
-        return TrainingDataset(**vars(data))
+        self._session.note_load(data.files, data.stats)
+        return TrainingDataset(data)
 
     def iterate_training_data(  # noqa: PLR0913, PLR0917 - as `load_training_data`
         self,
@@ -167,13 +167,16 @@ class ParquetDataLoader:
         """Yield the rows of `load_training_data` in chunks, for data larger than memory.
 
         A chunk holds at most `processing.chunk_size` rows, all of one file, and takes about a
-        quarter of `performance.memory_limit` at most. Missing values are filled within a chunk.
+        quarter of `performance.memory_limit` at most. Missing values are filled across the borders
+        of chunks, lines drawn to the next chunk at the furthest; integers keep their types.
         """
         files = self.discover_files(symbol, year, year_range, month, month_range, timeframes)
-        request = self._request(symbol, files, target_columns, feature_columns)
-        for chunk in self._parts.row_loader("training").iterate(request):
-            yield TrainingDataset(**vars(chunk))
-        self._session.note("files_processed", files)
+        request = self._parts.request(symbol, files, target_columns, feature_columns)
+        totals, read = LoadStats(), dict[ParquetFileInfo, None]()
+        for chunk in self._parts.row_loader("training").iterate(request, totals):
+            yield TrainingDataset(chunk)
+            read |= dict.fromkeys(chunk.files)
+        self._session.note_load(list(read), totals)
 
     def load_prediction_data(  # noqa: PLR0913 - each with a default
         self,
@@ -195,7 +198,7 @@ class ParquetDataLoader:
             has no file, the month before it is read.
         context_length : int, optional
             Rows of each item; by default all of the month. Earlier months are read as long as rows
-            are lacking.
+            are lacking, also those that the features of the first rows look back to.
         symbol, target_columns, feature_columns, timeframes
             See `load_training_data`.
 
@@ -208,20 +211,18 @@ class ParquetDataLoader:
         if context_length is not None and context_length < 1:
             raise ConfigError(f"context_length must be at least 1, got {context_length}")
         columns = self._parts.columns.with_chosen(target_columns, feature_columns)
-        latest = Month(year, month or 12)
-        request = ContextRequest(symbol, latest, month is not None, context_length, columns)
+        latest, before = Month(year, month or 12), self.feature_processor.reach
+        request = ContextRequest(symbol, latest, month is not None, context_length, columns, before)
         find_month = self._parts.discovery["prediction"].month_finder(symbol, timeframes)
-        # Joined before they are processed: the month before fills values missing at the start.
         rows = self._parts.row_loader("prediction", Processing())
-        data = load_context(rows, find_month, request)
-        table = process_rows(data.table, data.columns, self._parts.processing, data.stats)
-        self._session.note("files_processed", data.files)
-        return PredictionDataset(**{**vars(data), "table": table})
+        data = load_context(rows, find_month, request, self._parts.processing)
+        self._session.note_load(data.files, data.stats)
+        return data
 
     def load_incremental_data(
         self,
         symbol: str,
-        last_timestamp: datetime | date | str,
+        last_timestamp: datetime | date | str | np.datetime64,
         *,
         target_columns: Sequence[str] | None = None,
         feature_columns: Sequence[str] | None = None,
@@ -231,8 +232,8 @@ class ParquetDataLoader:
 
         Parameters
         ----------
-        last_timestamp : datetime, date or str
-            Moment, as text in ISO 8601. Without a zone it is in the time of the files, or in UTC
+        last_timestamp : datetime, date, str or numpy.datetime64
+            Moment; a text in ISO 8601. Without a zone it is in the time of the files, or in UTC
             if their times have a zone.
         symbol, target_columns, feature_columns, timeframes
             See `load_training_data`.
@@ -251,9 +252,9 @@ class ParquetDataLoader:
         since = parse_moment(last_timestamp)
         files = self._parts.discovery["incremental"].discover_after(symbol, since, timeframes)
         self._session.note("files_discovered", files)
-        request = self._request(symbol, files, target_columns, feature_columns, since)
+        request = self._parts.request(symbol, files, target_columns, feature_columns, since)
         data = self._parts.row_loader("incremental").load(request)
-        self._session.note("files_processed", files)
+        self._session.note_load(data.files, data.stats)
         return IncrementalDataset(**vars(data), since=since)
 
     @property
@@ -261,19 +262,6 @@ class ParquetDataLoader:
         """Hits and misses of the cache by this loader, and its ``hit_rate``."""
         cache = self._parts.cache
         return cache.stats if cache is not None else CacheStats()
-
-    def _request(
-        self,
-        symbol: str,
-        files: Sequence[ParquetFileInfo],
-        targets: Sequence[str] | None,
-        features: Sequence[str] | None,
-        since: datetime | None = None,
-    ) -> LoadRequest:
-        check_some_files(symbol, files, self._parts.inputs["training"])
-        check_one_series(symbol, files)
-        columns = self._parts.columns.with_chosen(targets, features)
-        return LoadRequest(symbol, tuple(files), columns, since)
 
     def merge_incremental_data(self, existing: D, new: LoadedDataset) -> D:
         """Return the rows of both, by item and time; the new row where both have one.
@@ -316,13 +304,12 @@ class ParquetDataLoader:
     def validate_context_completeness(
         self, data: LoadedDataset, context_length: int | None = None, *, max_gaps: int = 0
     ) -> bool:
-        """Return whether a context has enough rows, without gaps and without missing targets.
+        """Return whether a context has enough rows, without gaps and missing values.
 
         Parameters
         ----------
         context_length : int, optional
-            Rows that each item needs; by default the ``context_length`` given to
-            `load_prediction_data`.
+            Rows that each item needs; by default those requested of `load_prediction_data`.
         max_gaps : int
             Steps that may lack a row, such as those of a weekend.
         """
@@ -334,25 +321,36 @@ class ParquetDataLoader:
         """Return the problems of a context as texts; see `validate_context_completeness`."""
         return find_context_problems(data, context_length, max_gaps)
 
+    def check_context(
+        self, data: LoadedDataset, context_length: int | None = None, *, max_gaps: int = 0
+    ) -> None:
+        """Raise IncompleteContextError unless `validate_context_completeness`."""
+        check_context(data, context_length, max_gaps)
+
     def validate_data_quality(
         self,
         data: LoadedDataset,
         *,
-        max_missing: float = 0.2,
-        max_duplicates: float = 0.0,
-        max_gaps: float = 0.5,
+        max_missing: float | None = None,
+        max_duplicates: float | None = None,
+        max_gaps: float | None = None,
+        max_outliers: float | None = None,
     ) -> LoadQuality:
-        """Measure the quality of rows: see ``is_valid``, and ``issues`` in words.
+        """Measure the quality of rows: see ``is_valid``, ``issues`` in words, and ``check``.
 
         Parameters
         ----------
-        max_missing : float
-            Share of the values of a target or feature that may be missing.
-        max_duplicates, max_gaps : float
-            Share of the rows that may repeat an item and time; share of the steps that may lack a
-            row.
+        max_missing, max_duplicates, max_gaps, max_outliers : float, optional
+            Limits by `quality.fail` of the settings, else of `QualityLimits`.
         """
-        return measure_quality(data, max_missing, max_duplicates, max_gaps)
+        limits = self._parts.limits.with_shares(
+            missing=max_missing, duplicates=max_duplicates, gaps=max_gaps, outliers=max_outliers
+        )
+        return measure_quality(data, limits, self._parts.processing)
+
+    def check_data_quality(self, data: LoadedDataset) -> None:
+        """Raise DataQualityError unless `validate_data_quality` finds the rows valid."""
+        measure_quality(data, self._parts.limits, self._parts.processing).check(data.symbol)
 
     def is_already_processed(self, file_info: ParquetFileInfo) -> bool:
         """Return whether this content of a file was processed, by its ETag or its checksum."""

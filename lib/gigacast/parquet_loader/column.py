@@ -180,6 +180,8 @@ class Normaliser:
     def settle(self, table: pa.Table) -> None:
         """Infer the units of times stored as numbers from these rows, unless they are known."""
         for name in self._times:
+            if name not in table.column_names:  # a feature that this file lacks
+                continue
             kind = table.schema.field(name).type
             if not needs_range(kind) or name in self._units:  # timestamps, texts, settled columns
                 continue
@@ -209,12 +211,7 @@ class Normaliser:
                 f"{source}: no row has an item id: column {item_id!r} is empty",
                 hint="name the column of item ids: schema.item_id_column",
             )
-        for name in self._times:
-            if name not in table.column_names:  # a feature that this file lacks
-                continue
-            place = table.column_names.index(name)
-            column = self._read(table.column(name), name, source)
-            table = table.set_column(place, name, column)
+        table = self.with_times(table, source)
         times = table.column(self._columns.timestamp)
         if not times.null_count:
             return table, 0
@@ -225,6 +222,15 @@ class Normaliser:
                 hint="write dates as 2024-01-31, or name the column: schema.datetime_column",
             )
         return table.filter(times.is_valid()), times.null_count
+
+    def with_times(self, table: pa.Table, source: str) -> pa.Table:
+        """Return rows with normalised times; those that cannot be read are missing."""
+        for name in self._times:
+            if name not in table.column_names:  # a feature that this file lacks
+                continue
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, self._read(table.column(name), name, source))
+        return table
 
     def _read(self, column: pa.ChunkedArray, name: str, source: str) -> pa.Array:
         column = column.combine_chunks()

@@ -4,15 +4,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import IntArray
 from gigacast.core.column import to_arrow
 from gigacast.core.time.month import Month
 from gigacast.errors import DataNotFoundError
 from gigacast.parquet_loader.column import ColumnChoice
-from gigacast.parquet_loader.dataset import LoadedDataset, LoadStats, PredictionDataset
+from gigacast.parquet_loader.dataset import LoadedDataset, PredictionDataset
 from gigacast.parquet_loader.discovery import ParquetFileInfo
-from gigacast.parquet_loader.load import LoadRequest, RowLoader
+from gigacast.parquet_loader.load import RowLoader
+from gigacast.parquet_loader.process import Processing, process_rows
+from gigacast.parquet_loader.request import LoadRequest
 from gigacast.parquet_loader.rows import item_ids, item_starts, merge_rows
 
 FindMonth = Callable[[Month], Sequence[ParquetFileInfo]]
@@ -31,6 +35,8 @@ class ContextRequest:
     length : int, optional
         Rows of each item; all of the month by default.
     columns : ColumnChoice
+    before : int
+        Rows before the context to load as well, where there are any: features look back to them.
     """
 
     symbol: str
@@ -38,17 +44,27 @@ class ContextRequest:
     is_exact: bool
     length: int | None
     columns: ColumnChoice
+    before: int = 0
+
+    @property
+    def rows(self) -> int | None:
+        """Rows to load of each item; all of the month if the length is not given."""
+        return None if self.length is None else self.length + self.before
 
 
-def load_context(loader: RowLoader, find: FindMonth, request: ContextRequest) -> PredictionDataset:
+def load_context(
+    loader: RowLoader, find: FindMonth, request: ContextRequest, processing: Processing
+) -> PredictionDataset:
     """Return the latest rows of a symbol. Earlier months are read until there are enough rows.
 
     Parameters
     ----------
     loader : RowLoader
+        Loader that doesn't process rows: the month before fills values missing at the start.
     find : callable
         Returns the files of a month.
     request : ContextRequest
+    processing : Processing
 
     Raises
     ------
@@ -57,23 +73,42 @@ def load_context(loader: RowLoader, find: FindMonth, request: ContextRequest) ->
     DataError, StorageError
     """
     month, data = _newest(loader, find, request)
-    newest = month
-    while request.length is not None and (lacking := _lacking(data, request.length)) > 0:
+    newest, first = month, pc.min(data.table.column(data.columns.timestamp))
+    needed = request.rows
+    if needed is None and request.before:
+        needed = int(_counts(data).min()) + request.before
+    while needed is not None and (lacking := needed - int(_counts(data).min())) > 0:
         month = month.shift(-1)
         earlier = _load(loader, request, find(month), lacking)
         # Months are read back without a gap: rows beyond a missing month are no context.
         if earlier is None or len(earlier) == 0:
             break
         data = _joined(earlier, data)
-    if request.length is not None:
-        data = _last_of_items(data, request.length)
+    if request.rows is not None:
+        data = replace(data, table=data.table.filter(_is_last(data, request.rows)))
+    table = process_rows(data.table, data.columns, processing, data.stats)
     # Without an exact month any month of the year is as requested; only an earlier year is not.
     fell_back = request.is_exact and newest != request.month
     fell_back |= newest.year != request.month.year
-    stats = replace(data.stats, rows=len(data))
-    return PredictionDataset(
-        data.table, data.columns, data.symbol, data.files, stats, request.length, fell_back
+    context = PredictionDataset(
+        replace(data, table=table), context_length=request.length, fell_back=fell_back
     )
+    return _cut(context, first) if request.before else _counted(context)
+
+
+def _cut(context: PredictionDataset, first: pa.Scalar) -> PredictionDataset:
+    """Return a context with the rows before it apart."""
+    if context.context_length is not None:
+        inside = _is_last(context, context.context_length)
+    else:
+        inside = pc.greater_equal(context.table.column(context.columns.timestamp), first)
+    earlier = context.table.filter(pc.invert(inside))
+    return _counted(replace(context, table=context.table.filter(inside), earlier=earlier))
+
+
+def _counted(context: PredictionDataset) -> PredictionDataset:
+    stats = replace(context.stats, rows=len(context), memory_bytes=context.table.nbytes)
+    return replace(context, stats=stats)
 
 
 def _newest(
@@ -85,7 +120,7 @@ def _newest(
     last = first.shift(-1) if request.is_exact else Month(first.year, 1).shift(-1)
     month = first
     while month >= last:
-        data = _load(loader, request, find(month), request.length)
+        data = _load(loader, request, find(month), request.rows)
         if data is not None:
             return month, data
         month = month.shift(-1)
@@ -121,24 +156,20 @@ def _joined(earlier: LoadedDataset, later: LoadedDataset) -> LoadedDataset:
         items = item_ids(later).unique()
         rows = earlier.table.filter(pc.is_in(item_ids(earlier), value_set=items))
         earlier = replace(earlier, table=rows)
-    # Outliers are counted later, over the joined rows.
-    numbers = {
-        key: getattr(earlier.stats, key) + getattr(later.stats, key)
-        for key in LoadStats.__slots__
-        if key != "outliers"
-    }
-    return replace(merge_rows(earlier, later), stats=LoadStats(**numbers))
+    stats = replace(later.stats)
+    stats.add(earlier.stats)
+    files = (*earlier.files, *later.files)
+    return replace(merge_rows(earlier, later), stats=stats, files=files)
 
 
-def _lacking(data: LoadedDataset, length: int) -> int:
-    """Return the number of rows that the item with the fewest rows lacks."""
-    starts = item_starts(data.table, data.columns)
-    return length - int(np.diff(np.append(starts, len(data))).min())
+def _counts(data: LoadedDataset) -> IntArray:
+    """Return the number of rows of each item, int64 [N]."""
+    return np.diff(np.append(item_starts(data.table, data.columns), len(data)))
 
 
-def _last_of_items(data: LoadedDataset, length: int) -> LoadedDataset:
-    starts = item_starts(data.table, data.columns)
-    counts = np.diff(np.append(starts, len(data)))
+def _is_last(data: LoadedDataset, rows: int) -> pa.Array:
+    """Return which rows are among the last of their item, bool [R]."""
+    counts = _counts(data)
     # Number of rows from each row to the end of its item, the row itself included.
-    rows_to_end = np.repeat(starts + counts, counts) - np.arange(len(data))
-    return replace(data, table=data.table.filter(to_arrow(rows_to_end <= length)))
+    rows_to_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(data))
+    return to_arrow(rows_to_end <= rows)

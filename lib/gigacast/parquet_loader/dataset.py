@@ -1,6 +1,6 @@
 """The data sets of `ParquetDataLoader`: rows in the order of time, and statistics of loading."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from gigacast.core.array import FloatArray, TimeArray
 from gigacast.core.column import to_numpy
 from gigacast.core.time.frequency import Frequency
-from gigacast.errors import SchemaError
+from gigacast.errors import ConfigError, SchemaError
 from gigacast.forecasting.history import joined_contexts, read_contexts
 from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.series.source import (
@@ -78,8 +78,17 @@ class LoadStats:
         Values beyond the threshold, by target; empty if outliers are not counted.
     row_groups, row_groups_skipped : int
     cache_hits, cache_misses : int
+    bytes_read : int
+        Bytes fetched from the store.
+    memory_bytes : int
+        Bytes of the returned rows in memory.
     seconds : float
         Time of loading, from the first request to the processed rows.
+    bad_files : mapping of str to str
+        Files that could not be read and were left out (`processing.on_bad_file: skip`), with the
+        error.
+    replaced : mapping of str to str
+        Files that could not be read, with the file of a fallback root that was read instead.
     """
 
     files: int = 0
@@ -90,7 +99,26 @@ class LoadStats:
     row_groups_skipped: int = 0
     cache_hits: int = 0
     cache_misses: int = 0
+    bytes_read: int = 0
+    memory_bytes: int = 0
     seconds: float = 0.0
+    bad_files: dict[str, str] = field(default_factory=dict)
+    replaced: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows returned per second of loading."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+    def add(self, stats: "LoadStats") -> None:
+        """Add the statistics of another load."""
+        for entry in fields(self):
+            own, more = getattr(self, entry.name), getattr(stats, entry.name)
+            if entry.name == "outliers":
+                joined = {n: own.get(n, 0) + more.get(n, 0) for n in (*own, *more)}
+            else:
+                joined = {**own, **more} if isinstance(own, dict) else own + more
+            setattr(self, entry.name, joined)
 
 
 @dataclass(frozen=True)
@@ -174,25 +202,85 @@ class LoadedDataset:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class TrainingDataset(LoadedDataset):
-    """Rows for training."""
+    """Rows for training, and those for validation if they were split off.
+
+    Parameters
+    ----------
+    train : LoadedDataset, optional
+        Rows whose table, columns, symbol, files and statistics are taken; the fields of
+        `LoadedDataset` by name otherwise.
+    validation : LoadedDataset, optional
+        Later rows, as of `create_splits`; none by default.
+    """
+
+    validation: LoadedDataset | None = None
+
+    def __init__(
+        self,
+        train: LoadedDataset | None = None,
+        validation: LoadedDataset | None = None,
+        **entries: Any,
+    ) -> None:
+        super().__init__(**_entries_of(train, entries))
+        object.__setattr__(self, "validation", validation)
+
+    @property
+    def train(self) -> "TrainingDataset":
+        """The rows for training alone."""
+        return replace(self, validation=None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class PredictionDataset(LoadedDataset):
     """The last rows of a symbol: the context of a forecast.
 
     Parameters
     ----------
+    context : LoadedDataset, optional
+        Rows whose fields are taken; the fields of `LoadedDataset` by name otherwise.
     context_length : int, optional
         Number of rows requested for each item; all by default.
     fell_back : bool
         Whether an earlier month was read because the requested month has no file.
+    earlier : pyarrow.Table, optional
+        Rows before the context that the features of the recipe look back to; they are no part of
+        the context. None by default.
     """
 
     context_length: int | None = None
     fell_back: bool = False
+    earlier: pa.Table | None = field(default=None, repr=False)
+
+    def __init__(
+        self,
+        context: LoadedDataset | None = None,
+        *,
+        context_length: int | None = None,
+        fell_back: bool = False,
+        earlier: pa.Table | None = None,
+        **entries: Any,
+    ) -> None:
+        super().__init__(**_entries_of(context, entries))
+        length = context_length or getattr(context, "context_length", None)
+        object.__setattr__(self, "context_length", length)
+        object.__setattr__(self, "fell_back", fell_back or getattr(context, "fell_back", False))
+        if earlier is None:
+            earlier = getattr(context, "earlier", None)
+        object.__setattr__(self, "earlier", earlier)
+
+
+def _entries_of(rows: LoadedDataset | None, entries: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of `LoadedDataset`: those of rows, and those given by name."""
+    if rows is None:
+        return entries
+    if not isinstance(rows, LoadedDataset):
+        raise ConfigError(
+            f"expected rows of ParquetDataLoader, got {type(rows).__name__}",
+            hint="as load_training_data and load_prediction_data return them",
+        )
+    return {entry.name: getattr(rows, entry.name) for entry in fields(LoadedDataset)} | entries
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ and no JSON file that describes a Parquet file beside it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import PurePosixPath
 from typing import Any
+
+import numpy as np
 
 from gigacast.core.partition.name import Format, NamingPattern, PartitionName
 from gigacast.core.problem import Source
@@ -48,6 +50,8 @@ class ParquetFileInfo:
     size_bytes : int
     metadata_key : str, optional
         Key of the JSON file that describes a Parquet file; ``None`` if there is none.
+    root : str
+        URL of the fallback root that has the file; empty for the root itself.
     """
 
     file_path: str
@@ -62,6 +66,23 @@ class ParquetFileInfo:
     etag: str = ""
     size_bytes: int = 0
     metadata_key: str | None = None
+    root: str = ""
+
+    def __fspath__(self) -> str:
+        return self.file_path
+
+    def __str__(self) -> str:
+        return self.file_path
+
+    @property
+    def name(self) -> str:
+        """Name of the file, without its folders."""
+        return PurePosixPath(self.key).name
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it is a JSON file."""
+        return self.extension == "json"
 
     @property
     def is_parquet(self) -> bool:
@@ -98,11 +119,16 @@ class FileDiscovery:
     ----------
     inputs : Store
     pattern : NamingPattern
+    fallbacks : sequence of Store
+        Roots in which the months are looked for that the root lacks, in order; none by default.
     """
 
-    def __init__(self, inputs: Store, pattern: NamingPattern) -> None:
+    def __init__(
+        self, inputs: Store, pattern: NamingPattern, fallbacks: Sequence[Store] = ()
+    ) -> None:
         self._inputs = inputs
         self._pattern = pattern
+        self._fallbacks = tuple(fallbacks)
 
     def discover_files(
         self,
@@ -121,8 +147,17 @@ class FileDiscovery:
             )
         months = month_filter(year, year_range, month, month_range)
         chosen = (timeframes,) if isinstance(timeframes, str) else timeframes or ()
-        discovered = self.discover(Selection(months, timeframes=frozenset(chosen)))
-        return [info for info in discovered.files if symbol in _names_of(info)]
+        selection = Selection(months, timeframes=frozenset(chosen))
+        files = [info for info in self.discover(selection).files if symbol in _names_of(info)]
+        for store in self._fallbacks:
+            there = {_series_month(info) for info in files}
+            copies = FileDiscovery(store, self._pattern).discover(selection).files
+            files += [
+                replace(info, root=store.address.url)
+                for info in copies
+                if symbol in _names_of(info) and _series_month(info) not in there
+            ]
+        return sorted(files, key=_order)
 
     def month_finder(
         self, symbol: str, timeframes: Sequence[str] | None = None
@@ -176,7 +211,7 @@ class FileDiscovery:
             files += self._files_of(folder)
             superseded += folder.content.superseded
             unmatched += folder.content.unmatched
-        files.sort(key=lambda info: (info.year, info.month, info.symbol, info.key))
+        files.sort(key=_order)
         return Discovered(tuple(files), tuple(superseded), tuple(unmatched))
 
     def parse_filename(self, key: str) -> ParquetFileInfo:
@@ -224,6 +259,14 @@ class FileDiscovery:
 def _names_of(info: ParquetFileInfo) -> tuple[str, ...]:
     # A symbol with files of several timeframes can be named with timeframe and horizon as well.
     return (info.symbol, f"{info.symbol}_{info.timeframe}_h{info.horizon}")
+
+
+def _order(info: ParquetFileInfo) -> tuple[int, int, str, str]:
+    return info.year, info.month, info.symbol, info.key
+
+
+def _series_month(info: ParquetFileInfo) -> tuple[object, ...]:
+    return info.symbol, info.timeframe, info.horizon, info.year, info.month
 
 
 def path_of(inputs: Store, key: str) -> str:
@@ -312,13 +355,17 @@ def read_metadata(inputs: Store, info: ParquetFileInfo) -> dict[str, Any]:
     raise source.refuse("expected one JSON object")
 
 
-def parse_moment(moment: datetime | date | str) -> datetime:
+def parse_moment(moment: datetime | date | str | np.datetime64) -> datetime:
     """Return a moment that is given as a datetime, a date (its midnight) or text in ISO 8601.
+
+    Those of NumPy, as `LoadedDataset.times` has them, are cut to microseconds.
 
     Raises
     ------
     ConfigError
     """
+    if isinstance(moment, np.datetime64):
+        moment = moment.astype("M8[us]").item()  # None if it is no time
     if isinstance(moment, str):
         try:
             return datetime.fromisoformat(moment)

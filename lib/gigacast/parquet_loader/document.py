@@ -89,10 +89,18 @@ def discovery_json(url: str, discovered: Discovered) -> dict[str, Any]:
     return {
         "root": url,
         "series": [asdict(row) for row in _series(discovered.files)],
-        "files": [asdict(info) for info in discovered.files],
+        "files": [_described(info) for info in discovered.files],
         "superseded": list(discovered.superseded),
         "unmatched": list(discovered.unmatched),
     }
+
+
+def _described(info: ParquetFileInfo) -> dict[str, Any]:
+    entries = asdict(info)
+    # Files of the root itself are described as they always were.
+    if not info.root:
+        del entries["root"]
+    return entries
 
 
 def series_document(url: str, discovered: Discovered) -> Document:

@@ -3,17 +3,21 @@
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 
+from gigacast.core.column import to_arrow
 from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.feature_sets.stage import Learned
-from gigacast.feature_sets.table import FeatureProcessor
+from gigacast.feature_sets.table import FeatureProcessor as RecipeProcessor
 from gigacast.parquet_loader.dataset import LoadedDataset
+from gigacast.parquet_loader.rows import sort_rows
 
 D = TypeVar("D", bound=LoadedDataset)
+_OWN = "__own__"
 
 
-class LoadedFeatures:
+class FeatureProcessor:
     """Adds the features of a recipe to loaded rows. Without a recipe the rows do not change.
 
     Parameters
@@ -21,9 +25,14 @@ class LoadedFeatures:
     recipe : Recipe, optional
     """
 
-    def __init__(self, recipe: Recipe | None) -> None:
+    def __init__(self, recipe: Recipe | None = None) -> None:
         self.recipe = recipe
         self.learned: Learned | None = None
+
+    @property
+    def reach(self) -> int:
+        """Number of rows before a row that its features depend on."""
+        return 0 if self.recipe is None else self.recipe.reach()
 
     def process_training_features(self, data: D) -> D:
         """Return rows with features, and keep what the recipe learns from their training part.
@@ -43,6 +52,8 @@ class LoadedFeatures:
     def process_prediction_features(self, data: D) -> D:
         """Return rows with the features as they were learned in training.
 
+        The first rows of a context have features of the rows before it, which were loaded with it.
+
         Raises
         ------
         ConfigError
@@ -51,14 +62,29 @@ class LoadedFeatures:
         """
         if self.recipe is None:
             return data
-        processor = self._processor(data)
-        features = processor.process_prediction_features(data.table)
-        return _joined(data, features, self.learned or Learned(self.recipe.names))
+        processor, learned = self._processor(data), self.learned or Learned(self.recipe.names)
+        earlier: pa.Table | None = getattr(data, "earlier", None)
+        if earlier is None or not earlier.num_rows:
+            features = processor.process_prediction_features(data.table)
+            return _joined(data, features, learned)
+        parts = {True: data.table, False: earlier}
+        joined = pa.concat_tables(
+            [
+                part.append_column(_OWN, to_arrow(np.full(len(part), own)))
+                for own, part in parts.items()
+            ],
+            promote_options="permissive",
+        )
+        joined = sort_rows(joined, data.columns)
+        features = processor.process_prediction_features(joined)
+        ready = _joined(replace(data, table=joined), features, learned)
+        table = ready.table.filter(ready.table.column(_OWN)).drop_columns([_OWN])
+        return replace(ready, table=table, earlier=None)  # type: ignore[call-arg]
 
-    def _processor(self, data: LoadedDataset) -> FeatureProcessor:
+    def _processor(self, data: LoadedDataset) -> RecipeProcessor:
         assert self.recipe is not None  # noqa: S101 - the callers checked
         columns = data.columns
-        return FeatureProcessor(
+        return RecipeProcessor(
             self.recipe,
             time_column=columns.timestamp,
             item_columns=columns.ids,

@@ -1,6 +1,6 @@
 """The rows of a file, from the cache or the store. No more is read than requested."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from threading import Lock
@@ -72,7 +72,8 @@ class FileRows:
 
     Parameters
     ----------
-    inputs : Store
+    roots : sequence of Store
+        Root of the files, then the fallback roots.
     budget : MemoryBudget
     cache : TableCache, optional
     csv : CsvOptions, optional
@@ -81,13 +82,13 @@ class FileRows:
 
     def __init__(
         self,
-        inputs: Store,
+        roots: Sequence[Store],
         budget: MemoryBudget,
         cache: TableCache | None = None,
         csv: CsvOptions | None = None,
     ) -> None:
         self.stats = LoadStats()
-        self._inputs = inputs
+        self._roots = roots
         self._budget = budget
         self._cache = cache
         self._csv = csv or CsvOptions()
@@ -107,8 +108,8 @@ class FileRows:
         empty = self._cached(info, "schema")
         if empty is None:
             with (
-                open_parquet(self._inputs, _meta(info), selective=True) as file,
-                translated_parquet(self._inputs, info.key),
+                open_parquet(self._store(info), _meta(info), selective=True) as file,
+                translated_parquet(self._store(info), info.key),
             ):
                 kinds = plain_schema(file.schema_arrow.remove_metadata())
                 empty = kinds.empty_table() if file.metadata.num_rows else pa.table({})
@@ -175,7 +176,34 @@ class FileRows:
             present = [name for name in columns.all if name in opened.schema.names]
             read = with_numbers(opened, present)
             yield from read_batches(read, present, Limits(batch_rows, _TEXT_MEMORY_BYTES))
-        self._count(files=1)
+        self._count(files=1, bytes_read=info.size_bytes)
+
+    def chunks(
+        self, info: ParquetFileInfo, columns: LoadColumns, rows: int, kept_bytes: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a file in batches, from the cache if it has them.
+
+        A file whose rows take at most ``kept_bytes`` is cached once it is read to its end.
+
+        Raises
+        ------
+        CorruptedFileError, SchemaError, PreconditionFailedError
+        """
+        if (cached := self._cached(info, self._part(columns))) is not None:
+            yield from cached.combine_chunks().to_batches(max_chunksize=rows)
+            return
+        batches: list[pa.RecordBatch] | None = [] if self._cache is not None else None
+        size_bytes = 0
+        for batch in self.batches(info, columns, rows):
+            size_bytes += batch.nbytes
+            # The rows of a larger file are not collected: chunks are for data beyond memory.
+            if size_bytes > kept_bytes:
+                batches = None
+            if batches is not None:
+                batches.append(batch)
+            yield batch
+        if batches:
+            self._keep(info, self._part(columns), pa.Table.from_batches(batches))
 
     def _parquet_batches(
         self, info: ParquetFileInfo, columns: LoadColumns, batch_rows: int, since: datetime | None
@@ -190,9 +218,9 @@ class FileRows:
         stats = ScanStats()
         scan = Scan(columns.all, predicate, batch_rows=batch_rows, row_groups=row_groups)
         levels = hive_levels(info.key)
-        for batch in scan_parquet(self._inputs, _meta(info), scan, stats):
+        for batch in scan_parquet(self._store(info), _meta(info), scan, stats):
             yield add_levels(plain_batch(batch), columns.all, levels)
-        self._count_scan(stats)
+        self._count_scan(info, stats)
 
     def _time_kind(self, info: ParquetFileInfo, column: str) -> pa.DataType | None:
         """Return the type of a time column in a file; ``None`` if the file lacks it."""
@@ -216,14 +244,16 @@ class FileRows:
 
     def _read_tail(self, info: ParquetFileInfo, columns: LoadColumns, rows: int) -> pa.Table:
         stats = ScanStats()
-        tail = read_tail(self._inputs, _meta(info), columns.all, columns.timestamp, rows, stats)
+        tail = read_tail(
+            self._store(info), _meta(info), columns.all, columns.timestamp, rows, stats
+        )
         table = add_levels(plain_table(tail), columns.all, hive_levels(info.key))
-        self._count_scan(stats)
+        self._count_scan(info, stats)
         self._budget.add(table.nbytes)
         return table
 
     def _open_text(self, info: ParquetFileInfo, names: ColumnNames) -> OpenTable | None:
-        opening = partial(open_object, self._inputs, _meta(info))
+        opening = partial(open_object, self._store(info), _meta(info))
         source = SeriesSource(opening, info.extension, info.key)
         return open_table(source, names, Limits(_BATCH_ROWS, _TEXT_MEMORY_BYTES), self._csv)
 
@@ -232,22 +262,26 @@ class FileRows:
         # A named dialect gives other rows of the same bytes.
         return [columns.all, self._csv.named] if self._csv.named else columns.all
 
+    def _store(self, info: ParquetFileInfo) -> Store:
+        """Return the root that has a file."""
+        return next((s for s in self._roots[1:] if s.address.url == info.root), self._roots[0])
+
     # -- cache and statistics ----------------------------------------------------------------------
 
     def _cached(self, info: ParquetFileInfo, part: object) -> pa.Table | None:
         if self._cache is None:
             return None
-        table = self._cache.get(entry_name(self._inputs.address, _meta(info), [part]))
+        table = self._cache.get(entry_name(self._store(info).address, _meta(info), [part]))
         self._count(cache_misses=int(table is None), cache_hits=int(table is not None))
         return table
 
     def _keep(self, info: ParquetFileInfo, part: object, table: pa.Table) -> None:
         if self._cache is not None:
-            self._cache.put(entry_name(self._inputs.address, _meta(info), [part]), table)
+            self._cache.put(entry_name(self._store(info).address, _meta(info), [part]), table)
 
-    def _count_scan(self, stats: ScanStats) -> None:
+    def _count_scan(self, info: ParquetFileInfo, stats: ScanStats) -> None:
         groups = {"row_groups": stats.row_groups, "row_groups_skipped": stats.row_groups_skipped}
-        self._count(files=stats.files, **groups)
+        self._count(files=stats.files, bytes_read=stats.files * info.size_bytes, **groups)
 
     def _count(self, **numbers: int) -> None:
         with self._lock:  # threads that read other files count in the same statistics

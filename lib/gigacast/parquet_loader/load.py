@@ -5,11 +5,12 @@ that were read completely are cached by their content.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -24,71 +25,18 @@ from gigacast.errors import (
     PreconditionFailedError,
     SchemaError,
 )
-from gigacast.parquet_loader.column import (
-    ColumnChoice,
-    Normaliser,
-    check_columns,
-    loaded_schema,
-    settle_columns,
-)
+from gigacast.parquet_loader.chunk import ChunkReader
+from gigacast.parquet_loader.column import Normaliser, check_columns, settle_columns
 from gigacast.parquet_loader.dataset import LoadColumns, LoadedDataset, LoadStats
 from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.parquet_loader.file import FileRows, MemoryBudget
 from gigacast.parquet_loader.process import Processing, process_rows
+from gigacast.parquet_loader.recovery import Recovery
+from gigacast.parquet_loader.request import LoadRequest, LoadResources
 from gigacast.parquet_loader.rows import sort_rows
-from gigacast.series.csv.dialect import CsvOptions
 from gigacast.storage.parquet.table_cache import TableCache
 from gigacast.storage.prefetch import Prefetched
 from gigacast.storage.store import Store
-
-_SMALLEST_CHUNK_ROWS = 1 << 10
-"""Minimum rows of a chunk, however many columns share the memory limit."""
-
-
-@dataclass(frozen=True)
-class LoadResources:
-    """Limits of loading.
-
-    Parameters
-    ----------
-    memory_limit_bytes : int
-        Maximum bytes of rows in memory.
-    workers : int
-        Number of files read at a time.
-    chunk_rows : int
-        Maximum rows of a chunk.
-    csv : CsvOptions
-        Parts of the dialect of CSV files that are named.
-    """
-
-    memory_limit_bytes: int = 1 << 30
-    workers: int = 4
-    chunk_rows: int = 1 << 20
-    csv: CsvOptions = field(default_factory=CsvOptions)
-
-
-@dataclass(frozen=True)
-class LoadRequest:
-    """The rows to load.
-
-    Parameters
-    ----------
-    symbol : str
-    files : tuple of ParquetFileInfo
-        Files in the order of time; at least one.
-    columns : ColumnChoice
-    since : datetime, optional
-        Time after which rows are loaded; without a zone in the time of the files, or in UTC if
-        their times have a zone. All rows by default.
-    last_rows : int, optional
-        Number of latest rows of each file that suffice; all by default.
-    """
-
-    symbol: str
-    files: tuple[ParquetFileInfo, ...]
-    columns: ColumnChoice
-    since: datetime | None = None
-    last_rows: int | None = None
 
 
 class RowLoader:
@@ -102,6 +50,8 @@ class RowLoader:
         Rows do not change by default.
     cache : TableCache, optional
         Cache of files that are read completely; none by default.
+    fallbacks : sequence of Store
+        Roots that serve files in place of those that cannot be read; none by default.
     """
 
     def __init__(
@@ -110,11 +60,13 @@ class RowLoader:
         resources: LoadResources,
         processing: Processing | None = None,
         cache: TableCache | None = None,
+        fallbacks: Sequence[Store] = (),
     ) -> None:
         self._inputs = inputs
         self._resources = resources
         self._processing = processing or Processing()
         self._cache = cache
+        self._fallbacks = tuple(fallbacks)
 
     def load(self, request: LoadRequest) -> LoadedDataset:
         """Return all rows, in the order of item and time.
@@ -128,11 +80,10 @@ class RowLoader:
         DataError, StorageError
         """
         started = time.perf_counter()
-        budget = MemoryBudget(self._resources.memory_limit_bytes, request.symbol)
-        files = FileRows(self._inputs, budget, self._cache, self._resources.csv)
+        files, recovery = self._open(request, self._resources.memory_limit_bytes)
         with _pinned(request.symbol):
-            columns = _settle(files, request)
-            tables, dropped = self._read_all(files, columns, request)
+            columns = _settle(files, recovery, request)
+            tables, dropped = self._read_all(files, recovery, columns, request)
         label = f"{request.symbol} ({counted(len(tables), 'file')})"
         # Files may differ in the width of a type, and lack features that are younger than they.
         schema = unify_schemas([table.schema for table in tables], label)
@@ -140,112 +91,104 @@ class RowLoader:
         table = pa.concat_tables([conform(table, schema, label) for table in tables])
         table = sort_rows(table, columns)
         stats = files.stats
+        recovery.note(stats)
         table = process_rows(table, columns, self._processing, stats)
         stats.rows, stats.null_timestamps = table.num_rows, dropped
+        stats.memory_bytes = table.nbytes
         stats.seconds = time.perf_counter() - started
-        return LoadedDataset(table, columns, request.symbol, request.files, stats)
+        read = recovery.files_read(request.files)
+        return LoadedDataset(table, columns, request.symbol, read, stats)
 
-    def iterate(self, request: LoadRequest) -> Iterator[LoadedDataset]:
+    def iterate(
+        self, request: LoadRequest, totals: LoadStats | None = None
+    ) -> Iterator[LoadedDataset]:
         """Yield the rows in chunks, in the order of the files.
 
         A chunk holds rows of one file and takes about a quarter of the memory limit at most. The
         next chunk is read while the caller works on this one.
 
+        Parameters
+        ----------
+        request : LoadRequest
+        totals : LoadStats, optional
+            Statistics that get those of all chunks; none by default.
+
         Raises
         ------
         InputChangedError, DataError, StorageError
         """
-        budget = MemoryBudget(None, request.symbol)
-        files = FileRows(self._inputs, budget, csv=self._resources.csv)
+        totals = LoadStats() if totals is None else totals
+        files, recovery = self._open(request, None)
+        reader = ChunkReader(files, recovery, request, self._resources)
         with _pinned(request.symbol):
-            columns = _settle(files, request)
-            with Prefetched(self._chunks(files, columns, request), 1) as chunks:
-                yield from chunks
+            columns = _settle(files, recovery, request)
+            with Prefetched(reader.chunks(columns, self._processing), 1) as chunks:
+                for chunk in chunks:
+                    # The files are counted once, by those that read them.
+                    totals.add(replace(chunk.stats, files=0))
+                    yield chunk
+        totals.add(files.stats)
+        recovery.note(totals)
 
-    def _chunks(
-        self, files: FileRows, columns: LoadColumns, request: LoadRequest
-    ) -> Iterator[LoadedDataset]:
-        # Four parts of the memory limit are in use at a time: the chunk of the caller, the chunk
-        # read ahead, the one being read, and the bytes it is decoded from. A value is counted as
-        # 16 bytes, twice a float64, as rows are copied when they are sorted.
-        max_rows = self._resources.memory_limit_bytes // 4 // (16 * len(columns.all))
-        rows = min(self._resources.chunk_rows, max(_SMALLEST_CHUNK_ROWS, max_rows))
-        normaliser = Normaliser(columns, request.columns.unit)
-        kinds = self._types(files, columns, request)
-        for info in request.files:
-            for batch in files.batches(info, columns, rows):
-                raw = pa.Table.from_batches([batch])
-                normaliser.settle(raw)
-                table, dropped = normaliser.apply(raw, info.key)
-                fields = pa.schema([*kinds, table.schema.field(columns.timestamp)])
-                schema = pa.schema([fields.field(name) for name in columns.all])
-                table = conform(table, schema, info.key)
-                stats = LoadStats(files=1, null_timestamps=dropped)
-                table = process_rows(sort_rows(table, columns), columns, self._processing, stats)
-                stats.rows = table.num_rows
-                yield LoadedDataset(table, columns, request.symbol, (info,), stats)
-
-    def _types(self, files: FileRows, columns: LoadColumns, request: LoadRequest) -> list[pa.Field]:
-        """Return the fields of all chunks, without times: types that hold the values of all files.
-
-        All schemas are read first, so that the chunks of all files have the same types.
-
-        Raises
-        ------
-        SchemaError
-            If a file lacks a column, or its types do not fit those of the other files.
-        """
-        times = {columns.timestamp, *columns.timestamps}
-        parts = []
-        # A footer is a small request, so several are read at a time.
-        with ThreadPoolExecutor(self._resources.workers, "gigacast-footer") as pool:
-            schemas = pool.map(lambda info: files.schema(info, request.columns), request.files)
-            for info, schema in zip(request.files, schemas, strict=True):
-                if schema is not None:
-                    check_columns(schema, columns, info.key)
-                    names = [n for n in columns.all if n in schema.names and n not in times]
-                    parts.append(
-                        loaded_schema(pa.schema([schema.field(n) for n in names]), columns)
-                    )
-        return list(unify_schemas(parts, f"{request.symbol} ({counted(len(parts), 'file')})"))
+    def _open(self, request: LoadRequest, limit_bytes: int | None) -> tuple[FileRows, Recovery]:
+        budget = MemoryBudget(limit_bytes, request.symbol)
+        roots = (self._inputs, *self._fallbacks)
+        files = FileRows(roots, budget, self._cache, self._resources.csv)
+        return files, Recovery(roots, skip=self._resources.skip_bad_files)
 
     def _read_all(
-        self, files: FileRows, columns: LoadColumns, request: LoadRequest
+        self, files: FileRows, recovery: Recovery, columns: LoadColumns, request: LoadRequest
     ) -> tuple[list[pa.Table], int]:
         """Return a normalised table for each file, and the number of rows without a time."""
         tables, dropped = [], 0
         normaliser = Normaliser(columns, request.columns.unit)
         since = _plain_time(request.since)
+
+        def read(info: ParquetFileInfo) -> pa.Table | None:
+            raw = files.read(info, columns, since, request.last_rows)
+            if raw.num_columns:
+                check_columns(raw.schema, columns, info.key)
+                return raw
+            # The file has no rows, or none of the columns.
+            schema = files.schema(info, request.columns)
+            check_columns(schema, columns, info.key) if schema is not None else None
+            return None
+
         with ThreadPoolExecutor(self._resources.workers, "gigacast-load") as pool:
-            futures = [
-                pool.submit(files.read, info, columns, since, request.last_rows)
-                for info in request.files
-            ]
+            futures = [pool.submit(recovery.attempt, info, read) for info in request.files]
             try:
                 for info, future in zip(request.files, futures, strict=True):
                     raw = future.result()
-                    if not raw.num_columns:  # the file has no rows, or none of the columns
-                        schema = files.schema(info, request.columns)
-                        check_columns(schema, columns, info.key) if schema is not None else None
+                    if raw is None:
                         continue
-                    check_columns(raw.schema, columns, info.key)
                     # In the order of the files, as the first numbers settle the unit of times.
                     normaliser.settle(raw)
-                    table, without_time = normaliser.apply(raw, info.key)
+                    normalise = partial(_normalised, normaliser, raw)
+                    if (rows := recovery.attempt(info, normalise)) is None:
+                        continue
+                    table, without_time = rows
                     tables.append(_after(table, columns.timestamp, since))
                     dropped += without_time
             finally:  # after an error, files that were not begun are not read
                 for future in futures:
                     future.cancel()
+        if not tables:
+            recovery.check_some_left()
         return tables, dropped
 
 
-def _settle(files: FileRows, request: LoadRequest) -> LoadColumns:
+def _normalised(
+    normaliser: Normaliser, raw: pa.Table, info: ParquetFileInfo
+) -> tuple[pa.Table, int]:
+    return normaliser.apply(raw, info.key)
+
+
+def _settle(files: FileRows, recovery: Recovery, request: LoadRequest) -> LoadColumns:
     """Return the columns to load, recognised in the first file that has the requested ones."""
     # Older files may lack a requested feature; the first error is raised if all files do.
     problem: SchemaError | None = None
     for info in request.files:
-        schema = files.schema(info, request.columns)
+        schema = recovery.attempt(info, lambda file: files.schema(file, request.columns))
         if schema is None:
             continue
         try:
@@ -254,6 +197,7 @@ def _settle(files: FileRows, request: LoadRequest) -> LoadColumns:
             problem = problem or error
     if problem is not None:
         raise problem
+    recovery.check_some_left()
     raise DataNotFoundError(
         f"no rows in {counted(len(request.files), 'file')}, such as {request.files[0].key}",
         hint="write them again, or load other months",

@@ -5,9 +5,10 @@ processes can report to the same session. A session that has ended does not chan
 """
 
 import re
+import resource
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from gigacast.lake.plan.audit import (
     read_audit,
     update_audit,
 )
+from gigacast.parquet_loader.dataset import LoadStats
 from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.storage.store import Store
 
@@ -168,7 +170,7 @@ def _set(audit: Audit, updates: dict[str, Any], ended_at: datetime | None = None
 
 
 class SessionProgress:
-    """Counts the files of a session, each file once.
+    """Counts what a session loads; files once each.
 
     Without a session id nothing is counted.
     """
@@ -177,11 +179,54 @@ class SessionProgress:
         self.session_id = session_id
         self._log = log
         self._seen: dict[str, set[str]] = {}
+        self._stats = LoadStats()
 
     def note(self, field: str, files: Sequence[ParquetFileInfo]) -> None:
         """Count files as ``files_discovered``, ``files_processed`` or ``files_skipped``."""
         if self.session_id is None or not files:
             return
+        self._log.update_session(self.session_id, **{field: self._count(field, files)})
+
+    def note_load(self, files: Sequence[ParquetFileInfo], stats: LoadStats) -> None:
+        """Count loaded files, and add the statistics of their load to those of the session."""
+        if self.session_id is None:
+            return
+        self._stats.add(replace(stats, memory_bytes=0))
+        self._stats.memory_bytes = max(self._stats.memory_bytes, stats.memory_bytes)
+        bad = self._stats.bad_files
+        self._log.update_session(
+            self.session_id,
+            files_processed=self._count("files_processed", files),
+            files_failed=len(bad),
+            failures=[
+                {"partition": key, "error": message, "attempts": 1} for key, message in bad.items()
+            ],
+            totals=_totals(self._stats),
+        )
+
+    def _count(self, field: str, files: Sequence[ParquetFileInfo]) -> int:
         paths = self._seen.setdefault(field, set())
         paths |= {info.file_path for info in files}
-        self._log.update_session(self.session_id, **{field: len(paths)})
+        return len(paths)
+
+
+def _totals(stats: LoadStats) -> dict[str, Any]:
+    """Return the totals of a session, as its record has them."""
+    seconds = stats.seconds
+    lookups = stats.cache_hits + stats.cache_misses
+    return {
+        "rows": stats.rows,
+        "bytes_read": stats.bytes_read,
+        "seconds": {"load": round(seconds, 6)},
+        "rows_per_second": round(stats.rows_per_second, 3),
+        "bytes_per_second": round(stats.bytes_read / seconds, 3) if seconds else 0.0,
+        "seconds_per_gigabyte": round(seconds / stats.bytes_read * 1e9, 3)
+        if stats.bytes_read
+        else None,
+        "largest_load_bytes": stats.memory_bytes,
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "cache_hits": stats.cache_hits,
+        "cache_misses": stats.cache_misses,
+        "cache_hit_rate": stats.cache_hits / lookups if lookups else None,
+        "replaced": dict(stats.replaced),
+    }

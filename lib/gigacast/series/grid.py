@@ -148,6 +148,19 @@ def find_windows(
     return Windows(windows, rows, positions)
 
 
+def count_missing(items: ItemRows, inferred: Inferred) -> int:
+    """Return the number of steps without a row, from the first to the last row of each item."""
+    if not len(items.times):
+        return 0
+    steps, _ = steps_before_last(items, inferred)
+    starts = items.offsets[:-1][np.diff(items.offsets) > 0]
+    distinct = np.ones(len(steps), np.bool_)
+    distinct[1:] = steps[1:] != steps[:-1]
+    distinct[starts] = True
+    expected = int((steps[starts] + 1).sum())
+    return expected - int(np.count_nonzero(distinct))
+
+
 def steps_before_last(items: ItemRows, inferred: Inferred) -> tuple[IntArray, BoolArray]:
     """Return the steps from each row to its item's last row, and the mask of rows off the grid."""
     last = spread(last_times(items), items.offsets)

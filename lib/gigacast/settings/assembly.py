@@ -146,27 +146,14 @@ def job_of(settings: Settings) -> ForecastJob:
     ConfigError
         If values that are valid alone contradict each other.
     """
-    run, model, loader = settings.run, settings.model, settings.parquet_loader
+    run, loader = settings.run, settings.parquet_loader
     inputs, outputs = addresses(run, loader.data_paths.root_dir)
     synthetic = Synthetic(run.n_partitions, run.series_per_partition) if run.n_partitions else None
     return ForecastJob(
         inputs=inputs,
         outputs=outputs,
         bucket=bucket_of(run, loader.data_paths.root_dir),
-        model=ModelChoice(
-            reference=model.model_path or model.model_type,
-            version=model.version,
-            # `model_type` is the model itself without a path, and its stand-in beside one. Only
-            # where somebody named it: the default must not stand in for a misspelt model.
-            otherwise=(
-                model.model_type
-                if model.model_path and "model_type" in model.model_fields_set
-                else None
-            ),
-            detect=model.auto_detect_mode,
-            engine=run.model_engine,
-            **shared_values(run, ModelChoice),
-        ),
+        model=choice_of(settings),
         method=method_of(settings),
         pattern=NamingPattern(loader.file_patterns.naming_regex, loader.file_patterns.panel_regex),
         selection=selection_of(settings),
@@ -176,6 +163,25 @@ def job_of(settings: Settings) -> ForecastJob:
         limit=run.limit,
         keep_origins=settings.forecast.keep_origins,
         prices=_prices_if_sound(),
+    )
+
+
+def choice_of(settings: Settings) -> ModelChoice:
+    """Return the model of the settings, with where it may be searched and what stands in."""
+    model, run = settings.model, settings.run
+    return ModelChoice(
+        reference=model.model_path or model.model_type,
+        version=model.version,
+        # `model_type` is the model itself without a path, and its stand-in beside one. Only
+        # where somebody named it: the default must not stand in for a misspelt model.
+        otherwise=(
+            model.model_type
+            if model.model_path and "model_type" in model.model_fields_set
+            else None
+        ),
+        detect=model.auto_detect_mode,
+        engine=run.model_engine,
+        **shared_values(run, ModelChoice),
     )
 
 

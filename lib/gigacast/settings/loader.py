@@ -80,6 +80,11 @@ class DataPaths(Section):
     training_subdir: str | None = option(None, "Folder below the root with training data.")
     prediction_subdir: str | None = option(None, "Folder below the root with prediction data.")
     incremental_subdir: str | None = option(None, "Folder below the root with incremental data.")
+    fallback_roots: Strings = option(
+        (),
+        "Roots that `ParquetDataLoader` reads in place of missing months and files that cannot be "
+        "read, in order (comma-separated).",
+    )
 
 
 class FilePatterns(Section):
@@ -230,14 +235,21 @@ class ProcessingSettings(Section):
     )
     outlier_detection: bool = option(False, "Count outliers.")
     outlier_method: Literal["iqr", "zscore", "isolation_forest"] = option(
-        "iqr", "Method that finds outliers; isolation_forest is refused while loading."
+        "iqr", "Method that finds outliers; isolation_forest needs the extra `quality`."
     )
     outlier_threshold: float = option(
         3.0,
         "Interquartile ranges, or standard deviations, beyond which a value is an outlier.",
+        details="Of an isolation forest it is the score, 0 to 1; 0.7 if the number is larger.",
         gt=0,
     )
-    optimize_dtypes: bool = option(False, "Load float64 columns as float32.")
+    on_bad_file: Literal["error", "skip"] = option(
+        "error", "Whether a file that cannot be read ends a load, or is left out and named."
+    )
+    optimize_dtypes: bool = option(
+        False,
+        "Load float64 columns as float32, and integers in the narrowest type of their values.",
+    )
     use_categorical: bool = option(False, "Load texts as categories.")
     feature_recipe: str | None = option(
         None, "Features to compute: a YAML file, or a recipe that ships with the package."

@@ -1,15 +1,16 @@
 """A stored object as a seekable file, read by ranges and never held in memory completely.
 
 Parquet readers jump to the footer, then read one stream per column, in many small steps. So a read
-fetches its range, but at least ``SMALLEST_FETCH_BYTES``, so that small page headers do not cost a
-request each. A read that continues where an earlier one ended makes the file fetch the next piece
-of that stream in the background.
+that continues where an earlier one ended fetches at least ``SMALLEST_FETCH_BYTES``, so that small
+page headers do not cost a request each, and makes the file fetch the next piece of that stream in
+the background. Other reads fetch their bytes only. No byte is fetched ahead twice, so that reading
+a whole object fetches it once.
 """
 
 import io
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from gigacast.storage.store import ObjectMeta, Store
 
@@ -18,16 +19,19 @@ from gigacast.storage.store import ObjectMeta, Store
 # 8 MiB, four at a time, are fetched side by side instead.
 SMALLEST_FETCH_BYTES = 1 << 20
 LARGEST_FETCH_BYTES = 8 << 20
+TAIL_BYTES = 64 << 10  # fetched at the end of the object, where readers find the footer
 AHEAD_BYTES = 4 << 20  # size of a piece that is fetched ahead
 KEPT_BYTES = 64 << 20  # fetched pieces in memory, per open file
 _THREADS = 4
 _STREAMS = 64  # remembered ends of reads; files with more columns get no read-ahead
 
 
-class _Piece(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Piece:
     start: int
     stop: int
     content: "Future[bytes]"
+    unread_bytes: int
 
 
 class RangeFile(io.RawIOBase):
@@ -67,6 +71,7 @@ class RangeFile(io.RawIOBase):
         self._meta = meta
         self._position = 0
         self._pieces: deque[_Piece] = deque()
+        self._fetched: list[tuple[int, int]] = []
         self._ends: deque[int] = deque(maxlen=_STREAMS)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="gigacast-range")
 
@@ -98,7 +103,7 @@ class RangeFile(io.RawIOBase):
             return b""
         content = b"".join(self._collect(start, stop))
         self._position = stop
-        self._forget_used(start, stop)
+        self._forget_used()
         self._read_ahead(start, stop)
         self._forget_oldest()
         return content
@@ -124,11 +129,12 @@ class RangeFile(io.RawIOBase):
     def _collect(self, start: int, stop: int) -> list[memoryview]:
         """Return the parts of a range; those not in memory are fetched side by side."""
         pieces: list[tuple[int, _Piece]] = []
-        position = start
+        position, continues = start, start in self._ends
         # All requests begin before the first result is waited for.
         while position < stop:
-            piece = self._piece_at(position) or self._fetch(position, stop)
+            piece = self._piece_at(position) or self._fetch(position, stop, continues=continues)
             pieces.append((position, piece))
+            piece.unread_bytes -= min(stop, piece.stop) - position
             position = piece.stop
         return [
             memoryview(piece.content.result())[position - piece.start : stop - piece.start]
@@ -138,18 +144,32 @@ class RangeFile(io.RawIOBase):
     def _piece_at(self, position: int) -> _Piece | None:
         return next((p for p in self._pieces if p.start <= position < p.stop), None)
 
-    def _fetch(self, start: int, stop: int) -> _Piece:
+    def _fetch(self, start: int, stop: int, *, continues: bool) -> _Piece:
         """Start to fetch a range up to the next piece in memory or the largest request."""
-        stop = min([stop, *(p.start for p in self._pieces if p.start > start)])
-        stop = min(stop, start + LARGEST_FETCH_BYTES)
-        if stop - start < self._smallest_bytes:
-            stop = min(self._meta.size_bytes, start + self._smallest_bytes)
+        stop = least = min(stop, start + LARGEST_FETCH_BYTES)
+        # A lone read, as of the ids alone, gets its bytes only: what is around them may never be
+        # read. Without read-ahead lone reads are small headers.
+        smallest = self._smallest_bytes if continues or not self._ahead else 0
+        if stop == self._meta.size_bytes:
+            smallest = min(self._smallest_bytes, TAIL_BYTES)
+        if stop - start < smallest:
+            stop = min(self._meta.size_bytes, start + smallest)
             # At the end of the file the piece is extended to the left: Parquet readers begin with
             # the last bytes, and the footer lies before them.
-            start = max(0, stop - self._smallest_bytes)
-        piece = _Piece(start, stop, self._pool.submit(self._get, start, stop))
+            begin = max(0, stop - smallest)
+            start = min(start, max([begin, *(p.stop for p in self._pieces if p.stop <= start)]))
+            stop = max(least, self._next_fetched(start, stop))
+        # Nothing that is in memory is fetched again.
+        stop = min([stop, *(p.start for p in self._pieces if p.start > start)])
+        self._fetched.append((start, stop))
+        content = self._pool.submit(self._get, start, stop)
+        piece = _Piece(start, stop, content, stop - start)
         self._pieces.append(piece)
         return piece
+
+    def _next_fetched(self, start: int, stop: int) -> int:
+        """Return the first byte of a range that was fetched before, or its end."""
+        return min([stop, *(max(a, start) for a, b in self._fetched if a < stop and b > start)])
 
     def _get(self, start: int, stop: int) -> bytes:
         return self._store.get(self._meta.key, if_match=self._meta.etag, start=start, stop=stop)
@@ -165,15 +185,18 @@ class RangeFile(io.RawIOBase):
             # fetching overlap.
             is_low = ahead < min(self._meta.size_bytes, stop + AHEAD_BYTES // 2)
             if is_low and self._size_in_memory() + AHEAD_BYTES <= KEPT_BYTES:
-                self._fetch(ahead, min(self._meta.size_bytes, ahead + AHEAD_BYTES))
+                limit = min(self._meta.size_bytes, ahead + AHEAD_BYTES)
+                # Columns are read side by side, so what is ahead of one may have been read.
+                if (limit := self._next_fetched(ahead, limit)) > ahead:
+                    self._fetch(ahead, limit, continues=False)
         self._ends.append(stop)
 
-    def _forget_used(self, start: int, stop: int) -> None:
-        """Drop the pieces that were read to their end."""
+    def _forget_used(self) -> None:
+        """Drop the pieces of which as many bytes were read as they have."""
         # The last piece is kept: a Parquet reader returns to it, first for the footer's length,
         # then for the footer.
         end = self._meta.size_bytes
-        for piece in [p for p in self._pieces if start < p.stop <= stop and p.stop != end]:
+        for piece in [p for p in self._pieces if p.unread_bytes <= 0 and p.stop != end]:
             self._pieces.remove(piece)
 
     def _forget_oldest(self) -> None:

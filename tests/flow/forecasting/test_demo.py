@@ -12,12 +12,14 @@ import pytest
 import gigacast
 from gigacast import ChronosLoader
 from gigacast.cli.program import run
+from gigacast.errors import ModelNotFoundError
 from gigacast.settings.load import load_settings
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 from tests.support.panels import put_frame
 
 ROOT = Path(__file__).parents[3]
+DAYS = pd.date_range("2024-01-01", periods=40)
 
 
 def test_the_demo_forecasts_shows_draws_and_skips_on_the_second_run(
@@ -69,6 +71,46 @@ def test_a_loader_reads_its_context_from_a_file_or_the_configured_root(tmp_path:
     short = loader.load_context_from_parquet(symbol="SYMBOL", year=2014, month=3, context_length=7)
     np.testing.assert_array_equal(short, np.arange(83.0, 90.0, dtype=np.float32))
     assert loader.predict(context, prediction_length=3).median.tolist() == [[89.0, 89.0, 89.0]]
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("{model_type: seasonal-naive}", "seasonal-naive"),
+        ("{model_path: data/no/v1.0, model_type: seasonal-naive}", "seasonal-naive"),
+        ("{model_path: data/no/v1.0}", None),
+        ("{model_path: absent, model_type: seasonal-naive, auto_detect_mode: false}", None),
+    ],
+)
+def test_a_loader_takes_the_models_that_settings_name_and_let_it_look_for(
+    tmp_path: Path, model: str, name: str | None
+) -> None:
+    (tmp_path / "settings.yaml").write_text(f"model: {model}\n")
+    loader = ChronosLoader(tmp_path / "settings.yaml")
+    if name is not None:
+        assert loader.forecaster.info.name == name
+        return
+    with pytest.raises(ModelNotFoundError):
+        loader.predict([1.0, 2.0])
+
+
+def test_the_program_without_arguments_does_what_the_settings_of_the_folder_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run([]) == 0
+    assert "Usage: gigacast" in capsys.readouterr().out
+    frame = pd.DataFrame({"item_id": "a", "timestamp": DAYS, "target": np.arange(40.0)})
+    put_frame(open_store(StoreAddress(f"file://{tmp_path}/lake")), "2024/01/part-0.parquet", frame)
+    (tmp_path / "config").mkdir()
+    settings = tmp_path / "config" / "settings.yaml"
+    settings.write_text(
+        f"run: {{bucket: 'file://{tmp_path}/lake'}}\n"
+        "model: {model_path: seasonal-naive, prediction_length: 3}\n"
+    )
+    assert run([]) == 0
+    (forecast,) = (tmp_path / "lake" / "forecasts").rglob("part-0.parquet")
+    assert len(pd.read_parquet(forecast)) == 3
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import gigacast
+from gigacast.cli.program import run as command
+from gigacast.datasets import read_parquet_with_schema
 from gigacast.errors import BucketNotFoundError, DataNotFoundError, InputChangedError
 from gigacast.forecasting.run import RunResult
+from gigacast.lake.plan.audit import read_audit
+from gigacast.reporting.scale import measure_scale
+from gigacast.settings.assembly import job_of
+from gigacast.settings.load import load_settings
+from gigacast.settings.options import nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from tests.support.moto_server import MotoServer
@@ -270,6 +277,41 @@ def test_missing_synthetic_partitions_are_generated_first(folder: Store) -> None
     again = run(folder, n_partitions=4, series_per_partition=20)
     assert again.totals.partitions == 1
     assert {key: folder.get(key) for key in before_run} == before_run
+    # What is forecast is not generated again when its input was deleted, unless asked to.
+    folder.delete(list(before_run))
+    (last,) = contents(folder, "2024/")
+    assert run(folder, n_partitions=4, series_per_partition=20).totals.partitions == 0
+    assert list(contents(folder, "2024/")) == [last]
+    folder.delete([last])
+    assert run(folder, n_partitions=4, series_per_partition=20).status == "completed"
+    run(folder, n_partitions=3, series_per_partition=20, overwrite=True)
+    assert {key: folder.get(key) for key in before_run} == before_run
+
+
+def test_receipts_and_audits_have_the_times_of_generation_and_of_processors(
+    folder: Store,
+) -> None:
+    result = run(folder, n_partitions=2, series_per_partition=20)
+    receipts = [json.loads(body) for body in contents(folder, "timings/forecasts/").values()]
+    for receipt in receipts:
+        assert receipt["seconds"]["cpu"] > 0
+        assert receipt["seconds"]["generate"] > 0
+    audit = read_audit(folder, result.run_id)
+    generated = audit.plan["generated"]
+    assert generated["partitions"] == 2  # type: ignore[index]
+    assert audit.totals["seconds"]["cpu"] == pytest.approx(  # type: ignore[index]
+        sum(receipt["seconds"]["cpu"] for receipt in receipts), abs=0.002
+    )
+    scale = measure_scale(job_of(load_settings(nest_arguments({"bucket": folder.address.url}))))
+    measured, *_, five = scale.rows()
+    assert (measured.series, measured.processes, scale.partitions) == (40, 1, 2)
+    times = 1e9 / 40
+    assert five.series == 1_000_000_000
+    assert five.cpu_hours == pytest.approx(measured.cpu_hours * times)
+    assert five.wall_hours == pytest.approx(measured.wall_hours * times / 5)
+    assert command(["report", "scale", "--bucket", folder.address.url]) == 0
+    with pytest.raises(DataNotFoundError, match="no receipts"):
+        measure_scale(job_of(load_settings(nest_arguments({"bucket": "memory://empty-scale"}))))
 
 
 def test_inputs_of_another_prefix_are_read_and_nothing_is_written_there(folder: Store) -> None:
@@ -288,6 +330,20 @@ def test_forecasts_replaced_since_the_manifest_are_not_mixed_in(folder: Store) -
         read(folder)
     run(folder)
     assert len(read(folder)) == 18
+
+
+def test_pandas_reads_forecasts_by_their_url_with_the_credentials_of_the_job(
+    moto_server: MotoServer,
+) -> None:
+    pytest.importorskip("s3fs", reason="URLs in pandas need the extra s3fs")
+    store = open_store(moto_server.new_address())
+    put_panels(store, months=["2024-01"], parts=1)
+    (task,) = run(store).plan.tasks
+    url = f"{store.address.url}/{task.output_key}"
+    ours = read_parquet_with_schema(url)
+    pd.testing.assert_frame_equal(pd.read_parquet(url), ours)
+    place = {"endpoint_url": moto_server.endpoint_url}
+    assert len(pd.read_parquet(url, storage_options=place)) == len(ours) == 18
 
 
 def test_reading_before_the_first_run_is_an_error_that_says_so(folder: Store) -> None:

@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def loader_of(store: Store, tmp_path: Path, more: str = "") -> ParquetDataLoader:
-    schema = "schema: {target_columns: [target_close]}\n"
+    schema = "schema: {datetime_column: ds, target_columns: [target_close]}\n"
     return ParquetDataLoader(write_config(tmp_path / "l.yaml", store.address.url, schema + more))
 
 
@@ -131,7 +131,8 @@ def test_a_column_whose_types_have_no_common_type_is_named(
     store: Store, tmp_path: Path, way: str
 ) -> None:
     store.put(key_of(2014, 2), parquet(changed("feature_1", ["a"] * 5)))
-    schema = "schema: {target_columns: [target_close], feature_columns: [feature_1]}"
+    columns = "target_columns: [target_close], feature_columns: [feature_1]"
+    schema = f"schema: {{datetime_column: ds, {columns}}}"
     loader = ParquetDataLoader(write_config(tmp_path / "l.yaml", store.address.url, schema))
     with pytest.raises(SchemaError, match=r"'feature_1' is double in one file and string"):
         WAYS[way](loader)

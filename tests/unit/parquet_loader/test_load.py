@@ -12,7 +12,8 @@ from gigacast.core.partition.name import NamingPattern
 from gigacast.lake.plan.discovery import Selection
 from gigacast.parquet_loader.column import ColumnChoice
 from gigacast.parquet_loader.discovery import FileDiscovery
-from gigacast.parquet_loader.load import LoadRequest, LoadResources, RowLoader
+from gigacast.parquet_loader.load import RowLoader
+from gigacast.parquet_loader.request import LoadRequest, LoadResources
 from gigacast.series.source import ColumnNames
 from gigacast.storage.memory import MemoryStore
 from tests.support.ticks import key_of, parquet

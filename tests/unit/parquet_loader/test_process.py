@@ -1,10 +1,12 @@
 """Processing of loaded rows, compared with slow obvious loops."""
 
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from gigacast.errors import ConfigError
+from gigacast.errors import MissingExtraError
 from gigacast.parquet_loader.dataset import LoadColumns, LoadStats
 from gigacast.parquet_loader.process import Processing, process_rows
 
@@ -97,9 +99,21 @@ def test_types_are_narrowed_on_request() -> None:
     kinds = {field.name: str(field.type) for field in narrowed.schema}
     assert kinds["x"] == "float"
     assert kinds["text"] == "dictionary<values=string, indices=int32, ordered=0>"
-    assert kinds["n"] == "int64"
+    assert kinds["n"] == "int8"
 
 
-def test_an_isolation_forest_is_refused_while_loading() -> None:
-    with pytest.raises(ConfigError, match="isolation_forest"):
-        Processing(outliers="isolation_forest")  # type: ignore[arg-type]
+def test_an_isolation_forest_counts_the_isolated_values() -> None:
+    pytest.importorskip("sklearn", reason="isolation forests need scikit-learn")
+    stats, x = LoadStats(), [*np.random.default_rng(0).uniform(size=300), 40.0, -60.0, NAN]
+    table = rows(x)
+    processed = process_rows(table, COLUMNS, Processing(outliers="isolation_forest"), stats)
+    assert stats.outliers == {"x": 2}
+    assert processed is table
+
+
+def test_an_isolation_forest_without_its_library_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    with pytest.raises(MissingExtraError, match="isolation forest"):
+        Processing(outliers="isolation_forest")

@@ -21,6 +21,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(range_file, "SMALLEST_FETCH_BYTES", 100)
     monkeypatch.setattr(range_file, "LARGEST_FETCH_BYTES", 800)
     monkeypatch.setattr(range_file, "AHEAD_BYTES", 400)
+    monkeypatch.setattr(range_file, "TAIL_BYTES", 100)
     monkeypatch.setattr(range_file, "KEPT_BYTES", 2000)
 
 

@@ -61,6 +61,7 @@ def features(source: str, dataset: str, as_json: bool, **flags: Any) -> None:
         bars_per_day=own.bars_per_day or bars_per_day,
         learned=learned,
         memory_limit_bytes=limit,
+        n_jobs=own.n_jobs,
         publish=PublishOptions(
             what=own.what,
             dependencies=origins,

@@ -1,11 +1,19 @@
 """The public functions for contracts: register, load, infer, and check or filter data by them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 import pandas as pd
 
-from gigacast.core.contract.definition import Contract, Mode, format_contract, parse_contract
+from gigacast.core.contract.definition import (
+    Column,
+    Contract,
+    Mode,
+    format_contract,
+    parse_contract,
+)
 from gigacast.core.contract.drift import Drift
 from gigacast.core.contract.inference import infer_contract
 from gigacast.core.contract.predefined import PREDEFINED
@@ -22,7 +30,11 @@ from gigacast.storage.opening import open_store
 Schema: TypeAlias = Contract | str
 """A contract, or the name of a registered one."""
 
+DataSchema: TypeAlias = Contract
+ColumnSchema: TypeAlias = Column
 _registry: dict[str, Contract] = {contract.name: contract for contract in PREDEFINED}
+SCHEMA_REGISTRY: Mapping[str, Contract] = MappingProxyType(_registry)
+"""The registered contracts by name; `register_schema` adds to it."""
 
 
 @checked
@@ -155,3 +167,25 @@ def mode_of(mode: str | Mode) -> Mode:
         raise ConfigError(
             f"mode: there is no {mode!r}", hint=f"one of {', '.join(Mode)}"
         ) from error
+
+
+class SchemaValidator:
+    """Checks data against a contract.
+
+    Parameters
+    ----------
+    schema : Contract or str
+    mode : {"strict", "coerce", "ignore"}
+    """
+
+    def __init__(self, schema: Schema, mode: str | Mode = Mode.STRICT) -> None:
+        self.schema = contract_of(schema)
+        self.mode = mode_of(mode)
+
+    def validate(self, data: Data) -> pd.DataFrame:
+        """Return data in the types of the contract; see `validate_data`."""
+        return validate_data(data, self.schema, self.mode)
+
+    def report(self, data: Data) -> ContractReport:
+        """Return what breaks the contract, without raising."""
+        return filter_data(data, self.schema, self.mode)[1]

@@ -11,6 +11,7 @@ import numpy as np
 from gigacast.core.array import DoubleArray
 from gigacast.feature_sets.kernel.frame import (
     Frame,
+    RowsOf,
     Window,
     check_choice,
     check_count,
@@ -48,6 +49,10 @@ class Lag:
     def columns(self) -> tuple[str, ...]:
         """Names of the columns it is computed from."""
         return (self.column,)
+
+    def reach(self, rows: RowsOf) -> int:
+        """Return the number of earlier rows that a value depends on."""
+        return self.steps
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""
@@ -90,6 +95,10 @@ class Rolling:
         """Names of the columns it is computed from."""
         return (self.column,)
 
+    def reach(self, rows: RowsOf) -> int:
+        """Return the number of earlier rows that a value depends on."""
+        return rows(self.window) - 1
+
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""
         values, rows = frame.column(self.column), frame.rows(self.window)
@@ -120,6 +129,10 @@ class Difference:
         """Names of the columns it is computed from."""
         return (self.column,)
 
+    def reach(self, rows: RowsOf) -> int:
+        """Return the number of earlier rows that a value depends on."""
+        return self.order * self.steps
+
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""
         return (difference(frame.column(self.column), frame.offsets, self.order, self.steps),)
@@ -146,6 +159,10 @@ class Return:
     def columns(self) -> tuple[str, ...]:
         """Names of the columns it is computed from."""
         return (self.column,)
+
+    def reach(self, rows: RowsOf) -> int:
+        """Return the number of earlier rows that a value depends on."""
+        return self.steps
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""
@@ -176,6 +193,10 @@ class Spread:
         """Names of the columns it is computed from."""
         return (self.above, self.below)
 
+    def reach(self, rows: RowsOf) -> int:
+        """Return the number of earlier rows that a value depends on."""
+        return 0
+
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""
         above, below = frame.column(self.above), frame.column(self.below)
@@ -199,6 +220,10 @@ class Ratio:
     def columns(self) -> tuple[str, ...]:
         """Names of the columns it is computed from."""
         return (self.above, self.below)
+
+    def reach(self, rows: RowsOf) -> int:
+        """Return the number of earlier rows that a value depends on."""
+        return 0
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""
@@ -250,6 +275,11 @@ class Correlation:
     def columns(self) -> tuple[str, ...]:
         """Names of the columns it is computed from."""
         return (self.column, self.other)
+
+    def reach(self, rows: RowsOf) -> int:
+        """Return the number of earlier rows that a value depends on."""
+        # A change takes one row more than the level.
+        return rows(self.window) - int(self.of == "none")
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""

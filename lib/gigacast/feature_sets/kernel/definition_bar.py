@@ -8,6 +8,7 @@ from gigacast.core.array import DoubleArray
 from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.frame import (
     Frame,
+    RowsOf,
     Window,
     check_choice,
     check_count,
@@ -16,6 +17,9 @@ from gigacast.feature_sets.kernel.frame import (
 from gigacast.feature_sets.kernel.indicator import convergence, relative_strength
 from gigacast.feature_sets.kernel.profile import volume_profile
 from gigacast.feature_sets.kernel.volatility import ESTIMATORS, Bars
+
+_SETTLED_STEPS = 21
+"""Lengths of a recursive average after which what came before weighs less than 1e-9 (e**-21)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,10 @@ class Volatility:
             return (self.close,)
         return (self.open, self.high, self.low, self.close)
 
+    def reach(self, rows: RowsOf) -> int:
+        """Return the number of earlier rows that a value depends on."""
+        return rows(self.window)
+
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""
         close = frame.column(self.close)
@@ -94,6 +102,10 @@ class RelativeStrength:
         """Names of the columns it is computed from."""
         return (self.column,)
 
+    def reach(self, rows: RowsOf) -> int:
+        """Return the number of earlier rows that a value depends on."""
+        return rows(self.window) * _SETTLED_STEPS
+
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""
         rows = frame.rows(self.window)
@@ -125,6 +137,10 @@ class Convergence:
     def columns(self) -> tuple[str, ...]:
         """Names of the columns it is computed from."""
         return (self.column,)
+
+    def reach(self, rows: RowsOf) -> int:
+        """Return the number of earlier rows that a value depends on."""
+        return (self.slow + self.signal) * _SETTLED_STEPS
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""
@@ -171,6 +187,10 @@ class Profile:
     def columns(self) -> tuple[str, ...]:
         """Names of the columns it is computed from."""
         return (self.price, self.volume)
+
+    def reach(self, rows: RowsOf) -> int:
+        """Return the number of earlier rows that a value depends on."""
+        return rows(self.window) - 1
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""

@@ -17,6 +17,9 @@ from gigacast.series.segment import Segments
 Window = int | str
 """Number of rows, or days such as ``30d``, which are multiplied by the rows of a day."""
 
+RowsOf = Callable[[Window], int]
+"""Returns the length of a window in rows."""
+
 _DAYS = re.compile(r"([1-9][0-9]{0,5})d")
 
 
@@ -99,14 +102,12 @@ class Frame:
         ConfigError
             If it is in days and the rows of a day are unknown.
         """
-        if isinstance(window, int):
-            return window
-        if self.bars_per_day is None:
+        if not isinstance(window, int) and self.bars_per_day is None:
             raise ConfigError(
                 f"a window of {window} needs bars_per_day: rows are closer than a day",
                 hint="give the rows of a trading day, by --bars_per_day or in the recipe",
             )
-        return int(window.removesuffix("d")) * self.bars_per_day
+        return window_rows(window, self.bars_per_day or 1)
 
 
 class Feature(Protocol):
@@ -122,9 +123,18 @@ class Feature(Protocol):
         """Names of the columns it is computed from."""
         ...
 
+    def reach(self, rows: RowsOf) -> int:
+        """Return the number of earlier rows that a value depends on."""
+        ...
+
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""
         ...
+
+
+def window_rows(window: Window, bars_per_day: int) -> int:
+    """Return the length of a window in rows."""
+    return window if isinstance(window, int) else int(window.removesuffix("d")) * bars_per_day
 
 
 def column_values(table: pa.Table, name: str) -> DoubleArray:

@@ -30,7 +30,7 @@ from gigacast.feature_sets.kernel.definition_bar import (
     RelativeStrength,
     Volatility,
 )
-from gigacast.feature_sets.kernel.frame import Feature, check_count
+from gigacast.feature_sets.kernel.frame import Feature, check_count, window_rows
 from gigacast.feature_sets.kernel.recipe_rule import Scale, Select, Training
 
 KINDS: Mapping[str, type[Feature]] = {
@@ -179,6 +179,24 @@ class Recipe:
             if isinstance(feature, Correlation) and feature.item is not None:
                 by_item.setdefault(feature.item, []).append(feature.other)
         return {item: tuple(dict.fromkeys(columns)) for item, columns in by_item.items()}
+
+    def reach(self, bars_per_day: int | None = None) -> int:
+        """Return the number of earlier rows that the features of a row depend on.
+
+        Recursive averages depend on all rows before; those whose weight is below 1e-9 don't count.
+
+        Parameters
+        ----------
+        bars_per_day : int, optional
+            Rows of a trading day; the recipe's by default, or 1.
+        """
+        bars = bars_per_day or self.bars_per_day or 1
+        reached: dict[str, int] = {}
+        for feature in self.features:
+            before = max((reached.get(name, 0) for name in feature.columns), default=0)
+            own = feature.reach(lambda window: window_rows(window, bars))
+            reached |= dict.fromkeys(feature.names, before + own)
+        return max(reached.values(), default=0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values, defaults left out."""

@@ -23,16 +23,16 @@ from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasters.options import DEFAULT_LEVELS
 from gigacast.forecasting.frame import load_chosen
 from gigacast.forecasting.history import find_partition, joined_contexts, offsets_of, read_contexts
-from gigacast.job.forecast_job import Method, ModelChoice
+from gigacast.job.forecast_job import Method
 from gigacast.job.location import open_inputs
-from gigacast.lake.model.resolve import DEFAULT_MODEL
 from gigacast.series.source import Format, SeriesSource
 from gigacast.settings.argument import as_count, as_path, as_text
-from gigacast.settings.assembly import job_of, method_of, registry_of
+from gigacast.settings.assembly import choice_of, job_of, method_of, registry_of
 from gigacast.settings.level import quantiles_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
 from gigacast.storage.parquet.read import open_object
+from gigacast.storage.store import StoreAddress
 
 _FAULTS = (
     *(TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError),
@@ -70,11 +70,11 @@ class ChronosLoader:
         Shipped model, folder, NAME/VERSION under ``models/``, or hub id; the settings' by default.
     bucket, prefix : str, optional
         Bucket whose ``models/``, below the prefix, is searched as well; that of the settings by
-        default, if they name one.
+        default, and the working folder if they name none.
     device : str
-        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; the settings' by default.
     precision : str
-        ``auto``, ``float32``, ``bfloat16`` or ``int8``.
+        ``auto``, ``float32``, ``bfloat16`` or ``int8``; the settings' by default.
 
     Raises
     ------
@@ -102,14 +102,14 @@ class ChronosLoader:
         place = nest_arguments({"bucket": bucket, "prefix": prefix})
         self._settings = load_settings(place, file=file)
         model = as_text("model", os.fspath(model) if isinstance(model, Path) else model)
-        chosen = model or self._settings.model.model_path or self._settings.model.model_type
-        # A version in the settings belongs to the settings' model.
-        version = None if model else self._settings.model.version
-        self._choice = ModelChoice(
-            chosen or DEFAULT_MODEL,
-            version,
-            device=as_text("device", device) or "auto",
-            precision=as_text("precision", precision) or "auto",
+        choice = choice_of(self._settings)
+        if model:
+            # The version and the stand-in of the settings belong to the settings' model.
+            choice = replace(choice, reference=model, version=None, otherwise=None)
+        self._choice = replace(
+            choice,
+            device=_chosen("device", device, choice.device),
+            precision=_chosen("precision", precision, choice.precision),
         )
         self._forecaster: Forecaster | None = None
 
@@ -123,8 +123,14 @@ class ChronosLoader:
             If it cannot be loaded.
         """
         if self._forecaster is None:
-            self._forecaster = load_chosen(self._choice, registry_of(self._settings))
+            self._forecaster = load_chosen(self._choice, self._models())
         return self._forecaster
+
+    def _models(self) -> StoreAddress | None:
+        """Return the root of ``models/``: that of the settings, else the working folder."""
+        # `ModelManager` and `ChronosTrainer` publish there if no bucket is named.
+        here = StoreAddress(f"file://{Path.cwd()}") if Path("models").is_dir() else None
+        return registry_of(self._settings) or here
 
     def predict(
         self,
@@ -240,6 +246,12 @@ class ChronosLoader:
             )
             for i in partition.inputs
         ]
+
+
+def _chosen(name: str, text: str, otherwise: str) -> str:
+    """Return an argument, or the settings' value where the argument leaves the choice."""
+    chosen = as_text(name, text) or "auto"
+    return otherwise if chosen == "auto" else chosen
 
 
 def _levels(levels: Any) -> tuple[float, ...]:

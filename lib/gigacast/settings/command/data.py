@@ -126,6 +126,11 @@ class FeaturesOptions(FeatureSetOptions, FileOptions):
     memory_limit: str = flag(
         "4GB", "Maximum size of the rows that are in memory at once.", group="with"
     )
+    n_jobs: int = flag(
+        1,
+        "Number of processes that compute features of different items; -1 for all cores.",
+        group="with",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,7 +124,7 @@ def test_the_loader_orders_counts_and_joins_by_pair(tmp_path: Path) -> None:
     content = {
         "parquet_loader": {
             "data_paths": {"root_dir": url},
-            "schema": {"item_columns": ["store", "sku"]},
+            "schema": {"datetime_column": "timestamp", "item_columns": ["store", "sku"]},
         }
     }
     config = tmp_path / "settings.json"
