@@ -26,6 +26,7 @@ from gigacast.report.document import (
 from gigacast.report.document import Kind as Form
 from gigacast.report.markdown import render_markdown
 from gigacast.report.plot.panel import ForecastPanel
+from gigacast.series.frame import to_pandas
 from gigacast.storage.parquet.writer import table_bytes
 
 MAX_SERIES = 1000
@@ -165,6 +166,21 @@ class AnomalyReport:
     def to_table(self) -> pa.Table:
         """Return a row per series and kind, the worst first."""
         return pa.Table.from_pylist([asdict(entry) for entry in self.worst], _SCHEMA)
+
+    def to_pandas(self) -> Any:
+        """Return the table as a pandas DataFrame.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        return to_pandas(self.to_table())
+
+    def _repr_html_(self) -> str:
+        from gigacast.report.notebook import render_notebook  # noqa: PLC0415 - notebooks only
+
+        return render_notebook(self.to_document())
 
     def to_document(self) -> Document:
         """Return counts by kind and the worst series as a document."""

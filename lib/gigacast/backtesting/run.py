@@ -9,6 +9,9 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from typing import Any
+
+import pyarrow as pa
 
 from gigacast import errors
 from gigacast.backtesting.leaderboard.breakdown import Segmenter, check_segment
@@ -132,6 +135,20 @@ class BacktestResult:
     dropped: int = 0
 
     _repr_html_ = shown_by("gigacast.backtesting.document", "backtest_html")
+
+    def to_table(self) -> pa.Table:
+        """Return the leaderboard: a row per segment and model, first those over all segments."""
+        return self.leaderboard.to_table()
+
+    def to_pandas(self) -> Any:
+        """Return the table as a pandas DataFrame.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        return self.leaderboard.to_pandas()
 
 
 def run_backtest(
