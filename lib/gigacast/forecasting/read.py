@@ -229,7 +229,7 @@ class OriginReader:
         self._outputs = outputs
         self._items = items
         self._columns = columns
-        self._origin = _checked(origin)
+        self._origin = checked_origin(origin)
 
     def read(self, row: Mapping[str, str]) -> pa.Table | None:
         """Return the rows of a partition by its row of the manifest; ``None`` without any.
@@ -277,8 +277,14 @@ class OriginReader:
         return _of_items(table, self._items, columns)
 
 
-def _checked(origin: str) -> str:
-    """Return an origin as it stands in keys; a word as it is."""
+def checked_origin(origin: str) -> str:
+    """Return an origin as it stands in keys; a word as it is.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither.
+    """
     if origin in {LATEST, ALL} or _DAY.fullmatch(origin):
         return origin
     if _STEP.fullmatch(origin):
