@@ -90,7 +90,7 @@ def worst_panels(anomalies: pa.Table, keys: pa.Table, compared: Compared) -> lis
     horizon = compared.median.shape[1]
     items, targets = items_of(keys).cast(pa.string()), keys["target_name"].cast(pa.string())
     panels: list[dict[str, Any]] = []
-    for entry in summarise("", anomalies)[:2]:
+    for entry in summarise("", anomalies)[:MOST]:
         own = pc.and_(pc.equal(items, entry.item), pc.equal(targets, entry.target))
         places = np.flatnonzero(to_numpy(pc.fill_null(own, False)))[::horizon] // horizon
         # Of several origins, the one whose values are furthest from the band.

@@ -278,13 +278,7 @@ class OriginReader:
 
 
 def checked_origin(origin: str) -> str:
-    """Return an origin as it stands in keys; a word as it is.
-
-    Raises
-    ------
-    ConfigError
-        If it is neither.
-    """
+    """Return an origin as it stands in keys, a word as it is; `ConfigError` for other texts."""
     if origin in {LATEST, ALL} or _DAY.fullmatch(origin):
         return origin
     if _STEP.fullmatch(origin):

@@ -104,6 +104,7 @@ def evaluate_forecasts(
             "spec",
             hint="run `gigacast forecast` first; see `gigacast ls`",
         )
+    name = _result_name(forecast.selection, generations)
     planner = _plan(job, (inputs, outputs), generations)
     planned = planner.result
     request = FigureRequest(forecast, job.by_partition, job.worst, job.segment)
@@ -111,13 +112,12 @@ def evaluate_forecasts(
     result = collector.evaluation
     result.passed_over = planned.passed_over
     if planned.plan.tasks:
-        _execute(job, planned, (inputs, outputs), collector, events, executor, clock)
+        _execute(job, name, planned, (inputs, outputs), collector, events, executor, clock)
     # In the order of the plan, whichever task ended first: equal figures are equal files.
     order = {key: place for place, key in enumerate(planned.generations)}
     for task, key in sorted(planned.done, key=lambda entry: order[entry[0].output_key]):
         collector.add(task, key)
     collector.finish()
-    name = _result_name(forecast.selection, generations)
     result.location = f"{forecast.outputs.url}/{EVALUATIONS}{name}"
     for ending, content in result.files().items():
         outputs.put(evaluation_key(name, ending), content)
@@ -152,6 +152,7 @@ def _plan(
 
 def _execute(  # noqa: PLR0913, PLR0917 - what a run needs, from the one place that has it
     job: EvaluationJob,
+    name: str,
     planned: ScorePlan,
     stores: tuple[Store, Store],
     collector: Collector,
@@ -170,7 +171,12 @@ def _execute(  # noqa: PLR0913, PLR0917 - what a run needs, from the one place t
             "version": job.version,
             "resources": asdict(forecast.resources),
         },
-        plan={"tasks": len(tasks), "pending": len(tasks), "done": len(planned.done)},
+        plan={
+            "tasks": len(tasks),
+            "pending": len(tasks),
+            "done": len(planned.done),
+            "result": evaluation_key(name, "").rstrip("."),
+        },
     )
     shell = PlannedJob(
         stores[1],

@@ -156,6 +156,6 @@ def evaluate(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     if not as_json:
         show(failed_forecasts(result), sys.stderr)
     if has_page or settings.report.write:
-        root = job.forecast.outputs
-        announce(write_evaluation_report(result, root, utc_now()), quiet=quiet or as_json)
+        url = write_evaluation_report(result, job.forecast, utc_now())
+        announce(url, quiet=quiet or as_json)
     return EXIT_FAILED if result.failures else 0
