@@ -34,6 +34,7 @@ STABLE, MOVED = 0.1, 0.25
 _BINS = 10
 _LEAST = 32
 """Values of a series that is compared."""
+_LEAST_SHARE = 1e-3
 _SHOWN = 5
 _COLUMNS = (
     Column("item", Kind.KEY),
@@ -184,8 +185,8 @@ def drift_of(parts: Sequence[SeriesShift]) -> Drift | None:
     before = np.sum([part.before for part in parts], axis=0)
     recent = np.sum([part.recent for part in parts], axis=0)
     missing = np.sum([part.missing for part in parts], axis=0)
-    # Half a value more in each bin, so that an empty one has a logarithm.
-    p, q = ((counts + 0.5) / (counts.sum() + 0.5 * _BINS) for counts in (recent, before))
+    # An empty bin has no logarithm.
+    p, q = (np.maximum(counts / counts.sum(), _LEAST_SHARE) for counts in (recent, before))
     moved = sorted((m for part in parts for m in part.moved), key=lambda m: -abs(m.shift))
     shares = [tuple((c / c.sum()).round(6).tolist()) for c in (before, recent)]
     lost = [float(empty / steps) if steps else 0.0 for empty, steps in missing.tolist()]

@@ -97,12 +97,15 @@ def _quality(audit: Audit, key: str, job: ForecastJob, outputs: Store) -> Docume
 
 
 def _anomalies(audit: Audit, key: str, job: ForecastJob, outputs: Store) -> Document:
+    del job
     report = read_anomaly_report(outputs.get(f"{key}.json"), f"{key}.json")
-    folder = f"{report.dataset.removeprefix(job.outputs.url).strip('/')}/"
+    # The address may be that of a bucket that was copied since: the key within it counts.
+    _, root, below = report.dataset.rpartition(f"/{ANOMALIES}")
+    folder = f"{root[1:]}{below.strip('/')}/"
     specs = audit.plan.get("specs")
     # The forecasts of a rolling search may have several horizons, each in a folder.
     folders = [f"{folder}{spec}/" for spec in specs] if isinstance(specs, Mapping) else [folder]
-    if folder.startswith(ANOMALIES):
+    if root and ".." not in folder:
         add_panels(report, outputs, folders)
     return anomaly_document(report)
 
