@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
-from gigacast.batch.work import ArrayWork, Closing
+from gigacast.batch.work import ArrayWork, Closing, find_done, unreadable
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.errors import ModelIntegrityError, PlanError
@@ -109,12 +109,7 @@ def load_setup(plan: PlanFile) -> ArraySetup:
     try:
         return _ADAPTER.validate_python(dict(plan.setup))
     except ValidationError as error:
-        problem = error.errors()[0]
-        path = ".".join(str(part) for part in problem["loc"])
-        raise PlanError(
-            f"the plan of {plan.run_id} can't be read: {path}: {problem['msg']}",
-            hint="use the same version of gigacast on every machine",
-        ) from error
+        raise unreadable(plan, error) from error
 
 
 def prepared_of(setup: ArraySetup) -> Prepared:
@@ -164,6 +159,14 @@ def load_work(plan: PlanFile) -> ArrayWork:
         from gigacast.batch.upload import load_upload  # noqa: PLC0415 - as above
 
         return load_upload(plan)
+    if kind == "evaluate":
+        from gigacast.batch.comparison import load_evaluation  # noqa: PLC0415 - as above
+
+        return load_evaluation(plan)
+    if kind == "bucket":
+        from gigacast.batch.division import load_bucketing  # noqa: PLC0415 - as above
+
+        return load_bucketing(plan)
     if kind != "forecast":
         raise PlanError(
             f"the plan of {plan.run_id} is of another kind of work: {str(kind)[:40]!r}",
@@ -202,6 +205,10 @@ class ForecastWork:
     def patience(self) -> Patience:
         """How long an outage of the store is waited out."""
         return self.setup.job.resources.patience
+
+    def find(self, outputs: Store, task: Task, run_id: str) -> Receipt | None:
+        """Return the receipt of a task that is done already, else ``None``."""
+        return find_done(outputs, task, run_id, self.overwrite)
 
     def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker; the model is downloaded where it is needed."""

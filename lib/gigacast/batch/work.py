@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
-from gigacast.errors import GigacastError
+from gigacast.errors import GigacastError, PlanError
 from gigacast.job.outage import Patience
-from gigacast.lake.plan.receipt import Receipt
+from gigacast.lake.plan.plan_file import PlanFile
+from gigacast.lake.plan.receipt import Receipt, find_receipt
 from gigacast.runtime.executor import Executor, Setup
 from gigacast.storage.store import Store
 
@@ -58,6 +60,9 @@ class ArrayWork(Protocol):
     def patience(self) -> Patience:
         """How long an outage of the store is waited out."""
 
+    def find(self, outputs: Store, task: Task, run_id: str) -> Receipt | None:
+        """Return the receipt of a task that is done already, else ``None``."""
+
     def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker of a child, and prepare what its tasks share."""
 
@@ -78,3 +83,31 @@ class ArrayWork(Protocol):
 def failure_of(error: GigacastError) -> dict[str, object]:
     """Return an error as audits list it."""
     return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+
+
+def unreadable(plan: PlanFile, error: ValidationError) -> PlanError:
+    """Return the error for a plan that another version of the package wrote."""
+    problem = error.errors()[0]
+    path = ".".join(str(part) for part in problem["loc"])
+    return PlanError(
+        f"the plan of {plan.run_id} can't be read: {path}: {problem['msg']}",
+        hint="use the same version of gigacast on every machine",
+    )
+
+
+def find_done(store: Store, task: Task, run_id: str, overwrite: bool) -> Receipt | None:
+    """Return the receipt of a task that is done already, else ``None``.
+
+    Parameters
+    ----------
+    store : Store
+        Rooted at the output root.
+    task : Task
+    run_id : str
+    overwrite : bool
+        Whether only receipts of this run count: the outputs of others are to be replaced.
+    """
+    receipt = find_receipt(store, task)
+    if receipt is None or (overwrite and receipt.run_id != run_id):
+        return None
+    return receipt
