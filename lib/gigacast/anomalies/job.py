@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from gigacast.anomalies.kernel import Limits
-from gigacast.forecasting.read import LATEST
+from gigacast.forecasting.rows import LATEST
 from gigacast.job.forecast_job import ForecastJob
 
 

@@ -29,7 +29,7 @@ from gigacast.core.partition.task import InputObject, Task
 from gigacast.core.series.item_key import items_of
 from gigacast.core.time.month import Month
 from gigacast.forecasting.prediction import CUTOFF, item_fields
-from gigacast.forecasting.read import ALL, LATEST
+from gigacast.forecasting.rows import ALL, LATEST
 from gigacast.job.receipt import Work, new_receipt
 from gigacast.job.worker import Stopwatch, inputs_pinned
 from gigacast.lake.layout import anomalies_key

@@ -14,7 +14,8 @@ from gigacast.backtesting.partition import Windows
 from gigacast.core.digest import digest_value
 from gigacast.errors import ConfigError
 from gigacast.forecasting.prepare import Prepared, check_discovered, describe_job, prepare
-from gigacast.forecasting.read import LATEST, Generation, checked_origin, find_generations
+from gigacast.forecasting.read import Generation, find_generations
+from gigacast.forecasting.rows import LATEST, checked_origin
 from gigacast.forecasting.run import make_executor_for
 from gigacast.forecasting.worker import ModelSetup
 from gigacast.job.audit import PlannedJob, RunDescription

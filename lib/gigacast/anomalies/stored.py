@@ -23,7 +23,8 @@ from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
 from gigacast.core.time.month import Month
 from gigacast.errors import CorruptedFileError, DataNotFoundError, ObjectNotFoundError
-from gigacast.forecasting.read import ALL, LATEST, Generation
+from gigacast.forecasting.read import Generation
+from gigacast.forecasting.rows import ALL, LATEST
 from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.file_job import in_threads
 from gigacast.job.location import open_inputs

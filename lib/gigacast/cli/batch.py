@@ -115,10 +115,14 @@ def cancel(run: str, as_json: bool, **flags: Any) -> None:
 @click.argument("index", type=click.IntRange(0), required=False)
 @where_options
 @flags_of(LogsOptions)
-def logs(run: str, index: int | None, **flags: Any) -> None:
+@json_option
+def logs(run: str, index: int | None, as_json: bool, **flags: Any) -> None:
     """Show the log of child INDEX of the array run RUN, or of every child that failed."""
     lines = take(LogsOptions, flags).lines
     child_logs = _open_run(run, flags).read_logs(index, lines)
+    if as_json:
+        show_json({"run_id": run, "children": [asdict(log) for log in child_logs]}, is_ascii=True)
+        return
     for log in child_logs:
         state = log.state
         reason = state.reason if state.status == CHILD_FAILED else None
