@@ -39,6 +39,9 @@ from gigacast.storage.parquet.writer import table_bytes
 SEARCH = "gigacast.search"
 """Entry of the metadata of a dataset of anomalies: how it was searched, and the counts."""
 
+REVISION = 2
+"""Raise it when the same values and limits start to give others: all is searched again then."""
+
 
 @dataclass(frozen=True)
 class SearchSetup:
@@ -163,9 +166,9 @@ class PartitionSearcher(PartitionScorer):
         return table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
 
 
-def searched(limits: Limits, origin: str) -> dict[str, str]:
+def searched(limits: Limits, origin: str) -> dict[str, Any]:
     """Return how anomalies are searched for, as their dataset says it."""
-    return {"limits": str(limits), "origin": origin}
+    return {"limits": str(limits), "origin": origin, "revision": REVISION}
 
 
 def _keys(part: ScoredPart, rows: IntArray) -> pa.Table:

@@ -32,7 +32,7 @@ from gigacast.storage.store import Store
 
 __all__ = ["AnomalyJob", "find_anomalies_in"]
 
-FORMAT_REVISION = 1
+FORMAT_REVISION = 2
 """Part of the spec of rolling searches. Raise it when the same settings start to give others."""
 
 

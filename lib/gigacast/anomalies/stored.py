@@ -54,6 +54,7 @@ class Counts:
     values: Count
     compared: Count
     origins: Count
+    revision: Count = 1
 
 
 @dataclass(frozen=True)
