@@ -1,10 +1,10 @@
 """An evaluation as the children of an array run do it, and as its plan holds it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
 
 from gigacast.backtesting.evaluation.partition import (
     ScoreSetup,
@@ -14,22 +14,13 @@ from gigacast.backtesting.evaluation.partition import (
 from gigacast.backtesting.evaluation.run import (
     EvaluationJob,
     collect_evaluation,
-    describe_evaluation,
-    plan_evaluation,
 )
-from gigacast.batch.service import ArrayService
-from gigacast.batch.submit import PlannedArray, Submission, share_work, submit_array
-from gigacast.batch.submit_backfill import check_reach, children_for
-from gigacast.batch.work import Closing, failure_of, unreadable
+from gigacast.batch.work import Closing, dump_record, failure_of, load_record
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.errors import CorruptedFileError, GigacastError, ObjectNotFoundError
-from gigacast.job.audit import make_run_id
-from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.outage import Patience
-from gigacast.job.run import RunEvents, utc_now
 from gigacast.lake.layout import scores_prefix
-from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt, list_receipts, read_receipt
 from gigacast.runtime.choice import make_executor
@@ -48,58 +39,11 @@ class _Stored:
     job: EvaluationJob
 
 
-# A plan is read from the bucket, where others can write: every field is checked by its type.
-_ADAPTER = TypeAdapter(_Stored)
-
-
-def submit_evaluation(
-    job: EvaluationJob,
-    options: ArrayOptions,
-    service: ArrayService,
-    *,
-    events: RunEvents | None = None,
-    clock: Clock = utc_now,
-) -> Submission:
-    """Plan an evaluation, divide its partitions over children and submit them.
-
-    Without a pending partition nothing is written or submitted.
-
-    Parameters
-    ----------
-    job : EvaluationJob
-    options : ArrayOptions
-    service : ArrayService
-    events : RunEvents, optional
-        Receives the plan after the submission; ignored by default.
-    clock : callable
-        Gives the current time, with its zone.
-
-    Raises
-    ------
-    DataNotFoundError
-        When there are no finished forecasts of the model, version, months and series.
-    ConfigError
-        If inputs or outputs are out of reach of other machines.
-    StorageError, ComputeError
-        No job is running then.
-    """
-    for address in (job.forecast.outputs, job.forecast.inputs):
-        check_reach(address)
-    planned = plan_evaluation(job)
-    plan, tasks = planned.result.plan, planned.result.plan.tasks
-    run_id = make_run_id(KIND, clock)
-    if not tasks:
-        return Submission(run_id, plan, 0)
-    setup = _ADAPTER.dump_python(_Stored(KIND, _for_children(planned.job)), mode="json")
-    shares = share_work(tasks, children_for(tasks, options))
-    shell = describe_evaluation(planned)
-    array = PlannedArray(run_id, shell, job.forecast.outputs, setup, shares)
-    return submit_array(array, options, service, events=events, clock=clock)
-
-
-def _for_children(job: EvaluationJob) -> EvaluationJob:
+def dump_evaluation(job: EvaluationJob) -> Mapping[str, Any]:
+    """Return an evaluation as its plan holds it: children take the executor of their machine."""
     resources = replace(job.forecast.resources, executor="auto")
-    return replace(job, forecast=replace(job.forecast, resources=resources))
+    job = replace(job, forecast=replace(job.forecast, resources=resources))
+    return dump_record(_Stored(KIND, job))
 
 
 def load_evaluation(plan: PlanFile) -> "EvaluationWork":
@@ -110,10 +54,7 @@ def load_evaluation(plan: PlanFile) -> "EvaluationWork":
     PlanError
         When another version of the package wrote it.
     """
-    try:
-        return EvaluationWork(_ADAPTER.validate_python(dict(plan.setup)).job)
-    except ValidationError as error:
-        raise unreadable(plan, error) from error
+    return EvaluationWork(load_record(_Stored, plan).job)
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,19 @@
 """The division of objects into buckets as the children of an array run do it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
 
-from gigacast.batch.service import ArrayService
-from gigacast.batch.submit import PlannedArray, Submission, share_work, submit_array
-from gigacast.batch.submit_backfill import check_reach, children_for
-from gigacast.batch.work import Closing, find_done, unreadable
+from gigacast.batch.work import Closing, dump_record, find_done, load_record
 from gigacast.bucketing.partition import BucketSetup
-from gigacast.bucketing.run import BucketJob, files_of, plan_bucketing
+from gigacast.bucketing.run import files_of
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
-from gigacast.job.audit import make_run_id
-from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.file_worker import FilePlaces
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.outage import Patience
-from gigacast.job.run import RunEvents, utc_now
-from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.choice import make_executor
@@ -41,54 +34,10 @@ class _Stored:
     into: str
 
 
-_ADAPTER = TypeAdapter(_Stored)
-
-
-def submit_bucketing(
-    work: "BucketWork",
-    options: ArrayOptions,
-    service: ArrayService,
-    *,
-    events: RunEvents | None = None,
-    clock: Clock = utc_now,
-) -> Submission:
-    """Plan a division into buckets, divide its objects over children and submit them.
-
-    Without a pending object nothing is submitted.
-
-    Parameters
-    ----------
-    work : BucketWork
-    options : ArrayOptions
-    service : ArrayService
-    events : RunEvents, optional
-        Receives the plan after the submission; ignored by default.
-    clock : callable
-        Gives the current time, with its zone.
-
-    Raises
-    ------
-    ConfigError
-        If the folder was divided by other settings, or the bucket is out of reach of other
-        machines.
-    DataNotFoundError
-        If no partition matches.
-    StorageError, ComputeError
-        No job is running then.
-    """
-    job = work.job
-    for address in (job.outputs, job.inputs):
-        check_reach(address)
-    planned = plan_bucketing(BucketJob(files_of(job), work.buckets, work.into))
-    tasks = planned.files.tasks
-    run_id = make_run_id(KIND, clock)
-    if not tasks:
-        return Submission(run_id, planned.files.plan, 0)
-    job = replace(job, resources=replace(job.resources, executor="auto"))
-    setup = _ADAPTER.dump_python(_Stored(KIND, job, work.buckets, work.into), mode="json")
-    shares = share_work(tasks, children_for(tasks, options))
-    array = PlannedArray(run_id, planned.shell, job.outputs, setup, shares)
-    return submit_array(array, options, service, events=events, clock=clock)
+def dump_bucketing(work: "BucketWork") -> Mapping[str, Any]:
+    """Return a division as its plan holds it: children take the executor of their machine."""
+    job = replace(work.job, resources=replace(work.job.resources, executor="auto"))
+    return dump_record(_Stored(KIND, job, work.buckets, work.into))
 
 
 def load_bucketing(plan: PlanFile) -> "BucketWork":
@@ -99,10 +48,7 @@ def load_bucketing(plan: PlanFile) -> "BucketWork":
     PlanError
         When another version of the package wrote it.
     """
-    try:
-        stored = _ADAPTER.validate_python(dict(plan.setup))
-    except ValidationError as error:
-        raise unreadable(plan, error) from error
+    stored = load_record(_Stored, plan)
     return BucketWork(stored.job, stored.buckets, stored.into)
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
 
-from gigacast.batch.work import ArrayWork, Closing, find_done, unreadable
+from gigacast.batch.work import ArrayWork, Closing, dump_record, find_done, load_record
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.errors import ModelIntegrityError, PlanError
@@ -54,8 +53,6 @@ class ArraySetup:
     ignored: tuple[str, ...] = ()
 
 
-# A plan is read from the bucket, where others can write: every field is checked by its type.
-_ADAPTER = TypeAdapter(ArraySetup)
 _LATER_FIELDS = (
     *("duplicates", "duplicate_share", "csv"),
     *("aggregate", "partial_bins", "zone"),
@@ -66,7 +63,7 @@ _LATER_FIELDS = (
 def dump_setup(prepared: Prepared) -> Mapping[str, Any]:
     """Return the setup of a prepared job as JSON values."""
     setup = ArraySetup(prepared.job, prepared.info, prepared.model.digest, prepared.ignored)
-    values: dict[str, Any] = _ADAPTER.dump_python(setup, mode="json")
+    values = dump_record(setup)
     _drop_unused(values["job"], prepared.job)
     return values
 
@@ -106,10 +103,7 @@ def load_setup(plan: PlanFile) -> ArraySetup:
     PlanError
         When another version of the package wrote it.
     """
-    try:
-        return _ADAPTER.validate_python(dict(plan.setup))
-    except ValidationError as error:
-        raise unreadable(plan, error) from error
+    return load_record(ArraySetup, plan)
 
 
 def prepared_of(setup: ArraySetup) -> Prepared:

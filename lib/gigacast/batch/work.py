@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
@@ -15,6 +15,8 @@ from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt, find_receipt
 from gigacast.runtime.executor import Executor, Setup
 from gigacast.storage.store import Store
+
+K = TypeVar("K")
 
 
 @dataclass
@@ -85,14 +87,29 @@ def failure_of(error: GigacastError) -> dict[str, object]:
     return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
 
 
-def unreadable(plan: PlanFile, error: ValidationError) -> PlanError:
-    """Return the error for a plan that another version of the package wrote."""
-    problem = error.errors()[0]
-    path = ".".join(str(part) for part in problem["loc"])
-    return PlanError(
-        f"the plan of {plan.run_id} can't be read: {path}: {problem['msg']}",
-        hint="use the same version of gigacast on every machine",
-    )
+def dump_record(record: Any) -> dict[str, Any]:
+    """Return a setup as JSON values."""
+    values: dict[str, Any] = TypeAdapter(type(record)).dump_python(record, mode="json")
+    return values
+
+
+def load_record(kind: type[K], plan: PlanFile) -> K:
+    """Return the setup of a plan: it is read from the bucket, where others can write.
+
+    Raises
+    ------
+    PlanError
+        When another version of the package wrote it.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(dict(plan.setup))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        path = ".".join(str(part) for part in problem["loc"])
+        raise PlanError(
+            f"the plan of {plan.run_id} can't be read: {path}: {problem['msg']}",
+            hint="use the same version of gigacast on every machine",
+        ) from error
 
 
 def find_done(store: Store, task: Task, run_id: str, overwrite: bool) -> Receipt | None:

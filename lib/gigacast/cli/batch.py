@@ -199,7 +199,8 @@ def bucket_on_batch(
     quiet: bool = False,
 ) -> int:
     """Submit a division into buckets, watch it, and return the exit code."""
-    from gigacast.batch.division import BucketWork, submit_bucketing  # noqa: PLC0415 - as above
+    from gigacast.batch.division import BucketWork  # noqa: PLC0415 - as above
+    from gigacast.batch.submit_division import submit_bucketing  # noqa: PLC0415
 
     work = BucketWork(job, options.buckets, options.into)
     submission = submit_bucketing(work, array, service_for(job.outputs))
@@ -210,7 +211,7 @@ def evaluate_on_batch(
     job: "EvaluationJob", array: ArrayOptions, *, as_json: bool = False, quiet: bool = False
 ) -> int:
     """Submit an evaluation, watch it, and return the exit code; its figures are shown after it."""
-    from gigacast.batch.comparison import submit_evaluation  # noqa: PLC0415 - as above
+    from gigacast.batch.submit_comparison import submit_evaluation  # noqa: PLC0415 - as above
 
     outputs = job.forecast.outputs
     submission = submit_evaluation(job, array, service_for(outputs))

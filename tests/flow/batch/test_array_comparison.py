@@ -7,9 +7,11 @@ import pytest
 
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
 from gigacast.batch.aws import BatchService
-from gigacast.batch.comparison import EvaluationWork, submit_evaluation
-from gigacast.batch.division import BucketWork, submit_bucketing
+from gigacast.batch.comparison import EvaluationWork
+from gigacast.batch.division import BucketWork
 from gigacast.batch.setup import load_work
+from gigacast.batch.submit_comparison import submit_evaluation
+from gigacast.batch.submit_division import submit_bucketing
 from gigacast.bucketing.run import BucketJob, files_of, run_bucketing
 from gigacast.cli.program import run
 from gigacast.errors import ConfigError, PlanError
