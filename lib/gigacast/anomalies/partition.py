@@ -206,7 +206,7 @@ def _histories(
     history = History.unknown(len(part.labels))
     for before in work.actuals.contexts(part.forecasts, *place):
         own = describe_history(before.values, before.series.offsets)
-        known = own.repeats > 0
+        has_values = own.repeats > 0
         for name in ("repeats", "change", "zeros"):
-            getattr(history, name)[before.rows[known]] = getattr(own, name)[known]
+            getattr(history, name)[before.rows[has_values]] = getattr(own, name)[has_values]
     return History(history.repeats[rows], history.change[rows], history.zeros[rows])

@@ -120,10 +120,10 @@ def measure_shift(batch: SeriesBatch, partition: str) -> SeriesShift:
     is_counted = found.sum(axis=1) >= _LEAST
     is_counted &= (found & recently).any(axis=1) & (found & ~recently).any(axis=1)
     rows = np.flatnonzero(is_counted)
-    y, known, is_recent, is_step = values[rows], found[rows], recently[rows], within[rows]
+    y, is_found, is_recent, is_step = values[rows], found[rows], recently[rows], within[rows]
     missing = np.array(
         [
-            [int((is_step & ~known & part).sum()), int((is_step & part).sum())]
+            [int((is_step & ~is_found & part).sum()), int((is_step & part).sum())]
             for part in (~is_recent, is_recent)
         ],
         np.int64,
@@ -131,11 +131,13 @@ def measure_shift(batch: SeriesBatch, partition: str) -> SeriesShift:
     if not len(rows):
         nothing = np.zeros(_BINS, np.int64)
         return SeriesShift(nothing, nothing, missing, 0, [])
-    earlier = np.where(known & ~is_recent, y, np.nan)
-    recent = np.where(known & is_recent, y, np.nan)
+    earlier = np.where(is_found & ~is_recent, y, np.nan)
+    recent = np.where(is_found & is_recent, y, np.nan)
     edges = np.nanquantile(earlier, np.arange(1, _BINS) / _BINS, axis=1).T
     codes = (y[:, :, None] > edges[:, None, :]).sum(axis=2)
-    counts = [np.bincount(codes[known & part], minlength=_BINS) for part in (~is_recent, is_recent)]
+    counts = [
+        np.bincount(codes[is_found & part], minlength=_BINS) for part in (~is_recent, is_recent)
+    ]
     moved = _moved(batch, rows, earlier, recent, partition)
     return SeriesShift(counts[0], counts[1], missing, len(rows), moved)
 

@@ -241,11 +241,11 @@ def test_features_follow_the_series_into_buckets(
     assert divided.groupby("item_id").size().to_dict() == dict.fromkeys(ITEMS, 6)
     assert run(["forecast", *bucket, "--partition_by", "month", *options]) == 0
     keys = ["item_id", "timestamp"]
-    one, other = (
+    divided_rows, whole_rows = (
         f.sort_values(keys).reset_index(drop=True)
         for f in (divided, gigacast.read_forecasts(lake.address.url))
     )
-    pd.testing.assert_frame_equal(one, other)
+    pd.testing.assert_frame_equal(divided_rows, whole_rows)
     # A rerun adds features to nothing again.
     covariates = lake.root / "timings/feature_store/covariates"
     before = sorted(covariates.rglob("*.json"))

@@ -63,12 +63,12 @@ def test_the_index_is_that_of_a_slow_loop() -> None:
 def test_other_units_and_more_parts_change_nothing() -> None:
     series = {"a": noise(200), "b": noise(200, seed=1)}
     larger = {item: [1000 * v for v in values] for item, values in series.items()}
-    one = drift_of([measure_shift(batch_of(series), "p")])
+    single = drift_of([measure_shift(batch_of(series), "p")])
     parts = [measure_shift(batch_of({k: v}), "p") for k, v in larger.items()]
     two = drift_of(parts)
-    assert one is not None
+    assert single is not None
     assert two is not None
-    assert one.psi == pytest.approx(two.psi, abs=2e-3)
+    assert single.psi == pytest.approx(two.psi, abs=2e-3)
 
 
 @pytest.mark.parametrize(
