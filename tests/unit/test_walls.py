@@ -34,7 +34,7 @@ WALLS = {
     "rich": r"report/",
     "matplotlib": r"report/plot/picture\.py",
     "click": r"cli/",
-    "pydantic": r"settings/|batch/setup\.py|trainers/pretraining/",
+    "pydantic": r"settings/|batch/work\.py|trainers/pretraining/",
     "pydantic_settings": r"settings/",
     "yaml": r"core/record\.py",
     "pandas": r"training/api\.py|forecasting/api/|datasets/api/",
@@ -210,7 +210,7 @@ SIGNATURES = {
     "plan": f"(bucket, *, config=None, {KEYWORDS})",
     "read_forecasts": "(bucket, *, prefix='', model=None, version=None, spec=None, years=None, "
     "months=None, partitions=None, items=None, columns=None, names=None, endpoint_url=None, "
-    "region=None, origin='latest')",
+    "region=None, origin='latest', run=None)",
     "ChronosLoader": "(parquet_config_path=None, *, model=None, bucket=None, prefix=None, "
     "device='auto', precision='auto')",
     "ChronosLoader.predict": "(self, context, prediction_length=None, quantile_levels=(0.1, 0.2, "

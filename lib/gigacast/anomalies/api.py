@@ -38,6 +38,7 @@ def detect_anomalies(
     flat_steps: int = 8,
     windows: int = 1,
     rolling: bool = False,
+    origin: str = "latest",
     config: str | Path | None = None,
     events: RunEvents | None = None,
     **options: Unpack[Options],
@@ -69,6 +70,7 @@ def detect_anomalies(  # noqa: PLR0913 - keywords, each the name of a flag
     flat_steps: int = AnomalyOptions.flat_steps,
     windows: int = AnomalyOptions.windows,
     rolling: bool = False,
+    origin: str = AnomalyOptions.origin,
     config: str | Path | None = None,
     bucket: str | None = None,
     events: RunEvents | None = None,
@@ -84,6 +86,9 @@ def detect_anomalies(  # noqa: PLR0913 - keywords, each the name of a flag
         its series are forecast from before them.
     rolling : bool
         Forecast the last steps from before them, although forecasts are stored (buckets only).
+    origin : str
+        Stored forecasts to compare (buckets only): ``latest``, ``all`` that are kept, or those of a
+        day, as ``2024-01-31``.
     config : path, optional
         Settings file; none by default.
     bucket : str, optional
@@ -121,19 +126,30 @@ def detect_anomalies(  # noqa: PLR0913 - keywords, each the name of a flag
     [{'timestamp': Timestamp('2024-02-27 00:00:00'), 'direction': 'above', 'kind': 'spike'}]
     """
     check_argument("band", band, float)
+    check_argument("origin", origin, str)
     counts = {"shift_steps": shift_steps, "stuck_steps": stuck_steps, "flat_steps": flat_steps}
     for name, value in {**counts, "windows": windows}.items():
         check_argument(name, value, int)
-    limits = limits_of(AnomalyOptions(band=band, **counts, windows=windows))
+    limits = limits_of(
+        AnomalyOptions(
+            band=band,
+            shift_steps=shift_steps,
+            stuck_steps=stuck_steps,
+            flat_steps=flat_steps,
+            windows=windows,
+        )
+    )
     if isinstance(data, str | Path):
         if bucket is not None:
             raise ConfigError(f"bucket: {str(data)!r} is the bucket already", hint="leave it out")
         job = job_of(_settings(_url_of(data), config, options))
         model, version = options.get("model"), options.get("model_version")
-        search = AnomalyJob(job, limits, windows, rolling, model, version)
+        search = AnomalyJob(job, limits, windows, rolling, model, version, origin)
         return find_anomalies_in(search, events=events)
-    if rolling or events is not None:
-        raise ConfigError("rolling and events are for buckets", hint="leave them out for a frame")
+    if rolling or events is not None or origin != AnomalyOptions.origin:
+        raise ConfigError(
+            "rolling, origin and events are for buckets", hint="leave them out for a frame"
+        )
     table = table_of(data, takes="a bucket")
     job = job_of(_settings("memory://frame", config, options))
     registry = registry_of(_settings(_url_of(bucket), config, options))

@@ -21,6 +21,9 @@ MAX_SCORE = 100.0
 _LEAST_DEVIATION = 1e-3
 """Least standard deviation, as a share of the median's mean size: forecasts of constant series have
 none, and rounding would be an anomaly."""
+_LEAST_OF_CONSTANT = 1e-3
+"""Least standard deviation after a history that never changed, absolute: a model's forecasts of
+zeros are dust around 1e-7, of which no share says how much is nothing."""
 _RARE = 0.05
 """Share of zeros in the history below which zeros are sudden."""
 _FLAT = 0.1
@@ -153,7 +156,8 @@ def find_anomalies(compared: Compared, history: History, limits: Limits = Limits
     Of several kinds that apply, the first counts: zeros, stuck, flat, level shift, spike.
     """
     y = np.asarray(compared.actual, np.float64)
-    score = score_values(compared)
+    constant = np.where(history.change == 0, _LEAST_OF_CONSTANT, 0.0)
+    score = score_values(compared, constant)
     out = np.abs(np.nan_to_num(score)) >= limits.score
     side = np.where(out, np.sign(np.nan_to_num(score)), 0.0)
     out_runs = run_lengths(side)
@@ -172,11 +176,17 @@ def find_anomalies(compared: Compared, history: History, limits: Limits = Limits
     return Found(score, kind, np.where(kind == Kind.STUCK, equal_runs, run))
 
 
-def score_values(compared: Compared) -> DoubleArray:
+def score_values(compared: Compared, floor: DoubleArray | None = None) -> DoubleArray:
     """Return the distance of values from the median in standard deviations, [N, H].
 
     The widest central interval gives the deviation of each side as that of a normal distribution
     with these quantiles. NaN where a value or a quantile is missing.
+
+    Parameters
+    ----------
+    compared : Compared
+    floor : float64 [N], optional
+        Least standard deviation of each series; 0 by default.
     """
     numbers = (compared.actual, compared.median, compared.quantiles)
     y, m, q = (np.asarray(values, np.float64) for values in numbers)
@@ -187,6 +197,8 @@ def score_values(compared: Compared) -> DoubleArray:
     size = np.abs(np.where(np.isfinite(m), m, 0.0)).sum(axis=1)
     counts = np.maximum(np.isfinite(m).sum(axis=1), 1)
     least = _LEAST_DEVIATION * (size / counts)[:, None]
+    if floor is not None:
+        least = np.maximum(least, floor[:, None])
     distance = y - m
     deviation = np.maximum(np.where(distance >= 0, above, below), least)
     score = np.where(distance == 0, 0.0, np.copysign(MAX_SCORE, distance))

@@ -26,6 +26,7 @@ from gigacast.report.document import (
 from gigacast.report.document import Kind as Form
 from gigacast.report.markdown import render_markdown
 from gigacast.report.plot.panel import ForecastPanel
+from gigacast.series.frame import to_pandas
 from gigacast.storage.parquet.writer import table_bytes
 
 MAX_SERIES = 1000
@@ -105,7 +106,11 @@ class AnomalyReport:
     run_id : str
         Run that made the forecasts; empty for stored ones.
     panels : list of (float, ForecastPanel)
-        Pictures of a few of the worst series with their weights, of stored forecasts only.
+        Pictures of a few of the worst series with their weights.
+    origin : str
+        Stored forecasts that were compared, see `AnomalyJob.origin`.
+    origins : int
+        Most origins of a partition that were compared; 0 for rolling forecasts.
     """
 
     basis: str
@@ -121,6 +126,8 @@ class AnomalyReport:
     dataset: str = ""
     run_id: str = ""
     panels: list[tuple[float, ForecastPanel]] = field(default_factory=list)
+    origin: str = "latest"
+    origins: int = 0
 
     @property
     def count(self) -> int:
@@ -136,7 +143,7 @@ class AnomalyReport:
 
     def add_panels(self, panels: Sequence[tuple[float, ForecastPanel]]) -> None:
         """Add pictures of series; the worst `MAX_PANELS` are kept."""
-        order = sorted([*self.panels, *panels], key=lambda entry: -entry[0])
+        order = sorted([*self.panels, *panels], key=lambda entry: (-entry[0], entry[1].title))
         self.panels = order[:MAX_PANELS]
 
     @property
@@ -148,6 +155,8 @@ class AnomalyReport:
         """Return the values of ``--json``."""
         return {
             "basis": self.basis,
+            # Left out by default: stored reports of the same figures stay as they are.
+            **({"origin": self.origin} if self.origin != "latest" else {}),
             "limits": {**asdict(self.limits), "score": self.limits.score},
             "values": self.values,
             "compared": self.compared,
@@ -165,6 +174,21 @@ class AnomalyReport:
     def to_table(self) -> pa.Table:
         """Return a row per series and kind, the worst first."""
         return pa.Table.from_pylist([asdict(entry) for entry in self.worst], _SCHEMA)
+
+    def to_pandas(self) -> Any:
+        """Return the table as a pandas DataFrame.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        return to_pandas(self.to_table())
+
+    def _repr_html_(self) -> str:
+        from gigacast.report.notebook import render_notebook  # noqa: PLC0415 - notebooks only
+
+        return render_notebook(self.to_document())
 
     def to_document(self) -> Document:
         """Return counts by kind and the worst series as a document."""
@@ -186,13 +210,21 @@ class AnomalyReport:
     def _summary(self) -> str:
         compared = counted(self.compared, "value")
         against = "stored forecasts" if self.basis == "stored" else "forecasts from before them"
+        if self.origin != "latest":
+            against = (
+                f"stored forecasts of {self.origin if self.origin != 'all' else 'all origins'}"
+            )
         return f"{compared} compared with the {100 * self.limits.level:.6g}% band of {against}"
 
     def files(self) -> dict[str, bytes]:
         """Return the stored files by ending: Markdown, JSON, Parquet."""
+        values = self.to_json()
+        if self.basis == "stored":
+            # The same values give the same report, whichever run found them.
+            values["run_id"] = ""
         return {
             "md": render_markdown(self.to_document()).encode(),
-            "json": json.dumps(self.to_json(), indent=1, ensure_ascii=False).encode(),
+            "json": json.dumps(values, indent=1, ensure_ascii=False).encode(),
             "parquet": table_bytes(self.to_table()),
         }
 

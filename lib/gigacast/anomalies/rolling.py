@@ -1,12 +1,14 @@
 """Anomalies of the last steps of series, against forecasts of these steps from before them."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from gigacast.anomalies.kernel import Compared, Limits, describe_history
+from gigacast.anomalies.panel import PANELS, dump_panels, worst_panels
 from gigacast.anomalies.table import detect, schema_of
 from gigacast.backtesting.partition import HISTORY, Windows
 from gigacast.core.array import ByteArray, FloatArray
@@ -58,11 +60,12 @@ class AnomalySetup:
 
 @dataclass(frozen=True, slots=True)
 class BatchAnomalies:
-    """The anomalies of a batch as rows, and why series were not compared."""
+    """The anomalies of a batch as rows, why series were not compared, and pictures of the worst."""
 
     rows: pa.Table
     series: SeriesBatch
     reasons: ByteArray
+    panels: list[dict[str, Any]] = field(default_factory=list)
 
 
 class AnomalyWorker(PartitionWorker[BatchAnomalies]):
@@ -73,6 +76,7 @@ class AnomalyWorker(PartitionWorker[BatchAnomalies]):
     def __init__(self, setup: AnomalySetup, forecaster: Forecaster) -> None:
         super().__init__(setup.work, forecaster)
         self._windows, self._limits = setup.windows, setup.limits
+        self._panels: list[dict[str, Any]] = []
 
     def _read_options(self, task: Task) -> ReadOptions:
         job = self._setup.job
@@ -91,12 +95,14 @@ class AnomalyWorker(PartitionWorker[BatchAnomalies]):
         forecaster = Watched(self._forecaster, watch)
         method, resources = self._setup.job.method, self._setup.job.resources
         options = method.options(task.horizon, resources.batch_size)
+        self._panels = []
         for batch in batches:
             with watch.measure("prepare", besides="predict"):
                 anomalies = search_batch(
                     batch, forecaster, options, self._windows.count, self._limits, self._budget
                 )
             tally.add(batch, anomalies.reasons)
+            self._panels += anomalies.panels
             yield anomalies
 
     def _schema(self, task: Task, first: BatchAnomalies | None) -> pa.Schema:
@@ -108,6 +114,9 @@ class AnomalyWorker(PartitionWorker[BatchAnomalies]):
         keys = [*item_fields(None, names), pa.field("timestamp", pa.timestamp("us"))]
         keys.append(pa.field("target_name", pa.string()))
         return schema_of(pa.schema(keys)).with_metadata(metadata)
+
+    def _last_metadata(self) -> dict[str, str]:
+        return {PANELS: dump_panels(self._panels)}
 
     def _rows(self, result: BatchAnomalies, schema: pa.Schema) -> pa.RecordBatch:
         columns = [
@@ -161,7 +170,7 @@ def search_batch(
     keys = _keys(good, span)
     compared = Compared(actual, median, quantiles, options.levels)
     table = detect(keys, compared, history, limits)
-    return BatchAnomalies(table, batch, reasons)
+    return BatchAnomalies(table, batch, reasons, worst_panels(table, keys, compared))
 
 
 def _before(batch: SeriesBatch, span: int) -> tuple[FloatArray, np.ndarray]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gigacast.backtesting.evaluation.result import Evaluation, passed_over_text
-from gigacast.backtesting.run import BacktestResult
+from gigacast.backtesting.result import BacktestResult
 from gigacast.core.plural import counted
 from gigacast.report.document import Document, Items, Paragraph, Tone
 from gigacast.report.notebook import render_notebook

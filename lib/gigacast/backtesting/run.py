@@ -13,10 +13,9 @@ from functools import partial
 from gigacast import errors
 from gigacast.backtesting.leaderboard.breakdown import Segmenter, check_segment
 from gigacast.backtesting.leaderboard.build import Side, make_leaderboard
-from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.partition import HISTORY, BacktestSetup, Windows
+from gigacast.backtesting.result import BacktestResult
 from gigacast.core.digest import digest_text, digest_value
-from gigacast.core.lazy import shown_by
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError, DataError, GigacastError
 from gigacast.forecasting.look import look_for_spans
@@ -94,46 +93,6 @@ def backtest_job(forecast: ForecastJob, options: BacktestOptions) -> BacktestJob
     )
 
 
-@dataclass(frozen=True)
-class BacktestResult:
-    """The result of a backtest.
-
-    Parameters
-    ----------
-    run_ids : tuple of str
-        Id of the run of each model.
-    status : str
-        ``completed``, or ``failed`` when some partition failed.
-    leaderboard : Leaderboard
-        Figures over the partitions that every model has done.
-    failures : list of (str, Task, Failure)
-        Failures with the name of the model.
-    computed, skipped : int
-        Partitions times models, computed by this run and done before.
-    location : str
-        URL of the leaderboard without its ending: ``.md``, ``.json`` or ``.parquet``.
-    conflicts : int
-        Rows with the series and time of another row and other values, read by this run.
-    problems : tuple of str
-        Items that span parts of a month, which are compared apart.
-    dropped : int
-        Rows without an item id or a readable time, read by this run.
-    """
-
-    run_ids: tuple[str, ...]
-    status: str
-    leaderboard: Leaderboard
-    failures: list[tuple[str, Task, Failure]]
-    computed: int
-    skipped: int
-    location: str
-    conflicts: int = 0
-    problems: tuple[str, ...] = ()
-    dropped: int = 0
-
-    _repr_html_ = shown_by("gigacast.backtesting.document", "backtest_html")
-
-
 def run_backtest(
     job: BacktestJob,
     *,
@@ -162,14 +121,14 @@ def run_backtest(
     """
     job = replace(job, forecast=pin_months(job.forecast))
     sides = prepare_sides(job)
-    runs = [_run_side(side, job, events or Silent(), executor, clock) for side in sides]
+    name = leaderboard_name(job, sides)
+    runs = [_run_side(side, job, name, events or Silent(), executor, clock) for side in sides]
     _refuse_if_all_failed(runs)
     compared = [Side(run.name, run.outputs) for run in runs]
     outputs, method = sides[0].outputs, job.forecast.method
     segmenter = Segmenter(job.segment, sides[0].inputs, method.columns, method.csv)
     # Over the partitions that every model has done: figures over different data can't be compared.
     board = make_leaderboard(outputs, compared, method.levels, segmenter, baseline=NAIVE_MODEL)
-    name = leaderboard_name(job, sides)
     for ending, content in board.files().items():
         outputs.put(leaderboard_key(name, ending), content)
     failures = [(run.name, task, failure) for run in runs for task, failure in run.failures]
@@ -273,12 +232,13 @@ class _SideRun:
 def _run_side(
     side: Prepared,
     job: BacktestJob,
+    board: str,
     events: RunEvents,
     executor: Executor | None,
     clock: Clock,
 ) -> _SideRun:
     """Plan and run the backtest of one model."""
-    planned, finished = _plan_side(side, job)
+    planned, finished = _plan_side(side, job, board)
     events.of_model(_name(side))
     run = start_run(planned, events=events, clock=clock, prices=side.job.prices)
     skipped = len(finished)
@@ -319,8 +279,10 @@ def _refuse_if_all_failed(runs: Sequence[_SideRun]) -> None:
         raise (kind if is_own else DataError)(failures[0].message + more, hint=failures[0].hint)
 
 
-def _plan_side(side: Prepared, job: BacktestJob) -> tuple[PlannedJob, list[FinishedTask]]:
-    """Plan the backtest of one model: the plan function of the job.
+def _plan_side(
+    side: Prepared, job: BacktestJob, board: str
+) -> tuple[PlannedJob, list[FinishedTask]]:
+    """Plan the backtest of one model, for a leaderboard: the plan function of the job.
 
     Returns
     -------
@@ -344,7 +306,7 @@ def _plan_side(side: Prepared, job: BacktestJob) -> tuple[PlannedJob, list[Finis
     sample = _sample(partitions, job.partitions)
     finished = [entry for entry in finished if entry.task.partition in sample]
     tasks = [task for task in plan.tasks if task.partition in sample][: side.job.limit]
-    description = _describe_run(side, job, plan)
+    description = _describe_run(side, job, board, plan)
     planned = PlannedJob(
         side.outputs,
         plan,
@@ -365,7 +327,7 @@ def _sample(names: Sequence[str], count: int | None) -> set[str]:
     return set(heapq.nsmallest(count, names, key=digest_text))
 
 
-def _describe_run(side: Prepared, job: BacktestJob, plan: Plan) -> RunDescription:
+def _describe_run(side: Prepared, job: BacktestJob, board: str, plan: Plan) -> RunDescription:
     return RunDescription(
         job="backtest",
         settings={**describe_job(side.job), "windows": asdict(job.windows)},
@@ -373,6 +335,7 @@ def _describe_run(side: Prepared, job: BacktestJob, plan: Plan) -> RunDescriptio
             "tasks": len(plan.tasks),
             "specs": {task.spec: side.spec.describe(task.horizon) for task in plan.tasks},
             "model_source": side.model.source,
+            "result": leaderboard_key(board, "").rstrip("."),
         },
         engine=side.info.engine,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from gigacast.batch.work import Closing, failure_of
+from gigacast.batch.work import Closing, failure_of, find_done
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.core.problem import Source
@@ -196,6 +196,10 @@ class BackfillWork:
     def patience(self) -> Patience:
         """How long an outage of the store is waited out."""
         return self.backfill.resources.patience
+
+    def find(self, outputs: Store, task: Task, run_id: str) -> Receipt | None:
+        """Return the receipt of a task that is done already, else ``None``."""
+        return find_done(outputs, task, run_id, self.overwrite)
 
     def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker, and make the tiles that several days read."""

@@ -33,7 +33,7 @@ from gigacast.lake.plan.audit import (
 )
 from gigacast.lake.plan.manifest import ManifestEntry, encode_table, entry_of, to_table
 from gigacast.lake.plan.plan_file import PlanFile, read_plan, read_tasks
-from gigacast.lake.plan.receipt import Receipt, find_receipt
+from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.executor import Executor, Outcome, R, Setup, T, Worker
 from gigacast.runtime.instance import this_machine
 from gigacast.runtime.interruption import deferred
@@ -201,12 +201,12 @@ class _Child:
         return [t for t, receipt in zip(self._tasks, receipts, strict=True) if receipt is None]
 
     def _find_receipt(self, task: Task) -> Receipt | None:
-        return find_done(self._outputs, task, self._plan.run_id, self._work.overwrite)
+        return self._work.find(self._outputs, task, self._plan.run_id)
 
     def _worker_setup(self, pending: Sequence[Task]) -> "ChildSetup":
         run_id = self._plan.run_id
         worker = self._work.worker(self._outputs, run_id, pending)
-        return ChildSetup(worker, self._outputs.address, run_id, self._work.overwrite)
+        return ChildSetup(worker, self._outputs.address, run_id, self._work)
 
     def _executor(self, executor: Executor | None, tasks: int) -> Executor:
         executor = executor or self._work.executor(tasks)
@@ -267,24 +267,6 @@ def _lost_s(attempt: Mapping[str, Any], now: datetime) -> float:
     return round(max(0.0, (now - since).total_seconds()), 3)
 
 
-def find_done(store: Store, task: Task, run_id: str, overwrite: bool) -> Receipt | None:
-    """Return the receipt of a task that is done already, else ``None``.
-
-    Parameters
-    ----------
-    store : Store
-        Rooted at the output root.
-    task : Task
-    run_id : str
-    overwrite : bool
-        Whether only receipts of this run count: the outputs of others are to be replaced.
-    """
-    receipt = find_receipt(store, task)
-    if receipt is None or (overwrite and receipt.run_id != run_id):
-        return None
-    return receipt
-
-
 @dataclass(frozen=True)
 class ChildSetup:
     """A picklable recipe for a worker that skips tasks which are done already.
@@ -296,14 +278,14 @@ class ChildSetup:
     outputs : StoreAddress
         Output root.
     run_id : str
-    overwrite : bool
-        Whether only receipts of this run count.
+    work : ArrayWork
+        Finds what is done.
     """
 
     setup: Setup[Task, Receipt]
     outputs: StoreAddress
     run_id: str
-    overwrite: bool = False
+    work: ArrayWork
 
     def for_slot(self, slot: int) -> "ChildSetup":
         """Return the recipe for the process in a slot."""
@@ -317,7 +299,7 @@ class ChildSetup:
 
         def work(task: Task) -> Receipt:
             # Another run may have done the task since this child began.
-            return find_done(outputs, task, self.run_id, self.overwrite) or do(task)
+            return self.work.find(outputs, task, self.run_id) or do(task)
 
         return work
 

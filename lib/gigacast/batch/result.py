@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from gigacast.batch.child import find_done
 from gigacast.batch.service import ArrayState, ChildState
 from gigacast.batch.work import ArrayWork, Closing
 from gigacast.core.cost.bill import Rental, Usage
@@ -116,7 +115,7 @@ class ArrayResult:
         return len(pending)
 
     def _find_receipt(self, task: Task) -> Receipt | None:
-        return find_done(self.outputs, task, self.plan.run_id, self.work.overwrite)
+        return self.work.find(self.outputs, task, self.plan.run_id)
 
     def _add_attempts(self, summary: Audit | None, state: ChildState | None) -> None:
         attempts = cast("list[dict[str, Any]]", summary.plan.get("attempts", [])) if summary else []

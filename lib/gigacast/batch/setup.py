@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
 
-from gigacast.batch.work import ArrayWork, Closing
+from gigacast.batch.work import ArrayWork, Closing, dump_record, find_done, load_record
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.errors import ModelIntegrityError, PlanError
@@ -54,8 +53,6 @@ class ArraySetup:
     ignored: tuple[str, ...] = ()
 
 
-# A plan is read from the bucket, where others can write: every field is checked by its type.
-_ADAPTER = TypeAdapter(ArraySetup)
 _LATER_FIELDS = (
     *("duplicates", "duplicate_share", "csv"),
     *("aggregate", "partial_bins", "zone"),
@@ -66,7 +63,7 @@ _LATER_FIELDS = (
 def dump_setup(prepared: Prepared) -> Mapping[str, Any]:
     """Return the setup of a prepared job as JSON values."""
     setup = ArraySetup(prepared.job, prepared.info, prepared.model.digest, prepared.ignored)
-    values: dict[str, Any] = _ADAPTER.dump_python(setup, mode="json")
+    values = dump_record(setup)
     _drop_unused(values["job"], prepared.job)
     return values
 
@@ -106,15 +103,7 @@ def load_setup(plan: PlanFile) -> ArraySetup:
     PlanError
         When another version of the package wrote it.
     """
-    try:
-        return _ADAPTER.validate_python(dict(plan.setup))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        path = ".".join(str(part) for part in problem["loc"])
-        raise PlanError(
-            f"the plan of {plan.run_id} can't be read: {path}: {problem['msg']}",
-            hint="use the same version of gigacast on every machine",
-        ) from error
+    return load_record(ArraySetup, plan)
 
 
 def prepared_of(setup: ArraySetup) -> Prepared:
@@ -164,6 +153,14 @@ def load_work(plan: PlanFile) -> ArrayWork:
         from gigacast.batch.upload import load_upload  # noqa: PLC0415 - as above
 
         return load_upload(plan)
+    if kind == "evaluate":
+        from gigacast.batch.comparison import load_evaluation  # noqa: PLC0415 - as above
+
+        return load_evaluation(plan)
+    if kind == "bucket":
+        from gigacast.batch.division import load_bucketing  # noqa: PLC0415 - as above
+
+        return load_bucketing(plan)
     if kind != "forecast":
         raise PlanError(
             f"the plan of {plan.run_id} is of another kind of work: {str(kind)[:40]!r}",
@@ -202,6 +199,10 @@ class ForecastWork:
     def patience(self) -> Patience:
         """How long an outage of the store is waited out."""
         return self.setup.job.resources.patience
+
+    def find(self, outputs: Store, task: Task, run_id: str) -> Receipt | None:
+        """Return the receipt of a task that is done already, else ``None``."""
+        return find_done(outputs, task, run_id, self.overwrite)
 
     def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker; the model is downloaded where it is needed."""

@@ -2,17 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
+from pydantic import TypeAdapter, ValidationError
 
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
-from gigacast.errors import GigacastError
+from gigacast.errors import GigacastError, PlanError
 from gigacast.job.outage import Patience
-from gigacast.lake.plan.receipt import Receipt
+from gigacast.lake.plan.plan_file import PlanFile
+from gigacast.lake.plan.receipt import Receipt, find_receipt
 from gigacast.runtime.executor import Executor, Setup
 from gigacast.storage.store import Store
+
+K = TypeVar("K")
 
 
 @dataclass
@@ -58,6 +62,9 @@ class ArrayWork(Protocol):
     def patience(self) -> Patience:
         """How long an outage of the store is waited out."""
 
+    def find(self, outputs: Store, task: Task, run_id: str) -> Receipt | None:
+        """Return the receipt of a task that is done already, else ``None``."""
+
     def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker of a child, and prepare what its tasks share."""
 
@@ -78,3 +85,46 @@ class ArrayWork(Protocol):
 def failure_of(error: GigacastError) -> dict[str, object]:
     """Return an error as audits list it."""
     return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+
+
+def dump_record(record: Any) -> dict[str, Any]:
+    """Return a setup as JSON values."""
+    values: dict[str, Any] = TypeAdapter(type(record)).dump_python(record, mode="json")
+    return values
+
+
+def load_record(kind: type[K], plan: PlanFile) -> K:
+    """Return the setup of a plan: it is read from the bucket, where others can write.
+
+    Raises
+    ------
+    PlanError
+        When another version of the package wrote it.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(dict(plan.setup))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        path = ".".join(str(part) for part in problem["loc"])
+        raise PlanError(
+            f"the plan of {plan.run_id} can't be read: {path}: {problem['msg']}",
+            hint="use the same version of gigacast on every machine",
+        ) from error
+
+
+def find_done(store: Store, task: Task, run_id: str, overwrite: bool) -> Receipt | None:
+    """Return the receipt of a task that is done already, else ``None``.
+
+    Parameters
+    ----------
+    store : Store
+        Rooted at the output root.
+    task : Task
+    run_id : str
+    overwrite : bool
+        Whether only receipts of this run count: the outputs of others are to be replaced.
+    """
+    receipt = find_receipt(store, task)
+    if receipt is None or (overwrite and receipt.run_id != run_id):
+        return None
+    return receipt

@@ -17,8 +17,10 @@ from gigacast.core.problem import Source
 from gigacast.core.record import decode_json
 from gigacast.core.text import printable
 from gigacast.errors import ConfigError, CorruptedFileError, PreconditionFailedError
-from gigacast.job.file_job import FileJob, FileRun, Reading, plan_job
+from gigacast.job.audit import PlannedJob
+from gigacast.job.file_job import FileJob, FileRun, Reading, Sources, plan_job
 from gigacast.job.file_worker import FilePlaces
+from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents, start_run, utc_now
 from gigacast.lake.layout import RESERVED, bucketing_mark, bucketing_prefix
 from gigacast.lake.plan.audit import Clock
@@ -125,6 +127,68 @@ class BucketResult:
         return Document((facts, failed, *gone))
 
 
+@dataclass(frozen=True)
+class PlannedBuckets:
+    """A planned division.
+
+    Parameters
+    ----------
+    files : FileRun
+    shell : PlannedJob
+        For the shell of all jobs.
+    orphans : list of str
+        See `BucketResult`.
+    """
+
+    files: FileRun
+    shell: PlannedJob
+    orphans: list[str]
+
+
+def files_of(job: ForecastJob) -> FileJob:
+    """Return the objects that a job selects, with the columns that it names."""
+    limit = job.resources.memory_limit_bytes
+    reading = Reading(columns=job.method.columns, memory_limit_bytes=limit)
+    return FileJob(
+        Sources(job.inputs),
+        job.outputs,
+        job.pattern,
+        job.selection,
+        reading,
+        job.resources,
+        job.limit,
+    )
+
+
+def plan_bucketing(job: BucketJob) -> PlannedBuckets:
+    """Plan a division, and write down by which settings its folder is divided.
+
+    Raises
+    ------
+    ConfigError
+        If the folder was divided by other settings, or cannot hold buckets.
+    DataNotFoundError
+        If no partition matches.
+    StorageError
+    """
+    files = job.files
+    _check_folder(job.into)
+    columns = files.reading.columns
+    settings: dict[str, object] = {
+        "buckets": job.buckets,
+        "items": list(columns.items or filter(None, [columns.item_id])),
+    }
+    # Only items decide where a row goes: other columns are named so that the layout is recognised.
+    named = Reading(columns=ColumnNames(item_id=columns.item_id, items=columns.items))
+    described = replace(files, reading=named)
+    spec, fields = described.spec({"job": "bucket", "revision": FORMAT_REVISION, **settings})
+    prefix = bucketing_prefix(job.into, spec)
+    place = OutputPlace(prefix, spec, lambda file, _: f"{prefix}{file.partition}.json")
+    planned = plan_job(files, place)
+    _claim(planned.outputs, job.into, settings)
+    return PlannedBuckets(planned, planned.planned("bucket", fields), _orphans(planned, prefix))
+
+
 def run_bucketing(
     job: BucketJob,
     *,
@@ -152,34 +216,20 @@ def run_bucketing(
         If no partition matches.
     StorageError
     """
-    files = job.files
-    _check_folder(job.into)
-    columns = files.reading.columns
-    settings: dict[str, object] = {
-        "buckets": job.buckets,
-        "items": list(columns.items or filter(None, [columns.item_id])),
-    }
-    # Only items decide where a row goes: other columns are named so that the layout is recognised.
-    named = Reading(columns=ColumnNames(item_id=columns.item_id, items=columns.items))
-    described = replace(files, reading=named)
-    spec, fields = described.spec({"job": "bucket", "revision": FORMAT_REVISION, **settings})
-    prefix = bucketing_prefix(job.into, spec)
-    place = OutputPlace(prefix, spec, lambda file, _: f"{prefix}{file.partition}.json")
-    planned = plan_job(files, place)
-    _claim(planned.outputs, job.into, settings)
-    orphans = _orphans(planned, prefix)
-    run = start_run(planned.planned("bucket", fields), events=events, clock=clock)
-    setup = BucketSetup(FilePlaces.of(files, run.run_id), job.buckets, job.into)
-    planned.execute(run, setup, executor, lambda run: None)
+    planned = plan_bucketing(job)
+    files = planned.files
+    run = start_run(planned.shell, events=events, clock=clock)
+    setup = BucketSetup(FilePlaces.of(job.files, run.run_id), job.buckets, job.into)
+    files.execute(run, setup, executor, lambda run: None)
     return BucketResult(
         run_id=run.run_id,
         computed=run.totals.partitions,
-        skipped=planned.plan.totals.done,
+        skipped=files.plan.totals.done,
         rows=run.totals.rows,
         failures=run.failures,
-        orphans=orphans,
+        orphans=planned.orphans,
         into=job.into,
-        location=f"{files.outputs.url.rstrip('/')}/{job.into}",
+        location=f"{job.files.outputs.url.rstrip('/')}/{job.into}",
     )
 
 

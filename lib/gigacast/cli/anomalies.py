@@ -45,6 +45,7 @@ def anomalies(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     \b
     Examples:
       gigacast anomalies --bucket my-bucket --prefix meters
+      gigacast anomalies --bucket my-bucket --prefix meters --origin all
       gigacast anomalies --bucket my-bucket --rolling --windows 2 --horizon 24
       gigacast anomalies --bucket my-bucket --band 99.9 --fail_above 0 --log json --quiet
     """  # noqa: D301 - the mark of click for lines that are not wrapped
@@ -52,7 +53,10 @@ def anomalies(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     has_page = take(ReportOption, flags).report
     model, version = flags.get("model"), flags.get("model_version")
     settings = read_settings(flags)
-    job = AnomalyJob(job_of(settings), limits_of(own), own.windows, own.rolling, model, version)
+    job = AnomalyJob(
+        *(job_of(settings), limits_of(own), own.windows, own.rolling, model, version),
+        origin=own.origin,
+    )
     with RunProgress(quiet=quiet or as_json, verb="search") as progress:
         events: RunEvents = Telemetry(sys.stderr, utc_now) if log == "json" else progress
         result = find_anomalies_in(job, events=events)

@@ -39,11 +39,13 @@ from gigacast.report.progress import Progress, items_of
 from gigacast.report.summary import failures_document
 from gigacast.report.terminal import say, show, show_json
 from gigacast.settings.assembly import addresses, array_options_of, job_of
+from gigacast.settings.command.data import BucketOptions
 from gigacast.settings.command.forecast import LogsOptions
 from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
 
 if TYPE_CHECKING:
+    from gigacast.backtesting.evaluation.run import EvaluationJob
     from gigacast.feature_store.offline.result import Days
     from gigacast.feature_store.offline.stage import Backfill
     from gigacast.feature_store.uploads.plan import UploadJob
@@ -113,10 +115,14 @@ def cancel(run: str, as_json: bool, **flags: Any) -> None:
 @click.argument("index", type=click.IntRange(0), required=False)
 @where_options
 @flags_of(LogsOptions)
-def logs(run: str, index: int | None, **flags: Any) -> None:
+@json_option
+def logs(run: str, index: int | None, as_json: bool, **flags: Any) -> None:
     """Show the log of child INDEX of the array run RUN, or of every child that failed."""
     lines = take(LogsOptions, flags).lines
     child_logs = _open_run(run, flags).read_logs(index, lines)
+    if as_json:
+        show_json({"run_id": run, "children": [asdict(log) for log in child_logs]}, is_ascii=True)
+        return
     for log in child_logs:
         state = log.state
         reason = state.reason if state.status == CHILD_FAILED else None
@@ -182,6 +188,35 @@ def upload_on_batch(
     root = job.tables.root
     submission = submit_upload(job, options, service_for(root))
     return watch_submission(submission, root, as_json=as_json, quiet=quiet)
+
+
+def bucket_on_batch(
+    job: ForecastJob,
+    options: BucketOptions,
+    array: ArrayOptions,
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Submit a division into buckets, watch it, and return the exit code."""
+    from gigacast.batch.division import BucketWork  # noqa: PLC0415 - as above
+    from gigacast.batch.submit_division import submit_bucketing  # noqa: PLC0415
+
+    work = BucketWork(job, options.buckets, options.into)
+    submission = submit_bucketing(work, array, service_for(job.outputs))
+    return watch_submission(submission, job.outputs, as_json=as_json, quiet=quiet)
+
+
+def evaluate_on_batch(
+    job: "EvaluationJob", array: ArrayOptions, *, as_json: bool = False, quiet: bool = False
+) -> int:
+    """Submit an evaluation, watch it, and return the exit code; its figures are shown after it."""
+    from gigacast.batch.submit_comparison import submit_evaluation  # noqa: PLC0415 - as above
+
+    outputs = job.forecast.outputs
+    submission = submit_evaluation(job, array, service_for(outputs))
+    silent = {"as_json": as_json, "quiet": quiet}
+    return watch_submission(submission, outputs, **silent, emit=lambda content: None)
 
 
 def watch_submission(

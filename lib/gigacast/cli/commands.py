@@ -27,7 +27,8 @@ COMMANDS = {
     ),
     "ls": Home(
         _PREVIEW,
-        "List finished forecasts: specs (by default), versions of models, partitions, or items.",
+        "List finished forecasts: specs (by default), versions of models, partitions, items, and "
+        "more.",
     ),
     "show": Home(
         _PREVIEW,

@@ -3,7 +3,9 @@
 import click
 from click.shell_completion import get_completion_class, shell_complete
 
+from gigacast.cli.flags import json_option
 from gigacast.cli.help import Command
+from gigacast.report.terminal import show_json
 
 _VARIABLE = "_GIGACAST_COMPLETE"
 SHELLS = ("bash", "fish", "zsh")
@@ -11,8 +13,9 @@ SHELLS = ("bash", "fish", "zsh")
 
 @click.command(cls=Command)
 @click.argument("shell", type=click.Choice(SHELLS))
+@json_option
 @click.pass_context
-def completion(context: click.Context, shell: str) -> None:
+def completion(context: click.Context, shell: str, as_json: bool) -> None:
     """Print the script that completes commands and flags in SHELL.
 
     \b
@@ -24,7 +27,11 @@ def completion(context: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - the shells of click
     complete = kind(context.find_root().command, {}, "gigacast", _VARIABLE)
-    click.echo(complete.source())
+    script = complete.source()
+    if as_json:
+        show_json({"shell": shell, "script": script}, is_ascii=True)
+    else:
+        click.echo(script)
 
 
 def answer_shell(program: click.Command, instruction: str) -> int:

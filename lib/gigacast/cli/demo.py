@@ -10,20 +10,22 @@ from typing import Any
 
 import click
 
-from gigacast.cli.flags import flags_of
+from gigacast.cli.flags import flags_of, json_option
 from gigacast.cli.forecast import run_and_report
 from gigacast.cli.help import Command
+from gigacast.core.exit import EXIT_FAILED
 from gigacast.core.plural import counted
 from gigacast.errors import MissingExtraError
 from gigacast.forecasting.demo import generate_demo
-from gigacast.forecasting.document import figure_of
+from gigacast.forecasting.document import figure_of, summarise_run
 from gigacast.forecasting.prepare import prepare
 from gigacast.forecasting.preview import look_at
-from gigacast.forecasting.stored.partition import find_partition
+from gigacast.forecasting.run import run_forecast
+from gigacast.forecasting.stored.partition import Finished, find_partition
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.report.document import Document
 from gigacast.report.plot.picture import save_figures
-from gigacast.report.terminal import say, show
+from gigacast.report.terminal import say, show, show_json
 from gigacast.settings.assembly import job_of
 from gigacast.settings.command.forecast import DemoOptions
 from gigacast.settings.flag import take
@@ -37,7 +39,8 @@ SITE = "site-003"
 
 @click.command(cls=Command)
 @flags_of(DemoOptions)
-def demo(**flags: Any) -> int:
+@json_option
+def demo(as_json: bool, **flags: Any) -> int:
     """Generate data in an embedded S3, forecast it, look at it, and run again.
 
     Needs no network and no account: the S3 is a server on this machine that ends with the demo.
@@ -54,6 +57,8 @@ def demo(**flags: Any) -> int:
             "model": options.model,
         }
         job = job_of(load_settings(nest_arguments(arguments)))
+        if as_json:
+            return _demonstrate(job, options.output)
         say(f"1. An S3 on this machine: {endpoint}, bucket {BUCKET}", bold=True)
         keys = generate_demo(job)
         say(f"   {counted(len(keys), 'partition')} of hourly load, {keys[0]} to {keys[-1]}")
@@ -72,14 +77,37 @@ def demo(**flags: Any) -> int:
     return code
 
 
+def _demonstrate(job: ForecastJob, output: Path) -> int:
+    """Do the same and print it as JSON: both runs, a forecast, and the picture."""
+    keys = generate_demo(job)
+    first = run_forecast(job)
+    finished = find_partition(prepare(job), PARTITION)
+    looks = look_at(finished, items=[SITE], steps=96)
+    picture = _draw(finished, output)
+    results = [first, run_forecast(job)]
+    content = {
+        "partitions": keys,
+        "runs": [summarise_run(result, job).to_json() for result in results],
+        "series": [look.to_json() for look in looks],
+        "picture": str(picture),
+    }
+    show_json(content, is_ascii=True)
+    return EXIT_FAILED if any(result.failures for result in results) else 0
+
+
 def _show(job: ForecastJob, output: Path) -> None:
     finished = find_partition(prepare(job), PARTITION)
     show(Document((figure_of(look_at(finished, items=[SITE], steps=96)[0]),)))
+    picture = _draw(finished, output)
+    say("")
+    say(f"   picture: {picture}")
+
+
+def _draw(finished: Finished, output: Path) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     looks = look_at(finished, count=4, steps=72)
     save_figures(output / "forecast.png", [figure_of(look) for look in looks])
-    say("")
-    say(f"   picture: {output / 'forecast.png'}")
+    return output / "forecast.png"
 
 
 @contextmanager

@@ -117,14 +117,17 @@ def status(as_json: bool, **flags: Any) -> None:
 @config_option
 @json_option
 def ls(kind: str, partition: str | None, as_json: bool, **flags: Any) -> None:
-    """List finished forecasts: specs (by default), versions of models, partitions, or items.
+    """List finished forecasts: specs (by default), versions of models, partitions, items, and more.
 
-    Items are those of PARTITION, or of the newest partition.
+    Items and origins, the nights whose forecasts are kept, are those of PARTITION, or of the newest
+    partition; runs are those that `read --run` reads.
 
     \b
     Examples:
       gigacast ls --bucket my-bucket --prefix sales
       gigacast ls partitions --bucket my-bucket --prefix sales --months latest
+      gigacast ls origins 2024/01/part-00000 --bucket my-bucket --prefix sales
+      gigacast ls runs --bucket my-bucket --prefix sales
       gigacast ls items 2024/01/part-00000 --bucket my-bucket --prefix sales --like site
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     options = take(ListOptions, flags)

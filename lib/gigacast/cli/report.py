@@ -86,7 +86,8 @@ def _job(flags: dict[str, Any]) -> ForecastJob:
 @click.command(name="serve-report", cls=Command)
 @where_options
 @flags_of(ServeReportOptions)
-def serve_report(**flags: Any) -> None:
+@json_option
+def serve_report(as_json: bool, **flags: Any) -> None:
     """Show the pages in a bucket's reports/ to a browser of this machine.
 
     The server answers to this machine only, reads reports and the objects that they link, and
@@ -98,4 +99,9 @@ def serve_report(**flags: Any) -> None:
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     port = take(ServeReportOptions, flags).port
     outputs = _job(flags).outputs
-    serve(outputs, port, lambda url: say(f"{outputs.url}/reports: {url}"))
+
+    def tell(url: str) -> None:
+        content = {"url": url, "reports": f"{outputs.url}/reports"}
+        show_json(content) if as_json else say(f"{outputs.url}/reports: {url}")
+
+    serve(outputs, port, tell)

@@ -17,6 +17,15 @@ from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.instance import this_machine
 from gigacast.series.frame import to_pandas
 
+_TABLE = pa.schema(
+    [
+        *((name, pa.string()) for name in ("partition", "month", "spec")),
+        *((name, pa.int64()) for name in ("horizon", "size_bytes")),
+        ("output_key", pa.string()),
+    ]
+)
+"""Columns of a plan as a table; one without tasks has them, too."""
+
 
 @dataclass(frozen=True)
 class PlanReport:
@@ -44,6 +53,11 @@ class PlanReport:
         """The tasks that a run would do, up to the limit of the job."""
         return Workload.of(self.plan.tasks[: self.prepared.job.limit], self.receipts)
 
+    def to_table(self) -> pa.Table:
+        """Return a row per pending partition."""
+        columns = {name: [getattr(t, name) for t in self.plan.tasks] for name in _TABLE.names}
+        return pa.table(columns, _TABLE)
+
     def to_pandas(self) -> Any:
         """Return the pending partitions as a pandas DataFrame.
 
@@ -52,10 +66,7 @@ class PlanReport:
         MissingExtraError
             If pandas is not installed.
         """
-        names = ("partition", "month", "spec", "horizon", "size_bytes", "output_key")
-        tasks = self.plan.tasks
-        columns = {name: [getattr(task, name) for task in tasks] for name in names}
-        return to_pandas(pa.table(columns))
+        return to_pandas(self.to_table())
 
     _repr_html_ = shown_by("gigacast.forecasting.document", "plan_html")
 

@@ -1,15 +1,13 @@
 """Reading of forecasts: a consistent generation, through its manifest."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from gigacast.core.partition.name import month_of_folder
-from gigacast.core.series.item_key import ids_as, item_names, items_of
 from gigacast.core.time.month import Month, MonthFilter
 from gigacast.errors import (
     ConfigError,
@@ -19,22 +17,18 @@ from gigacast.errors import (
     PreconditionFailedError,
     SchemaError,
 )
+from gigacast.forecasting.rows import LATEST, OriginReader, concatenated
 from gigacast.lake.layout import (
     FORECASTS,
+    kept_manifest_key,
     manifest_key,
-    origins_prefix,
     outdated_key,
-    output_id,
 )
 from gigacast.lake.plan.manifest import read_manifest
-from gigacast.lake.plan.origin import CUTOFF, cutoff_text, last_made, list_origins, sort_origins
 from gigacast.storage.opening import open_store
-from gigacast.storage.parquet.read import read_table
-from gigacast.storage.store import Store, StoreAddress
+from gigacast.storage.store import ObjectMeta, Store, StoreAddress
 
-LATEST, ALL = "latest", "all"
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_STEP = re.compile(r"[0-9]{1,19}")
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 READERS = 8
 """Files read in parallel."""
 
@@ -90,15 +84,26 @@ def _folders(outputs: Store, prefix: str, depth: int) -> Iterator[str]:
 
 
 def choose_generation(
-    outputs: Store, *, model: str | None = None, version: str | None = None, spec: str | None = None
+    outputs: Store,
+    *,
+    model: str | None = None,
+    version: str | None = None,
+    spec: str | None = None,
+    run: str | None = None,
 ) -> Generation:
     """Return the latest generation of a model, version and spec; each is optional.
+
+    Without any of them, that of a run.
 
     Raises
     ------
     DataNotFoundError
         When no generation matches; the message names those that exist.
     """
+    if run is not None and not (model or version or spec):
+        of_run = choose_run(outputs, run)
+        if of_run is not None:
+            return of_run
     generations = find_generations(outputs)
     names = {"model": model, "version": version, "spec": spec}
     for is_named in (_has_values, _begins_with_spec):
@@ -139,6 +144,7 @@ def read_generation(  # noqa: PLR0913 - keywords, each a part of what is read
     items: Sequence[object] | None = None,
     columns: Sequence[str] | None = None,
     origin: str = LATEST,
+    run: str | None = None,
 ) -> pa.Table:
     """Return the predictions of a generation.
 
@@ -156,6 +162,8 @@ def read_generation(  # noqa: PLR0913 - keywords, each a part of what is read
         Names of columns; all by default.
     origin : str
         Forecasts of a partition to read; see `OriginReader`.
+    run : str, optional
+        Id of an earlier run, whose forecasts are read as it left them; the last one by default.
 
     Raises
     ------
@@ -168,14 +176,17 @@ def read_generation(  # noqa: PLR0913 - keywords, each a part of what is read
     InputChangedError
         When a forecast was replaced after the run that wrote the manifest.
     """
-    manifest, _ = read_manifest(outputs, generation.key)
-    check_current(outputs, generation)
+    if run is None:
+        manifest, _ = read_manifest(outputs, generation.key)
+        check_current(outputs, generation)
+    else:
+        manifest = _manifest_of(outputs, generation, run, origin)
     if months is not None and months.latest:
         months = months.among(months_of(manifest))
     rows = [r for r in manifest.to_pylist() if _is_selected(r["partition"], months, partitions)]
     if not rows:
         raise DataNotFoundError(f"{generation.key}: holds none of the requested partitions")
-    reader = OriginReader(outputs, origin, items=items, columns=columns)
+    reader = OriginReader(outputs, origin, items=items, columns=columns, as_run=run is not None)
     try:
         with ThreadPoolExecutor(READERS) as pool:
             tables = [table for table in pool.map(reader.read, rows) if table is not None]
@@ -193,114 +204,57 @@ def read_generation(  # noqa: PLR0913 - keywords, each a part of what is read
     return _joined([table.replace_schema_metadata() for table in tables], generation)
 
 
+def _manifest_of(outputs: Store, generation: Generation, run: str, origin: str) -> pa.Table:
+    """Return the manifest that a run left."""
+    if origin != LATEST:
+        raise ConfigError(
+            f"run and origin {origin!r}: a run has one forecast of a partition",
+            hint="name one of the two",
+        )
+    key = kept_manifest_key(generation.key, _checked(run))
+    try:
+        outputs.head(key)
+        manifest, _ = read_manifest(outputs, key)
+    except ObjectNotFoundError as error:
+        kept = ", ".join(name for name, _ in list_kept_runs(outputs, generation)[:3]) or "none"
+        raise DataNotFoundError(
+            f"{generation.key}: no run {run} is kept; the latest are: {kept}",
+            hint="`gigacast ls runs` lists them; another spec is named by --spec",
+        ) from error
+    return manifest
+
+
+def list_kept_runs(outputs: Store, generation: Generation) -> list[tuple[str, ObjectMeta]]:
+    """Return the runs whose manifests are kept, the latest first."""
+    folder = kept_manifest_key(generation.key, "")
+    entries = [entry for page in outputs.list(folder) for entry in page]
+    entries.sort(key=lambda entry: (entry.modified_ns, entry.key), reverse=True)
+    return [(e.key.removeprefix(folder).removesuffix(".parquet"), e) for e in entries]
+
+
+def choose_run(outputs: Store, run: str) -> Generation | None:
+    """Return the spec of which a run's manifest is kept; ``None`` if no spec has it."""
+    for generation in find_generations(outputs):
+        try:
+            outputs.head(kept_manifest_key(generation.key, _checked(run)))
+        except ObjectNotFoundError:
+            continue
+        return generation
+    return None
+
+
+def _checked(run: str) -> str:
+    if not _RUN.fullmatch(run):
+        raise ConfigError(
+            f"run: {run!r} is no id of a run", hint="ids are as forecast_20261130_030945_f03f"
+        )
+    return run
+
+
 def months_of(manifest: pa.Table) -> list[Month]:
     """Return the months of the partitions of a manifest."""
     folders = {name.rpartition("/")[0] for name in manifest["partition"].to_pylist()}
     return [month for folder in folders if (month := month_of_folder(folder)) is not None]
-
-
-class OriginReader:
-    """Reads the rows of one partition after the other, of one or several of its forecasts.
-
-    Parameters
-    ----------
-    outputs : Store
-    origin : str
-        ``latest``: the forecast in the manifest. ``all``: this one and all that are kept. A day, as
-        ``2024-01-31``, or a number of a step: the last forecast whose newest cutoff is of that day
-        or step.
-    items, columns : sequence, optional
-        See `read_generation`.
-
-    Raises
-    ------
-    ConfigError
-        If the origin is none.
-    """
-
-    def __init__(
-        self,
-        outputs: Store,
-        origin: str,
-        *,
-        items: Sequence[object] | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> None:
-        self._outputs = outputs
-        self._items = items
-        self._columns = columns
-        self._origin = _checked(origin)
-
-    def read(self, row: Mapping[str, str]) -> pa.Table | None:
-        """Return the rows of a partition by its row of the manifest; ``None`` without any.
-
-        Raises
-        ------
-        PreconditionFailedError, ObjectNotFoundError
-            If a forecast was replaced or deleted meanwhile.
-        """
-        # By the ETag of the manifest: a forecast of a later run must not slip into this generation.
-        if self._origin == LATEST:
-            return self._table(row["key"], row["etag"], self._columns)
-        if self._origin == ALL:
-            return self._all(row)
-        return self._of_day(row)
-
-    def _of_day(self, row: Mapping[str, str]) -> pa.Table | None:
-        current = read_table(self._outputs, row["key"], _cutoff_columns, if_match=row["etag"])
-        if CUTOFF in current.column_names:
-            newest = cutoff_text(pc.max(current[CUTOFF]))
-            if newest.startswith(self._origin):
-                return self._table(row["key"], row["etag"], self._columns)
-        # Few keys: the beginning of their names is the day.
-        prefix = origins_prefix(row["key"]) + self._origin
-        listed = [entry for page in self._outputs.list(prefix) for entry in page]
-        origins = sort_origins(listed)
-        meta = origins[0].meta if origins else None
-        return self._table(meta.key, meta.etag, self._columns) if meta is not None else None
-
-    def _all(self, row: Mapping[str, str]) -> pa.Table:
-        """Return the rows of all forecasts, the earlier first, without those made again."""
-        origins = list_origins(self._outputs, row["key"])[::-1]
-        # A copy of the current forecast is there for a moment before it is replaced.
-        current = output_id(row["etag"])
-        files = [(o.meta.key, o.meta.etag) for o in origins if o.output_id != current]
-        tables = [self._table(*file, None) for file in (*files, (row["key"], row["etag"]))]
-        names = [*item_names(tables[-1].schema), "target_name", CUTOFF]
-        remaining = last_made(_with_cutoffs(tables), names)
-        rows = _concatenated([table.replace_schema_metadata() for table in remaining])
-        return rows if self._columns is None else rows.select(list(self._columns))
-
-    def _table(self, key: str, etag: str, columns: Sequence[str] | None) -> pa.Table:
-        chosen = _with_items(columns, self._items)
-        table = read_table(self._outputs, key, columns=chosen, if_match=etag)
-        return _of_items(table, self._items, columns)
-
-
-def _checked(origin: str) -> str:
-    """Return an origin as it stands in keys; a word as it is."""
-    if origin in {LATEST, ALL} or _DAY.fullmatch(origin):
-        return origin
-    if _STEP.fullmatch(origin):
-        return f"{int(origin):020d}"
-    raise ConfigError(
-        f"origin: {origin!r} is none", hint=f"use {LATEST}, {ALL}, or a day as 2024-01-31"
-    )
-
-
-def _cutoff_columns(schema: pa.Schema) -> list[str]:
-    # Forecasts of earlier releases have no cutoffs.
-    return [CUTOFF] if CUTOFF in schema.names else []
-
-
-def _with_cutoffs(tables: list[pa.Table]) -> list[pa.Table]:
-    """Return tables with a column of cutoffs, null in those of earlier releases."""
-    kinds = [t.schema.field(CUTOFF).type for t in tables if CUTOFF in t.column_names]
-    kind = kinds[-1] if kinds else pa.timestamp("us")
-    return [
-        t if CUTOFF in t.column_names else t.append_column(CUTOFF, pa.nulls(len(t), kind))
-        for t in tables
-    ]
 
 
 def check_current(outputs: Store, generation: Generation) -> None:
@@ -322,41 +276,12 @@ def check_current(outputs: Store, generation: Generation) -> None:
 def _joined(tables: list[pa.Table], generation: Generation) -> pa.Table:
     """Return the rows of all tables."""
     try:
-        return _concatenated(tables)
+        return concatenated(tables)
     except pa.ArrowException as error:
         raise SchemaError(
             f"{generation.key}: its partitions cannot be read as one table: {error}",
             hint="read them one by one, by partitions=[...] or months=...",
         ) from error
-
-
-def _concatenated(tables: list[pa.Table]) -> pa.Table:
-    """Return the rows of all tables. Times of several zones become UTC, the same instants."""
-    shared = [n for n in _times(tables[0]) if all(n in t.column_names for t in tables)]
-    mixed = [n for n in shared if len({t.field(n).type for t in tables}) > 1]
-    tables = [_in_utc(table, mixed) for table in tables] if mixed else tables
-    # Ids have the types of their inputs, which may differ.
-    return pa.concat_tables(tables, promote_options="permissive")
-
-
-def _times(table: pa.Table) -> list[str]:
-    return [f.name for f in table.schema if pa.types.is_timestamp(_element(f.type))]
-
-
-def _element(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_list(kind) else kind
-
-
-def _in_utc(table: pa.Table, names: Iterable[str]) -> pa.Table:
-    schema = table.schema
-    for name in names:
-        place, kind = schema.get_field_index(name), schema.field(name).type
-        # Times without a zone are no instants: they stay, and are refused beside those with one.
-        if getattr(_element(kind), "tz", None) is not None:
-            zoned = pa.timestamp(_element(kind).unit, "UTC")
-            zoned = pa.list_(zoned) if pa.types.is_list(kind) else zoned
-            schema = schema.set(place, schema.field(place).with_type(zoned))
-    return table.cast(schema)
 
 
 def _is_selected(
@@ -368,29 +293,3 @@ def _is_selected(
         return True
     month = month_of_folder(partition.rpartition("/")[0])
     return month is not None and month in months
-
-
-def _with_items(
-    columns: Sequence[str] | None, items: Sequence[object] | None
-) -> Sequence[str] | Callable[[pa.Schema], list[str]] | None:
-    if columns is None or items is None:
-        return columns
-    # Rows are chosen by the columns of items. Which these are, each file says.
-    return lambda schema: list(dict.fromkeys([*columns, *item_names(schema)]))
-
-
-def _of_items(
-    table: pa.Table, items: Sequence[object] | None, columns: Sequence[str] | None
-) -> pa.Table:
-    if items is None:
-        return table
-    ids = items_of(table)
-    try:
-        values = ids_as(items, table.schema)
-    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
-        raise ConfigError(
-            f"items: these are no item ids of the type {ids.type}: {error}",
-            hint="give ids of the type that read_forecasts returns",
-        ) from error
-    rows = table.filter(pc.is_in(ids, value_set=values))
-    return rows if columns is None else rows.select(list(columns))

@@ -202,6 +202,7 @@ class PartitionWorker(ABC, Generic[T]):
                 for result in chain([first] if first is not None else [], stream):
                     with watch.measure("write"):
                         sink.write(self._rows(result, schema))
+                sink.last_metadata.update(self._last_metadata())
         assert sink.published is not None  # noqa: S101 - the block ended without an error
         return sink.published
 
@@ -228,6 +229,10 @@ class PartitionWorker(ABC, Generic[T]):
     @abstractmethod
     def _rows(self, result: T, schema: pa.Schema) -> pa.RecordBatch:
         """Return a result as rows of the output."""
+
+    def _last_metadata(self) -> dict[str, str]:
+        """Return metadata that are known when all results are written; none by default."""
+        return {}
 
     def _metadata(self, task: Task) -> dict[str, str]:
         """Return the metadata of the output, so that a copy still says how it was made."""

@@ -192,6 +192,15 @@ def report_key(name: str, ending: str = "html") -> str:
     return f"{REPORTS}{name}.{ending}"
 
 
+def anomalies_key(output_key_or_prefix: str, origin: str) -> str:
+    """Return the key of the anomalies found by a forecast, or the folder of those below a prefix.
+
+    Those of other origins than the latest have folders of their own: each is a dataset.
+    """
+    below = output_key_or_prefix.removeprefix(FORECASTS)
+    return f"{ANOMALIES}{below}" if origin == "latest" else f"{ANOMALIES}_origins/{origin}/{below}"
+
+
 def anomaly_report_key(name: str, ending: str) -> str:
     """Return the key of a report of anomalies: ``md``, ``json``, ``parquet``."""
     return f"{ANOMALIES}_reports/{name}.{ending}"

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+
 from gigacast.core.contract.definition import Contract
 from gigacast.core.digest import digest_value
 from gigacast.core.partition.task import Task
@@ -74,6 +76,20 @@ class QualityResult:
     failures: list[tuple[Task, Failure]]
     computed: int
     skipped: int
+
+    def to_table(self) -> pa.Table:
+        """Return a row per partition, with a column per measure."""
+        return self.report.to_table()
+
+    def to_pandas(self) -> Any:
+        """Return the table as a pandas DataFrame.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        return self.report.to_pandas()
 
     def to_json(self) -> dict[str, Any]:
         """Return the report with the shares of each column and the counts for ``--json``."""

@@ -5,7 +5,6 @@ from typing import Any
 
 from gigacast.core.mark import moment_of
 from gigacast.core.plural import counted
-from gigacast.forecasting.document import figure_of
 from gigacast.lake.layout import audit_key, version_prefix
 from gigacast.lake.plan.audit import Audit
 from gigacast.report import quantity
@@ -14,7 +13,6 @@ from gigacast.report.document import (
     Column,
     Document,
     Fact,
-    Figure,
     Heading,
     Items,
     KeyValues,
@@ -31,6 +29,9 @@ from gigacast.report.html.page import Frame
 from gigacast.report.summary import FailedPartition, failure_items
 from gigacast.reporting.accuracy import accuracy_blocks
 from gigacast.reporting.anomaly import anomaly_blocks
+from gigacast.reporting.drift import drift_blocks, drift_tile
+from gigacast.reporting.outcome import result_key
+from gigacast.reporting.picture import worst_blocks
 from gigacast.reporting.run import Freshness, RunReport, counts_of, total_of
 
 TONES = {
@@ -45,6 +46,10 @@ KINDS = {
     "quality": "Quality run",
     "clean": "Cleaning run",
     "anomalies": "Anomaly run",
+    "evaluate": "Evaluation run",
+    "bucket": "Bucket run",
+    "backfill": "Backfill run",
+    "upload": "Upload run",
 }
 _MOST_FAILURES = 10
 _REASONS = {
@@ -56,13 +61,19 @@ _REASONS = {
 
 def run_document(report: RunReport) -> Document:
     """Return a run as a document: its headline numbers, then what is behind them."""
-    audit = report.audit
+    audit, outcome = report.audit, report.outcome or Document(())
+    # The headline numbers of a result stand before those of its run.
+    headlines = [
+        tile for block in outcome.content if isinstance(block, Tiles) for tile in block.tiles
+    ]
     blocks = (
-        Tiles(tuple(_tiles(report))),
+        Tiles((*headlines, *_tiles(report))),
         *_failures(audit),
-        *_worst(report),
+        *(block for block in outcome.content if not isinstance(block, Tiles)),
+        *worst_blocks(report.series, report.ranked),
         *anomaly_blocks(report.anomalies),
         *accuracy_blocks(report.evaluation or {}),
+        *drift_blocks(report.drift),
         *_counted("Not by the model", "reason", "series", counts_of(audit, "reasons")),
         *_counted("Mended by the reader", "repair", "rows", counts_of(audit, "repairs")),
         *_changes(report),
@@ -88,7 +99,7 @@ def run_frame(report: RunReport, *, has_siblings: bool = True) -> Frame:
 def _tiles(report: RunReport) -> Iterator[Tile]:
     audit = report.audit
     series = total_of(audit, "series")
-    if series:
+    if series and report.outcome is None:
         speed = f"{quantity.rate(series, audit.elapsed_s)} per second"
         yield Tile("Series", series, Kind.COUNT, speed, history=_history(report, "series"))
     failed = audit.files_failed
@@ -102,6 +113,8 @@ def _tiles(report: RunReport) -> Iterator[Tile]:
         yield Tile("Not by the model", share, Kind.PERCENT, f"{quantity.count(count)} series", tone)
     if report.freshness is not None:
         yield _freshness_tile(report.freshness)
+    if report.drift is not None:
+        yield drift_tile(report.drift)
     if (accuracy := _accuracy(report.evaluation)) is not None:
         yield Tile("WQL", accuracy, Kind.NUMBER, "of the latest evaluation")
     if report.anomalies is not None:
@@ -177,38 +190,6 @@ def _failures(audit: Audit) -> tuple[Block, ...]:
     )
     # Its first line is the heading.
     return Heading("Failed"), Items(tuple(failure_items(failures, _MOST_FAILURES))[1:])
-
-
-def _worst(report: RunReport) -> tuple[Block, ...]:
-    figures = tuple(_figure(entry) for entry in report.series)
-    if not figures:
-        return ()
-    has_actuals = any(entry.look.actuals is not None for entry in report.series)
-    title = "Worst series" if has_actuals else "Series with the widest intervals"
-    basis = (
-        "by their weighted quantile loss (WQL) so far"
-        if has_actuals
-        else "by the width of their intervals; none has met its actuals yet"
-    )
-    text = f"Of a sample of {counted(report.ranked, 'series', 'series')}, {basis}."
-    return Heading(title), Paragraph(text), *figures
-
-
-def _figure(entry: Any) -> Figure:
-    figure = figure_of(entry.look)
-    has_loss = entry.wql == entry.wql  # not NaN
-    note = f"WQL {quantity.short(entry.wql)}" if has_loss else ""
-    unit = " · ".join(filter(None, (entry.partition, note)))
-    return Figure(
-        figure.title,
-        figure.x,
-        figure.curves,
-        figure.border,
-        figure.places,
-        figure.scale,
-        figure.x_name,
-        unit,
-    )
 
 
 def _counted(title: str, name: str, unit: str, counts: Mapping[str, int]) -> tuple[Block, ...]:
@@ -319,6 +300,8 @@ def _versions(software: Mapping[str, str]) -> str:
 
 def _links(audit: Audit) -> Iterator[Link]:
     yield Link("Audit", audit_key(audit.session_id))
+    if (result := result_key(audit)) is not None:
+        yield Link("Result", f"{result}.json")
     specs = audit.plan.get("specs")
     if audit.job != "forecast" or not isinstance(specs, dict):
         return

@@ -8,29 +8,40 @@ from gigacast.anomalies.result import AnomalyReport
 from gigacast.backtesting.document import backtest_document, evaluation_document, failed_forecasts
 from gigacast.backtesting.evaluation.result import Evaluation
 from gigacast.backtesting.leaderboard.result import Leaderboard
-from gigacast.backtesting.run import BacktestResult
+from gigacast.backtesting.result import BacktestResult
 from gigacast.forecasters.metric import Figures
 from gigacast.quality.measures import Verdict
 from gigacast.quality.run import QualityResult
 from gigacast.report.document import (
     Block,
+    Column,
     Curve,
     Document,
     Figure,
     Heading,
     Kind,
+    Table,
     Tile,
     Tiles,
     Tone,
 )
 from gigacast.report.html.page import Frame
 from gigacast.reporting.accuracy import accuracy_blocks
+from gigacast.reporting.picture import worst_blocks
+from gigacast.reporting.quality import quality_pictures
+from gigacast.reporting.sample import Sample
 
 _VERDICTS = {Verdict.OK: Tone.GOOD, Verdict.WARN: Tone.WARNING, Verdict.FAIL: Tone.BAD}
 
 
-def evaluation_report(result: Evaluation, now: datetime) -> tuple[Document, Frame]:
+def evaluation_report(result: Evaluation, sample: Sample, now: datetime) -> tuple[Document, Frame]:
     """Return an evaluation as the document of a page, and what stands around it."""
+    status = "failed" if result.failures else "completed"
+    return evaluation_page(result, sample), Frame("Evaluation", status, _when(now))
+
+
+def evaluation_page(result: Evaluation, sample: Sample) -> Document:
+    """Return an evaluation with the pictures of a sample of its series."""
     values = result.to_json()
     best = min(
         (f for f in result.figures["version"].values() if f.wql == f.wql),  # not NaN
@@ -51,16 +62,21 @@ def evaluation_report(result: Evaluation, now: datetime) -> tuple[Document, Fram
     blocks = (
         Tiles(tuple(tiles)),
         *accuracy_blocks(values, with_table=False),
+        *worst_blocks(sample.series, sample.ranked),
         *document.blocks,
         *_titled("Not evaluated", failed_forecasts(result)),
     )
-    status = "failed" if result.failures else "completed"
     tone = Tone.BAD if result.failures else Tone.GOOD
-    return Document(blocks, document.title, tone), Frame("Evaluation", status, _when(now))
+    return Document(blocks, document.title, tone)
 
 
 def backtest_report(result: BacktestResult, now: datetime) -> tuple[Document, Frame]:
     """Return a backtest as the document of a page, and what stands around it."""
+    return backtest_page(result), Frame("Backtest", result.status, _when(now))
+
+
+def backtest_page(result: BacktestResult) -> Document:
+    """Return a backtest as the document of a page."""
     board = result.leaderboard
     first = board.standings[0]
     tiles = (
@@ -73,10 +89,23 @@ def backtest_report(result: BacktestResult, now: datetime) -> tuple[Document, Fr
         ),
     )
     document = backtest_document(result)
-    status = result.status
     tone = Tone.BAD if result.failures else Tone.GOOD
-    blocks = (Tiles(tiles), *_over_segments(board), Heading("Models"), *document.blocks)
-    return Document(blocks, document.title, tone), Frame("Backtest", status, _when(now))
+    blocks = (
+        *(Tiles(tiles), *_beside(board), *_over_segments(board), Heading("Models")),
+        *document.blocks,
+    )
+    return Document(blocks, document.title, tone)
+
+
+def _beside(board: Leaderboard) -> tuple[Block, ...]:
+    """Return the models side by side, their errors as bars."""
+    columns = (
+        Column("model", Kind.KEY),
+        Column("WQL", Kind.NUMBER, label="weighted quantile loss", has_bar=True),
+        Column("MASE", Kind.NUMBER, label="mean absolute scaled error", has_bar=True),
+    )
+    rows = tuple((s.model, s.figures.wql, s.figures.mase) for s in board.standings)
+    return Heading("Errors, the lower the better"), Table(columns, rows)
 
 
 def _over_segments(board: Leaderboard) -> tuple[Block, ...]:
@@ -91,7 +120,8 @@ def _over_segments(board: Leaderboard) -> tuple[Block, ...]:
         for name in (standing.model for standing in board.standings)
     )
     title = f"Weighted quantile loss by {board.segment}"
-    figure = Figure(title, tuple(labels), curves, y_name="share of the actuals' size")
+    name = "windows before the last" if board.segment == "window" else ""
+    figure = Figure(title, tuple(labels), curves, x_name=name, y_name="share of the actuals' size")
     return Heading(f"Accuracy by {board.segment}"), figure
 
 
@@ -101,6 +131,13 @@ def _wql(figures: Figures | None) -> float:
 
 def quality_report(result: QualityResult, now: datetime) -> tuple[Document, Frame]:
     """Return a quality run as the document of a page, and what stands around it."""
+    report = result.report
+    frame = Frame("Data quality", str(report.verdict), f"{_when(now)} · {report.source}")
+    return quality_page(result), frame
+
+
+def quality_page(result: QualityResult) -> Document:
+    """Return a quality run as the document of a page."""
     report = result.report
     summary = report.summary()
     newest = str(summary["newest"] or "")
@@ -114,28 +151,31 @@ def quality_report(result: QualityResult, now: datetime) -> tuple[Document, Fram
         Tile("Rows", summary["rows"], Kind.COUNT),
         Tile("Newest row", newest[:10] or "unknown", Kind.TEXT, newest[11:16]),
     )
-    frame = Frame("Data quality", str(report.verdict), f"{_when(now)} · {report.source}")
     # The first line of the document has the same counts.
-    blocks = (Tiles(tiles), *document.blocks[1:])
-    return Document(blocks, document.title, _VERDICTS[report.verdict]), frame
+    blocks = (Tiles(tiles), *quality_pictures(report), *document.blocks[1:])
+    return Document(blocks, document.title, _VERDICTS[report.verdict])
 
 
 def anomaly_report(result: AnomalyReport, now: datetime) -> tuple[Document, Frame]:
     """Return a search for anomalies as the document of a page, and what stands around it."""
+    status = "anomalies" if result.count else "nothing unusual"
+    return anomaly_document(result), Frame("Anomalies", status, _when(now))
+
+
+def anomaly_document(result: AnomalyReport) -> Document:
+    """Return a search for anomalies as the document of a page."""
     document = result.to_document()
     share = result.count / result.compared if result.compared else 0.0
     tone = Tone.WARNING if result.count else Tone.GOOD
     tiles = (
         Tile("Anomalies", result.count, Kind.COUNT, f"{share:.2%} of the values", tone),
-        Tile("Series", result.anomalous, Kind.COUNT, f"of {result.series:,} compared"),
+        Tile("Anomalous series", result.anomalous, Kind.COUNT, f"of {result.series:,} compared"),
         Tile("Values compared", result.compared, Kind.COUNT, f"of {result.values:,}"),
     )
-    status = "anomalies" if result.count else "nothing unusual"
-    frame = Frame("Anomalies", status, _when(now))
     figures = result.figures
     pictures: tuple[Block, ...] = (Heading("Pictures"), *figures) if figures else ()
-    blocks = (Tiles(tiles), *document.blocks, *pictures)
-    return Document(blocks, document.title, document.tone), frame
+    blocks = (Tiles(tiles), *pictures, *document.blocks)
+    return Document(blocks, document.title, document.tone)
 
 
 def _count_tone(report: Any, verdict: Verdict) -> Tone:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,8 +16,11 @@ from gigacast.job.location import open_inputs
 from gigacast.lake.layout import AUDIT, audit_key
 from gigacast.lake.plan.audit import Audit, read_audit
 from gigacast.lake.plan.receipt import Receipt
+from gigacast.report.document import Document
 from gigacast.reporting.accuracy import find_evaluation
 from gigacast.reporting.anomaly import find_search
+from gigacast.reporting.drift import Drift
+from gigacast.reporting.outcome import read_outcome
 from gigacast.reporting.sample import RankedSeries, sample_series
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
@@ -68,6 +71,10 @@ class RunReport:
         Stored evaluation of the model's version, see `accuracy.find_evaluation`.
     anomalies : mapping, optional
         Stored search of the forecasts of this spec, see `anomaly.find_search`.
+    drift : Drift, optional
+        How recent inputs differ from earlier ones; ``None`` for jobs that forecast nothing.
+    outcome : Document, optional
+        Result of a run of another job, see `outcome.read_outcome`.
     """
 
     audit: Audit
@@ -78,6 +85,8 @@ class RunReport:
     freshness: Freshness | None = None
     evaluation: Mapping[str, Any] | None = None
     anomalies: Mapping[str, Any] | None = None
+    drift: Drift | None = None
+    outcome: Document | None = None
 
     @property
     def fallbacks(self) -> int:
@@ -105,6 +114,7 @@ class RunReport:
             ],
             "evaluation": self.evaluation,
             "anomalies": self.anomalies,
+            "drift": self.drift.to_json() if self.drift else None,
         }
 
 
@@ -150,17 +160,16 @@ def report_run(job: ForecastJob, run_id: str | None = None) -> RunReport:
     report = RunReport(audit, job.outputs.url, _audits(outputs, earlier[:EARLIER][::-1]))
     generation = _generation_of(audit)
     if generation is None:
-        return report
+        return replace(report, outcome=read_outcome(audit, job, outputs))
     sample = sample_series(job, open_inputs(job.inputs), outputs, generation)
-    return RunReport(
-        audit=audit,
-        url=job.outputs.url,
-        earlier=report.earlier,
+    return replace(
+        report,
         series=sample.series,
         ranked=sample.ranked,
         freshness=freshness_of(sample.receipts),
         evaluation=find_evaluation(outputs, generation),
         anomalies=find_search(outputs, generation),
+        drift=sample.drift,
     )
 
 

@@ -14,19 +14,24 @@ import pyarrow as pa
 
 from gigacast.backtesting.evaluation.actuals import Actuals
 from gigacast.backtesting.evaluation.join import Forecasts, match, read_forecasts, whole_series
+from gigacast.backtesting.evaluation.partition import Reading
 from gigacast.core.array import DoubleArray, FloatArray
 from gigacast.core.partition.name import PartitionName, lineage_of, month_of_folder
 from gigacast.core.partition.spec import horizon_of_spec
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.item_key import key_columns
 from gigacast.errors import DataNotFoundError, GigacastError
 from gigacast.forecasters.metric import intervals_of, quantile_loss
 from gigacast.forecasting.prediction import long_table
 from gigacast.forecasting.preview import Histories, Look, histories_of, look_of
 from gigacast.forecasting.read import Generation
+from gigacast.forecasting.stored.choice import describes_reading, read_recipe
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.spec import AGGREGATION, with_aggregation
 from gigacast.lake.plan.manifest import read_manifest
 from gigacast.lake.plan.receipt import Receipt, list_receipts, read_receipt
+from gigacast.reporting.drift import STEPS as DRIFT_STEPS
+from gigacast.reporting.drift import Drift, SeriesShift, drift_of, measure_shift
 from gigacast.series.reader import read_series
 from gigacast.series.source import SeriesSource
 from gigacast.storage.parquet.read import open_object, read_batches
@@ -40,6 +45,8 @@ SHOWN = 6
 """Series that are drawn."""
 STEPS = 96
 """Steps of the past that are drawn."""
+_DUST = 1e-4
+"""Mean size of forecasts of nothing."""
 _MOST_BATCHES = 50
 """Batches of a partition that are searched for the past of a series."""
 
@@ -75,11 +82,14 @@ class Sample:
     receipts : tuple of Receipt
     ranked : int
         Number of series among which they were chosen.
+    drift : Drift, optional
+        How recent inputs differ from earlier ones; ``None`` where no input could be read.
     """
 
     series: tuple[RankedSeries, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     ranked: int = 0
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,7 @@ def sample_series(
     inputs, outputs : Store
     generation : Generation
     """
+    job, inputs = _described(job, inputs, outputs, generation)
     manifest, _ = read_manifest(outputs, generation.key)
     rows = [row for row in manifest.to_pylist() if row["rows"]]
     places = np.unique(np.linspace(0, len(rows) - 1, PARTITIONS).round().astype(np.int64))
@@ -125,7 +136,34 @@ def sample_series(
         tuple(entry for entry in series if entry is not None)[:SHOWN],
         tuple(part.receipt for part in parts if part.receipt is not None),
         sum(len(part.wql) for part in parts),
+        drift_of([shift for part in parts for shift in _shift(part, inputs)]),
     )
+
+
+def _described(
+    job: ForecastJob, inputs: Store, outputs: Store, generation: Generation
+) -> tuple[ForecastJob, Store]:
+    """Return how the inputs of forecasts are read: as they were made, or as the job says."""
+    recipe = None
+    if not describes_reading(job):
+        with suppress(GigacastError):
+            recipe = read_recipe(outputs, generation)
+    reading = Reading.of(job, inputs, recipe)
+    return reading.job, reading.inputs
+
+
+def _shift(part: _Part, inputs: Store) -> list[SeriesShift]:
+    """Return how the first series of the inputs of a part have moved; nothing without inputs."""
+    receipt = part.receipt
+    name = part.job.pattern.parse(str(receipt.inputs[-1]["key"])) if receipt else None
+    if name is None:
+        return []
+    with suppress(GigacastError, pa.ArrowException, OSError):
+        batch = next(iter(_batches(part, inputs, name, DRIFT_STEPS)), None)
+        if batch is not None:
+            few = batch.take(np.arange(min(SERIES, len(batch))))
+            return [measure_shift(few, part.partition)]
+    return []
 
 
 def _worst(parts: Sequence[_Part]) -> list[tuple[int, int]]:
@@ -206,13 +244,18 @@ def rank(forecasts: Forecasts, actual: FloatArray) -> tuple[DoubleArray, DoubleA
     total = np.where(answered, loss, 0.0).sum(axis=1)
     undefined = np.full(len(actual), np.nan)
     wql = np.divide(total, size, out=undefined.copy(), where=size > 0)
+    # Around zero a model's forecasts are dust, and so are their errors: a product that nobody buys
+    # is not the worst of all.
+    steps = np.maximum(answered.sum(axis=1), 1)
+    wql = np.where((size > 0) & (size < _DUST * steps), 0.0, wql)
     intervals = intervals_of(forecasts.levels)
     if not intervals:
         return wql, undefined
     low, high = intervals[0]
     span = np.abs(quantiles[..., high] - quantiles[..., low]).mean(axis=1)
     middle = np.abs(forecasts.median.astype(np.float64)).mean(axis=1)
-    return wql, np.divide(span, middle, out=undefined.copy(), where=middle > 0)
+    width = np.divide(span, middle, out=undefined.copy(), where=middle > 0)
+    return wql, np.where((middle > 0) & (middle + span < _DUST), 0.0, width)
 
 
 def _ranked(part: _Part, row: int, inputs: Store) -> RankedSeries | None:
@@ -246,6 +289,12 @@ def _past(part: _Part, inputs: Store, pair: tuple[str, str]) -> Histories:
 
 
 def _histories(part: _Part, inputs: Store, name: PartitionName, item: str) -> Iterator[Histories]:
+    for batch in _batches(part, inputs, name, STEPS):
+        yield histories_of(batch, {item})
+
+
+def _batches(part: _Part, inputs: Store, name: PartitionName, steps: int) -> Iterator[SeriesBatch]:
+    """Yield the series of the inputs of a part, the last steps of each."""
     reading = part.job.method.reading
     options = replace(
         reading,
@@ -255,12 +304,11 @@ def _histories(part: _Part, inputs: Store, name: PartitionName, item: str) -> It
             items=part.items,
             item_id=None if part.items else reading.columns.item_id,
         ),
-        context_length=STEPS,
+        context_length=steps,
         item_id=name.symbol or name.series_name,
         memory_limit_bytes=part.job.resources.memory_limit_bytes,
     )
-    for batch in read_series(_sources(part.receipt, inputs, name), options):
-        yield histories_of(batch, {item})
+    yield from read_series(_sources(part.receipt, inputs, name), options)
 
 
 def _sources(receipt: Receipt | None, inputs: Store, name: PartitionName) -> list[SeriesSource]:

@@ -4,13 +4,14 @@ from datetime import datetime
 
 from gigacast.anomalies.result import AnomalyReport
 from gigacast.backtesting.evaluation.result import Evaluation
-from gigacast.backtesting.run import BacktestResult
+from gigacast.backtesting.result import BacktestResult
 from gigacast.core.digest import digest_value
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.quality.run import QualityResult
 from gigacast.report.document import Document, Tone
 from gigacast.report.html.page import Frame
 from gigacast.reporting.document import TONES, run_document, run_frame
+from gigacast.reporting.outcome import sample_of
 from gigacast.reporting.publication import Entry, publish_page
 from gigacast.reporting.result import (
     anomaly_report,
@@ -60,11 +61,12 @@ def entry_of(report: RunReport) -> Entry:
     )
 
 
-def write_evaluation_report(result: Evaluation, root: StoreAddress, now: datetime) -> str:
+def write_evaluation_report(result: Evaluation, job: ForecastJob, now: datetime) -> str:
     """Write the page of an evaluation, and return its address."""
     name = f"evaluation_{result.location.rpartition('/')[2]}"
-    document, frame = evaluation_report(result, now)
-    return _publish(root, _entry(name, frame, document, now), document, frame)
+    sample = sample_of(job, open_store(job.outputs), [*result.levels])
+    document, frame = evaluation_report(result, sample, now)
+    return _publish(job.outputs, _entry(name, frame, document, now), document, frame)
 
 
 def write_backtest_report(result: BacktestResult, root: StoreAddress, now: datetime) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import gigacast
-from gigacast.backtesting.run import BacktestResult
+from gigacast.backtesting.result import BacktestResult
 from gigacast.storage.store import Store
 
 LEVELS = [0.1, 0.5, 0.9]

@@ -1,5 +1,6 @@
 """No command shows control characters of data or a credential, whatever is named like that."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -168,6 +169,30 @@ def test_no_command_shows_what_could_move_a_terminal(
     silent = {name for name, text in seen.items() if not any(form in text for form in ESCAPED)}
     assert silent == SILENT, silent ^ SILENT
     assert r"\u202e" in "".join(seen.values())
+
+
+def test_every_command_answers_in_json_errors_included(
+    bucket: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bucket / "empty")
+    log_as_outside_of_tests(monkeypatch)
+    place = ["--bucket", f"file://{bucket}/bucket"]
+    # Commands whose first line is one that works here, besides the errors of the others.
+    works = {"completion": "bash", "read": "{b} --item {h}", "serve-report": "{b} --port 99999"}
+    codes: dict[str, int] = {}
+    for command, lines in {**DRIVEN, "serve-report": []}.items():
+        line = works.get(command) or lines[0]
+        arguments = [*words(line, place, bucket), *([] if "--json" in line else ["--json"])]
+        codes[command] = run([*command.split(), *arguments])
+        out, err = capsys.readouterr()
+        assert not any(wrong in err for wrong in MISUSED), (command, err)
+        answer = json.loads(out)  # one value, and nothing beside it
+        is_error = isinstance(answer, dict) and "error" in answer
+        assert is_error or codes[command] in {0, 1}, (command, answer)
+        if is_error and isinstance(answer["error"], dict):
+            assert answer["error"]["exit_code"] == codes[command]
+            assert set(answer["error"]) == {"kind", "message", "hint", "exit_code"}
+    assert [codes[name] for name in ("completion", "plan", "forecast", "read")] == [0, 0, 1, 0]
 
 
 def test_no_command_shows_the_credentials_of_an_endpoint(

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+import gigacast
 from gigacast.cli.program import run
 from gigacast.errors import ConfigError
 from gigacast.feature_store import (
@@ -214,3 +215,41 @@ def test_forecasts_are_a_source_of_features(lake: Lake) -> None:
         ("2024-02-06", "north", 7.0),
         ("2024-02-06", "south", None),
     ]
+
+
+def test_features_follow_the_series_into_buckets(
+    lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The rows of an item are in several parts, as Spark writes them.
+    whole = lake.root / "2024/02/part-00000.parquet"
+    frame = pd.read_parquet(whole)
+    for part in range(2):
+        frame[part::2].to_parquet(whole.with_name(f"part-{part:05d}.parquet"), index=False)
+    bucket = ["--bucket", lake.address.url, "--quiet"]
+    assert run(["feature-store", "compile", str(write_join(tmp_path)), *bucket[:2]]) == 0
+    assert run(["data", "bucket", *bucket, "--buckets", "3"]) == 0
+    model = str(tiny_chronos2(tmp_path))
+    options = ["--horizon", "6", "--features", "shop.series.v1", "--model", model]
+    bucketed = [*bucket, "--input_prefix", "bucketed", "--partition_by", "bucket"]
+    assert run(["forecast", *bucketed, *options]) == 0
+    receipts = [
+        json.loads(p.read_text()) for p in (lake.root / "timings/forecasts").rglob("*.json")
+    ]
+    assert {r["covariates"]["past"][0] for r in receipts} == {"shop_visits_people_sum_6h"}
+    # Each item is forecast once, from the rows of both parts, as without buckets.
+    divided = gigacast.read_forecasts(lake.address.url)
+    assert divided.groupby("item_id").size().to_dict() == dict.fromkeys(ITEMS, 6)
+    assert run(["forecast", *bucket, "--partition_by", "month", *options]) == 0
+    keys = ["item_id", "timestamp"]
+    divided_rows, whole_rows = (
+        f.sort_values(keys).reset_index(drop=True)
+        for f in (divided, gigacast.read_forecasts(lake.address.url))
+    )
+    pd.testing.assert_frame_equal(divided_rows, whole_rows)
+    # A rerun adds features to nothing again.
+    covariates = lake.root / "timings/feature_store/covariates"
+    before = sorted(covariates.rglob("*.json"))
+    assert before
+    assert run(["forecast", *bucketed, *options]) == 0
+    assert sorted(covariates.rglob("*.json")) == before
+    capsys.readouterr()

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import pkgutil
 from pathlib import Path
 
@@ -31,6 +32,16 @@ def test_the_demo_forecasts_shows_draws_and_skips_on_the_second_run(
     assert "6 skipped" in out
     assert "site-003" in out
     assert (tmp_path / "forecast.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_demo_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["demo", "--output", str(tmp_path), "--n_jobs", "1", "--model", "seasonal-naive"]
+    assert run([*words, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    counts = [(one["partitions"]["done"], one["partitions"]["skipped"]) for one in shown["runs"]]
+    assert counts == [(6, 0), (0, 6)]
+    assert shown["series"][0]["item_id"] == "site-003"
+    assert Path(shown["picture"]).is_file()
 
 
 def test_the_shipped_settings_are_the_defaults() -> None:

@@ -220,3 +220,15 @@ def test_a_series_in_other_units_has_the_same_anomalies(seed: int, power: int) -
 def test_the_share_nearer_to_the_median_is_that_of_a_normal_distribution(score: float) -> None:
     expected = math.erf(abs(score) / math.sqrt(2))
     assert central_share(np.array([score]))[0] == pytest.approx(expected, abs=2e-7)
+
+
+def test_dust_around_a_history_of_zeros_is_no_anomaly_and_a_sale_is_one() -> None:
+    actual = np.array([[0.0, 0.0, 5.0, 0.0]])
+    median = np.full((1, 4), 2e-7)
+    quantiles = np.stack([median - 1e-8, median, median + 1e-8], axis=2)
+    compared = Compared(actual, median, quantiles, (0.1, 0.5, 0.9))
+    zeros = History(np.array([60]), np.array([0.0]), np.array([1.0]))
+    assert find_anomalies(compared, zeros).kind[0].tolist() == [0, 0, Kind.SPIKE, 0]
+    # Values that are small by nature are not dust.
+    small = History(np.array([1]), np.array([1e-7]), np.array([0.0]))
+    assert find_anomalies(compared, small).is_anomaly.all()

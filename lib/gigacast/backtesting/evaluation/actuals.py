@@ -14,7 +14,12 @@ import numpy as np
 import pyarrow as pa
 
 from gigacast.backtesting.evaluation.join import Forecasts, Rows, TimeBounds, select_actuals
-from gigacast.backtesting.evaluation.scale import MOST_HISTORY, scales_before
+from gigacast.backtesting.evaluation.scale import (
+    MOST_HISTORY,
+    Contexts,
+    contexts_before,
+    scales_before,
+)
 from gigacast.backtesting.partition import HISTORY
 from gigacast.core.array import DoubleArray
 from gigacast.core.partition.name import (
@@ -131,21 +136,30 @@ class Actuals:
         ------
         DataError, StorageError
         """
-        batches = (
-            batch
-            for partition in self._own(month, lineage)
-            for batch in read_series(
-                self._sources([partition]), self._options(partition, items, MOST_HISTORY)
-            )
-        )
-        return scales_before(batches, forecasts)
+        return scales_before(self._histories(month, lineage, items), forecasts)
 
-    def batches(
-        self, month: Month, lineage: str, items: tuple[str, ...] = ()
+    def contexts(
+        self, forecasts: Forecasts, month: Month, lineage: str, items: tuple[str, ...] = ()
+    ) -> Iterator[Contexts]:
+        """Yield the series of forecasts before their first steps, from the partition as it is now.
+
+        Parameters
+        ----------
+        forecasts, month, lineage, items
+            See `scales`.
+
+        Raises
+        ------
+        DataError, StorageError
+        """
+        return contexts_before(self._histories(month, lineage, items), forecasts)
+
+    def _histories(
+        self, month: Month, lineage: str, items: tuple[str, ...]
     ) -> Iterator[SeriesBatch]:
-        """Yield the series of a partition as it is now; none if it no longer exists."""
         for partition in self._own(month, lineage):
-            yield from read_series(self._sources([partition]), self._options(partition, items))
+            options = self._options(partition, items, MOST_HISTORY)
+            yield from read_series(self._sources([partition]), options)
 
     def _own(self, month: Month, lineage: str) -> list[Partition]:
         own = [p for p in self._in_month(month) if p.name.lineage == lineage]

@@ -52,8 +52,12 @@ def scores_key(output_key: str, reach: tuple[Month, Month]) -> str:
 
 def reach_of(key: str) -> tuple[Month, Month] | None:
     """Return the months in the key of scores; ``None`` for other keys."""
-    name = key.rpartition("/")[2].removesuffix(ENDING)
-    parts = [part.split("-") for part in name.split("_")]
+    return reach_of_months(key.rpartition("/")[2].removesuffix(ENDING).split("_"))
+
+
+def reach_of_months(texts: Sequence[str]) -> tuple[Month, Month] | None:
+    """Return a first and a last month, as 2024-01 and 2024-02; ``None`` for other texts."""
+    parts = [part.split("-") for part in texts]
     if [len(part) for part in parts] != [2, 2] or not all(p.isdecimal() for q in parts for p in q):
         return None
     first, last = (Month(int(year), int(month)) for year, month in parts)
@@ -91,7 +95,7 @@ class ScoreSetup:
 
 
 @dataclass
-class _Work:
+class PartitionWork:
     """The state of a task: what is known before the last of its forecasts is read."""
 
     task: Task
@@ -103,6 +107,11 @@ class _Work:
     labels: set[str] = field(default_factory=set)
     conflicts: int = 0
     series: int = 0
+
+    def widen(self, reach: tuple[Month, Month]) -> None:
+        """Count more months among those in which actuals are looked for."""
+        former = self.reach or reach
+        self.reach = min(reach[0], former[0]), max(reach[1], former[1])
 
     @property
     def month(self) -> Month:
@@ -132,7 +141,7 @@ class PartitionScorer:
         ------
         InputChangedError, DataError, StorageError
         """
-        watch, work = Stopwatch(), _Work(task)
+        watch, work = Stopwatch(), PartitionWork(task)
         with watch.measure("total"), inputs_pinned(task):
             for part in self._parts(work):
                 self._score(work, part)
@@ -160,12 +169,12 @@ class PartitionScorer:
         self._clear(finished)
         return receipt
 
-    def _parts(self, work: _Work) -> Iterator[ScoredPart]:
+    def _parts(self, work: PartitionWork) -> Iterator[ScoredPart]:
         """Yield the forecasts of all origins, the latest first, in parts of bounded memory."""
         horizon = work.task.horizon
         most = max(1, self._job.resources.memory_limit_bytes // STEP_BYTES)
         pending, steps = [], 0
-        for entry in filter(is_forecast, work.task.inputs):
+        for entry in self._chosen(work.task):
             label = self._label_of(entry)
             work.labels.add(label)
             batches = read_batches(self._outputs, entry.key, if_match=entry.etag)
@@ -180,7 +189,11 @@ class PartitionScorer:
         if pending:
             yield join_parts(pending)
 
-    def _open(self, work: _Work, table: pa.Table) -> None:
+    def _chosen(self, task: Task) -> Sequence[InputObject]:
+        """Return the forecasts of a task that are compared: all of them."""
+        return [*filter(is_forecast, task.inputs)]
+
+    def _open(self, work: PartitionWork, table: pa.Table) -> None:
         """Find how the actuals of a task are read, from the metadata of its latest forecast."""
         if work.actuals is not None:
             return
@@ -191,13 +204,11 @@ class PartitionScorer:
         work.actuals = self._actuals(aggregation, recipe, by_month=by_month)
         work.items = key_columns(table.schema)
 
-    def _score(self, work: _Work, part: ScoredPart) -> None:
+    def _score(self, work: PartitionWork, part: ScoredPart) -> None:
         assert work.actuals is not None  # noqa: S101 - `_open` found them
         rows = np.flatnonzero(work.seen.new(part.series))
         forecasts = part.forecasts
-        reach = work.actuals.reach(forecasts, work.month)
-        former = work.reach or reach
-        work.reach = min(reach[0], former[0]), max(reach[1], former[1])
+        work.widen(work.actuals.reach(forecasts, work.month))
         found, conflicts = work.actuals.find(forecasts, work.month, work.lineage, work.items)
         actual = match(forecasts, found)
         scales = work.actuals.scales(forecasts, work.month, work.lineage, work.items)
@@ -206,18 +217,21 @@ class PartitionScorer:
         work.conflicts += conflicts
         work.series += len(rows)
 
-    def _finished(self, work: _Work) -> Task:
+    def _finished(self, work: PartitionWork) -> Task:
         """Return the task with the objects on which its scores depend, and the key that says so."""
+        reach = work.reach or (work.month, work.month)
+        return replace(self._read(work), output_key=scores_key(work.task.output_key, reach))
+
+    def _read(self, work: PartitionWork) -> Task:
+        """Return the task with all that was read for it: the forecasts, then the actuals."""
         forecasts = tuple(filter(is_forecast, work.task.inputs))
         reach = work.reach or (work.month, work.month)
         actuals: Sequence[InputObject] = ()
         if work.actuals is not None:
             actuals = work.actuals.objects(reach, work.month, work.lineage)
-        key = scores_key(work.task.output_key, reach)
-        inputs = (*forecasts, *actuals)
-        return replace(work.task, inputs=inputs, own=len(actuals), output_key=key)
+        return replace(work.task, inputs=(*forecasts, *actuals), own=len(actuals))
 
-    def _with_former(self, work: _Work) -> pa.Table:
+    def _with_former(self, work: PartitionWork) -> pa.Table:
         """Return the scores, with those of origins that are no longer kept."""
         tables = [work.scores.to_table()] if work.scores is not None else [EMPTY]
         former = self._former(work.task)

@@ -5,7 +5,7 @@ with their actuals as they are listed now, and its scores.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -106,9 +106,13 @@ class ScorePlanner:
                 rows.append((row, name))
         if not rows:
             return
-        listed = _Listed(self._outputs, generation, [row["key"] for row, _ in rows])
+        listed = self._list(generation, [row["key"] for row, _ in rows])
         for row, name in rows:
             self._plan(generation, row, name, listed)
+
+    def _list(self, generation: Generation, keys: list[str]) -> "Listed":
+        """Return what is listed of the forecasts with some keys."""
+        return Listed(self._outputs, generation, keys, scores_prefix)
 
     def _reading_of(self, generation: Generation) -> Reading:
         """Return how actuals of a generation are read: as it was made, or as the job says."""
@@ -130,25 +134,14 @@ class ScorePlanner:
         return replace(task, inputs=tuple(own), own=len(own))
 
     def _plan(
-        self, generation: Generation, row: dict[str, str], name: PartitionName, listed: "_Listed"
+        self, generation: Generation, row: dict[str, str], name: PartitionName, listed: "Listed"
     ) -> None:
         key, month = row["key"], name.month
         lineage = lineage_of(row["partition"])
         self.result.generations[key] = generation
-        forecasts = [InputObject(key, row["etag"], int(row["size_bytes"]), "parquet")]
-        forecasts += [_input_of(origin.meta) for origin in listed.origins.get(key, [])]
+        forecasts = listed.forecasts(row)
         actuals: Actuals = self._actuals(generation, is_whole_month(lineage))
-        task = Task(
-            partition=row["partition"],
-            month=str(month),
-            inputs=tuple(forecasts),
-            own=0,
-            horizon=horizon_of_spec(generation.spec) or 1,
-            spec=generation.spec,
-            output_key=key,
-            symbol=name.symbol,
-            timeframe=name.timeframe,
-        )
+        task = task_of(generation, row, name, forecasts)
         stale: list[str] = []
         for scores in listed.scores.get(key, []):
             reach = reach_of(scores.key)
@@ -193,21 +186,67 @@ class ScorePlanner:
         return self._with_whole_months or not is_whole_month(lineage_of(partition))
 
 
-class _Listed:
-    """What is listed of a generation, by the key of the forecast: origins, scores, receipts."""
+def task_of(
+    generation: Generation, row: dict[str, str], name: PartitionName, forecasts: list[InputObject]
+) -> Task:
+    """Return the task that compares forecasts of a row of a manifest with their actuals."""
+    return Task(
+        partition=row["partition"],
+        month=str(name.month),
+        inputs=tuple(forecasts),
+        own=0,
+        horizon=horizon_of_spec(generation.spec) or 1,
+        spec=generation.spec,
+        output_key=row["key"],
+        symbol=name.symbol,
+        timeframe=name.timeframe,
+    )
 
-    def __init__(self, outputs: Store, generation: Generation, keys: list[str]) -> None:
+
+class Listed:
+    """What is listed of a generation, by the key of the forecast: origins, scores, receipts.
+
+    Parameters
+    ----------
+    outputs : Store
+    generation : Generation
+    keys : list of str
+        Keys of the forecasts.
+    scores_of : callable
+        Returns the folder of the scores of a forecast, and of all forecasts below a prefix.
+    with_origins : bool
+        Whether the forecasts that are kept count as well.
+    """
+
+    def __init__(
+        self,
+        outputs: Store,
+        generation: Generation,
+        keys: list[str],
+        scores_of: Callable[[str], str],
+        *,
+        with_origins: bool = True,
+    ) -> None:
         prefix = spec_prefix(generation.model, generation.version, generation.spec)
         below = prefix + _common([key.removeprefix(prefix) for key in keys])
-        self.origins = _origins(_entries(outputs, origins_prefix(prefix), below, prefix))
+        self.origins: dict[str, list[Origin]] = {}
+        if with_origins:
+            self.origins = _origins(_entries(outputs, origins_prefix(prefix), below, prefix))
         self.scores: dict[str, list[ObjectMeta]] = defaultdict(list)
-        folders = {scores_prefix(key): key for key in keys}
-        for entry in _entries(outputs, scores_prefix(prefix), below, prefix):
-            key = folders.get(f"{entry.key.rpartition('/')[0]}/")
+        folders = {scores_of(key): key for key in keys}
+        for entry in _entries(outputs, scores_of(prefix), below, prefix):
+            # Scores are in a folder of their forecast, or an object with a name like its own.
+            folder = f"{entry.key.rpartition('/')[0]}/"
+            key = folders.get(folder) or folders.get(entry.key)
             if key is not None:
                 self.scores[key].append(entry)
-        receipts = _entries(outputs, receipt_prefix(scores_prefix(prefix)), below, prefix)
+        receipts = _entries(outputs, receipt_prefix(scores_of(prefix)), below, prefix)
         self.receipts = receipts_by_output(receipts)
+
+    def forecasts(self, row: dict[str, str]) -> list[InputObject]:
+        """Return the forecasts of a row of the manifest: the current one, then those kept."""
+        current = InputObject(row["key"], row["etag"], int(row["size_bytes"]), "parquet")
+        return [current, *(_input_of(o.meta) for o in self.origins.get(row["key"], []))]
 
 
 def _entries(outputs: Store, root: str, below: str, prefix: str) -> Iterator[ObjectMeta]:

@@ -91,6 +91,58 @@ def evaluate_forecasts(
         When there are no finished forecasts of the model, version, months and series.
     StorageError
     """
+    planned = plan_evaluation(job)
+    collector = planned.collector()
+    if planned.result.plan.tasks:
+        _execute(planned, collector, events, executor, clock)
+    return _collect(planned, collector)
+
+
+@dataclass(frozen=True)
+class PlannedEvaluation:
+    """A planned evaluation.
+
+    Parameters
+    ----------
+    job : EvaluationJob
+        With the months that it stands for at this moment.
+    generations : list of Generation
+    planner : ScorePlanner
+    inputs, outputs : Store
+    """
+
+    job: EvaluationJob
+    generations: list[Generation]
+    planner: ScorePlanner
+    inputs: Store
+    outputs: Store
+
+    @property
+    def result(self) -> ScorePlan:
+        """The partitions, done and left."""
+        return self.planner.result
+
+    @property
+    def name(self) -> str:
+        """Name of the result: the same for the same forecasts."""
+        return _result_name(self.job.forecast.selection, self.generations)
+
+    def collector(self) -> Collector:
+        """Return what adds up the scores."""
+        job = self.job
+        request = FigureRequest(job.forecast, job.by_partition, job.worst, job.segment)
+        return Collector(self.outputs, _names(self.generations), request, self.planner)
+
+
+def plan_evaluation(job: EvaluationJob) -> PlannedEvaluation:
+    """Plan an evaluation.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there are no finished forecasts of the model, version, months and series.
+    ConfigError, StorageError
+    """
     job = replace(job, forecast=pin_months(job.forecast))
     forecast = job.forecast
     _check_segment(job.segment)
@@ -105,22 +157,33 @@ def evaluate_forecasts(
             hint="run `gigacast forecast` first; see `gigacast ls`",
         )
     planner = _plan(job, (inputs, outputs), generations)
-    planned = planner.result
-    request = FigureRequest(forecast, job.by_partition, job.worst, job.segment)
-    collector = Collector(outputs, _names(generations), request, planner)
+    return PlannedEvaluation(job, generations, planner, inputs, outputs)
+
+
+def collect_evaluation(job: EvaluationJob) -> Evaluation:
+    """Add up the scores of all partitions that are done, and write the figures into the bucket.
+
+    What is left to do stays so: the children of an array did what they could.
+
+    Raises
+    ------
+    DataNotFoundError, StorageError
+    """
+    planned = plan_evaluation(job)
+    return _collect(planned, planned.collector())
+
+
+def _collect(planned: PlannedEvaluation, collector: Collector) -> Evaluation:
     result = collector.evaluation
-    result.passed_over = planned.passed_over
-    if planned.plan.tasks:
-        _execute(job, planned, (inputs, outputs), collector, events, executor, clock)
+    result.passed_over = planned.result.passed_over
     # In the order of the plan, whichever task ended first: equal figures are equal files.
-    order = {key: place for place, key in enumerate(planned.generations)}
-    for task, key in sorted(planned.done, key=lambda entry: order[entry[0].output_key]):
+    order = {key: place for place, key in enumerate(planned.result.generations)}
+    for task, key in sorted(planned.result.done, key=lambda entry: order[entry[0].output_key]):
         collector.add(task, key)
     collector.finish()
-    name = _result_name(forecast.selection, generations)
-    result.location = f"{forecast.outputs.url}/{EVALUATIONS}{name}"
+    result.location = f"{planned.job.forecast.outputs.url}/{EVALUATIONS}{planned.name}"
     for ending, content in result.files().items():
-        outputs.put(evaluation_key(name, ending), content)
+        planned.outputs.put(evaluation_key(planned.name, ending), content)
     return result
 
 
@@ -150,17 +213,10 @@ def _plan(
     return planner
 
 
-def _execute(  # noqa: PLR0913, PLR0917 - what a run needs, from the one place that has it
-    job: EvaluationJob,
-    planned: ScorePlan,
-    stores: tuple[Store, Store],
-    collector: Collector,
-    events: RunEvents | None,
-    executor: Executor | None,
-    clock: Clock,
-) -> None:
-    """Score the partitions that are left, and add them to the partitions that are done."""
-    forecast, tasks = job.forecast, planned.plan.tasks
+def describe_evaluation(planned: PlannedEvaluation) -> PlannedJob:
+    """Return the plan of an evaluation for the shell of all jobs."""
+    job, plan = planned.job, planned.result.plan
+    forecast, tasks = job.forecast, plan.tasks
     description = RunDescription(
         job="evaluate",
         settings={
@@ -170,18 +226,34 @@ def _execute(  # noqa: PLR0913, PLR0917 - what a run needs, from the one place t
             "version": job.version,
             "resources": asdict(forecast.resources),
         },
-        plan={"tasks": len(tasks), "pending": len(tasks), "done": len(planned.done)},
+        plan={
+            "tasks": len(tasks),
+            "pending": len(tasks),
+            "done": len(planned.result.done),
+            "result": evaluation_key(planned.name, "").rstrip("."),
+        },
     )
-    shell = PlannedJob(
-        stores[1],
-        planned.plan,
+    return PlannedJob(
+        planned.outputs,
+        plan,
         tasks,
         forecast.selection,
         description,
-        inputs=stores[0],
+        inputs=planned.inputs,
         patience=forecast.resources.patience,
     )
-    run: Run = start_run(shell, events=events, clock=clock)
+
+
+def _execute(
+    planned: PlannedEvaluation,
+    collector: Collector,
+    events: RunEvents | None,
+    executor: Executor | None,
+    clock: Clock,
+) -> None:
+    """Score the partitions that are left, and add them to the partitions that are done."""
+    forecast, tasks = planned.job.forecast, planned.result.plan.tasks
+    run: Run = start_run(describe_evaluation(planned), events=events, clock=clock)
     resources = forecast.resources
     # Names of tasks are those of forecasts; the worker puts the key of the scores in their place.
     run.execute(

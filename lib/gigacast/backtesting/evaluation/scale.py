@@ -1,17 +1,18 @@
-"""The scale of each forecast: the seasonal error of its series before its first step.
+"""What was known before a forecast: its series up to the first step, and their scale.
 
 Later values must not count: they are what the forecast is compared with, and a series that became
 calmer since would make an old forecast look worse.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from gigacast.backtesting.evaluation.join import Forecasts
 from gigacast.backtesting.partition import HISTORY, seasons_of
-from gigacast.core.array import DoubleArray, IntArray
+from gigacast.core.array import DoubleArray, FloatArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.series.batch import NO_TIME, SeriesBatch
 from gigacast.core.time.zone import from_wall, zone_of
@@ -23,8 +24,27 @@ _MOST_VALUES = 4_000_000
 """Values of contexts in memory at a time: as many copies of a series as it has origins."""
 
 
-def scales_before(batches: Iterable[SeriesBatch], forecasts: Forecasts) -> DoubleArray:
-    """Return the scale of each forecast, float64 [N]; NaN for series without one.
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """Series before the first steps of forecasts: one for each of M forecasts.
+
+    Parameters
+    ----------
+    rows : int64 [M]
+        Numbers of the forecasts.
+    series : SeriesBatch
+        M series.
+    values : float32 [sum of T_m]
+        Values of the series; NaN at and after the first step of the forecast.
+    """
+
+    rows: IntArray
+    series: SeriesBatch
+    values: FloatArray
+
+
+def contexts_before(batches: Iterable[SeriesBatch], forecasts: Forecasts) -> Iterator[Contexts]:
+    """Yield the series of forecasts as they were before the first step of each.
 
     Parameters
     ----------
@@ -35,7 +55,6 @@ def scales_before(batches: Iterable[SeriesBatch], forecasts: Forecasts) -> Doubl
     """
     series = forecasts.items
     first = forecasts.first_times
-    scales = np.full(len(first), np.nan)
     names = series.append_column("row", to_arrow(np.arange(series.num_rows)))
     # Frames may have texts of Arrow's large type.
     names = names.set_column(1, "target", series["target"].cast(pa.string()))
@@ -52,7 +71,22 @@ def scales_before(batches: Iterable[SeriesBatch], forecasts: Forecasts) -> Doubl
         joined = names.join(own, keys=["item", "target"], join_type="inner")
         rows, members = to_numpy(joined["row"]), to_numpy(joined["series"])
         for chunk in _chunks(batch.lengths[members]):
-            scales[rows[chunk]] = _scales(batch.take(members[chunk]), first[rows[chunk]])
+            yield _contexts(rows[chunk], batch.take(members[chunk]), first[rows[chunk]])
+
+
+def scales_before(batches: Iterable[SeriesBatch], forecasts: Forecasts) -> DoubleArray:
+    """Return the scale of each forecast, float64 [N]; NaN for series without one.
+
+    Parameters
+    ----------
+    batches, forecasts
+        See `contexts_before`.
+    """
+    scales = np.full(len(forecasts.first_times), np.nan)
+    for before in contexts_before(batches, forecasts):
+        series = before.series
+        scales[before.rows] = seasonal_error(before.values, series.offsets, seasons_of(series))
+    scales[forecasts.first_times == NO_TIME] = np.nan
     return scales
 
 
@@ -67,18 +101,15 @@ def _chunks(lengths: IntArray) -> Iterator[slice]:
         start = stop
 
 
-def _scales(contexts: SeriesBatch, first: IntArray) -> DoubleArray:
-    """Return the seasonal error of each series before a time, [N]."""
-    owner = np.repeat(np.arange(len(contexts)), contexts.lengths)
-    within = np.arange(len(owner)) - contexts.offsets[owner]
-    before = _times(contexts, owner, within) < first[owner]
-    position = np.bincount(owner[before], minlength=len(contexts))
+def _contexts(rows: IntArray, series: SeriesBatch, first: IntArray) -> Contexts:
+    """Return series without their values at and after a time, [M]."""
+    owner = np.repeat(np.arange(len(series)), series.lengths)
+    within = np.arange(len(owner)) - series.offsets[owner]
+    before = _times(series, owner, within) < first[owner]
+    position = np.bincount(owner[before], minlength=len(series))
     # As many steps as a backtest has at this origin, so that both have the same scale.
     before &= within >= (position - HISTORY)[owner]
-    values = np.where(before, contexts.values, np.float32(np.nan))
-    scales = seasonal_error(values, contexts.offsets, seasons_of(contexts))
-    scales[first == NO_TIME] = np.nan
-    return scales
+    return Contexts(rows, series, np.where(before, series.values, np.float32(np.nan)))
 
 
 def _times(contexts: SeriesBatch, owner: IntArray, within: IntArray) -> IntArray:

@@ -36,11 +36,14 @@ class ScoredPart:
         Origin of each series.
     forecasts : Forecasts
         N series.
+    times : pa.ChunkedArray [N * H]
+        Timestamps of the steps, series by series, in the type of the predictions.
     """
 
     series: pa.Table
     labels: tuple[str, ...]
     forecasts: Forecasts
+    times: pa.ChunkedArray
 
 
 def join_parts(parts: Sequence[tuple[str, pa.Table, Forecasts]]) -> ScoredPart:
@@ -53,6 +56,8 @@ def join_parts(parts: Sequence[tuple[str, pa.Table, Forecasts]]) -> ScoredPart:
     joined = pa.concat_tables(
         [table.replace_schema_metadata() for table in tables], promote_options="permissive"
     )
+    steps = [rows.select(["timestamp"]).replace_schema_metadata() for _, rows, _ in parts]
+    times = pa.concat_tables(steps, promote_options="permissive")["timestamp"]
     keys = pa.concat_tables(
         [forecasts.keys for _, _, forecasts in parts], promote_options="permissive"
     )
@@ -65,6 +70,7 @@ def join_parts(parts: Sequence[tuple[str, pa.Table, Forecasts]]) -> ScoredPart:
             np.concatenate([forecasts.quantiles for _, _, forecasts in parts]),
             parts[0][2].levels,
         ),
+        times,
     )
 
 

@@ -14,13 +14,18 @@ from gigacast.backtesting.document import (
     failed_backtests,
     failed_forecasts,
 )
-from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
+from gigacast.backtesting.evaluation.run import (
+    EvaluationJob,
+    collect_evaluation,
+    evaluate_forecasts,
+)
 from gigacast.backtesting.frame import backtest_file
 from gigacast.backtesting.run import backtest_job, run_backtest
 from gigacast.cli.features import with_features
 from gigacast.cli.file import file_job, refuse_flags_for_buckets
 from gigacast.cli.flags import (
     JOB_FLAGS,
+    array_options,
     config_option,
     flags_of,
     json_option,
@@ -30,7 +35,7 @@ from gigacast.cli.flags import (
 )
 from gigacast.cli.help import Command
 from gigacast.cli.report import announce
-from gigacast.core.exit import EXIT_FAILED
+from gigacast.core.exit import EXIT_FAILED, EXIT_INTERRUPTED
 from gigacast.errors import ConfigError
 from gigacast.forecasting.file import open_file
 from gigacast.job.run import utc_now
@@ -39,7 +44,7 @@ from gigacast.report.plot.picture import save_figures
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show, show_json
 from gigacast.reporting.write import write_backtest_report, write_evaluation_report
-from gigacast.settings.assembly import job_of, registry_of
+from gigacast.settings.assembly import array_options_of, job_of, registry_of
 from gigacast.settings.command.backtest import BacktestFlags, EvaluateOptions
 from gigacast.settings.command.common import ReportOption
 from gigacast.settings.command.feature_store import FeaturesOption
@@ -54,7 +59,7 @@ _EVALUATE_FLAGS = (
     *names_of("where", "which"),
     *("model", "model_version", "freq", "aggregate", "partial_bins", "zone", "duplicates"),
     *names_of("columns", "csv"),
-    "memory_limit",
+    *("executor", "n_jobs", "memory_limit", "outage_minutes"),
 )
 
 
@@ -121,6 +126,7 @@ def _draw(path: Path, document: Document) -> None:
 @click.command(cls=Command)
 @flags_of(EvaluateOptions)
 @settings_flags(*_EVALUATE_FLAGS)
+@array_options
 @flags_of(ReportOption, SpecOption)
 @config_option
 @json_option
@@ -147,8 +153,18 @@ def evaluate(*, as_json: bool, quiet: bool, **flags: Any) -> int:
         segment=options.segment,
         spec=take(SpecOption, flags).spec,
     )
-    with RunProgress(quiet=quiet or as_json, verb="evaluate") as progress:
-        result = evaluate_forecasts(job, events=progress)
+    code = 0
+    if job.forecast.resources.executor == "batch":
+        from gigacast.cli.batch import evaluate_on_batch  # noqa: PLC0415 - AWS' clients
+
+        array = array_options_of(settings)
+        code = evaluate_on_batch(job, array, as_json=as_json, quiet=quiet)
+        if code == EXIT_INTERRUPTED:
+            return code
+        result = collect_evaluation(job)
+    else:
+        with RunProgress(quiet=quiet or as_json, verb="evaluate") as progress:
+            result = evaluate_forecasts(job, events=progress)
     if as_json:
         show_json(result.to_json(), is_ascii=True)
     elif not quiet:
@@ -156,6 +172,6 @@ def evaluate(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     if not as_json:
         show(failed_forecasts(result), sys.stderr)
     if has_page or settings.report.write:
-        root = job.forecast.outputs
-        announce(write_evaluation_report(result, root, utc_now()), quiet=quiet or as_json)
-    return EXIT_FAILED if result.failures else 0
+        url = write_evaluation_report(result, job.forecast, utc_now())
+        announce(url, quiet=quiet or as_json)
+    return EXIT_FAILED if result.failures else code

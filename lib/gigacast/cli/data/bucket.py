@@ -4,8 +4,9 @@ from typing import Any
 
 import click
 
-from gigacast.bucketing.run import BucketJob, run_bucketing
+from gigacast.bucketing.run import BucketJob, files_of, run_bucketing
 from gigacast.cli.flags import (
+    array_options,
     config_option,
     flags_of,
     json_option,
@@ -15,10 +16,10 @@ from gigacast.cli.flags import (
 )
 from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
-from gigacast.job.file_job import FileJob, Reading, Sources, check_outputs
+from gigacast.job.file_job import check_outputs
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show, show_json
-from gigacast.settings.assembly import job_of
+from gigacast.settings.assembly import array_options_of, job_of
 from gigacast.settings.command.data import BucketOptions
 from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
@@ -33,6 +34,7 @@ _SETTINGS = (
 @click.command(cls=Command)
 @flags_of(BucketOptions)
 @settings_flags(*_SETTINGS, command="files")
+@array_options
 @config_option
 @json_option
 @quiet_option
@@ -44,22 +46,19 @@ def bucket(as_json: bool, quiet: bool, **flags: Any) -> int:
     \b
     Examples:
       gigacast data bucket --bucket my-bucket --prefix sales --buckets 64 --n_jobs 4
+      gigacast data bucket --bucket my-bucket --prefix sales --executor batch
       gigacast --bucket my-bucket --prefix sales --input_prefix bucketed --partition_by bucket
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     options = take(BucketOptions, flags)
-    job = job_of(read_settings(flags))
+    settings = read_settings(flags)
+    job = job_of(settings)
     check_outputs(job)
-    limit = job.resources.memory_limit_bytes
-    reading = Reading(columns=job.method.columns, memory_limit_bytes=limit)
-    files = FileJob(
-        Sources(job.inputs),
-        job.outputs,
-        job.pattern,
-        job.selection,
-        reading,
-        job.resources,
-        job.limit,
-    )
+    if job.resources.executor == "batch":
+        from gigacast.cli.batch import bucket_on_batch  # noqa: PLC0415 - AWS' clients
+
+        array = array_options_of(settings)
+        return bucket_on_batch(job, options, array, as_json=as_json, quiet=quiet)
+    files = files_of(job)
     with RunProgress(quiet=quiet or as_json, verb="divide") as progress:
         result = run_bucketing(BucketJob(files, options.buckets, options.into), events=progress)
     if as_json:

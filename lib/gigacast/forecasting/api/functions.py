@@ -211,6 +211,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     endpoint_url: str | None = None,
     region: str | None = None,
     origin: str | date = "latest",
+    run: str | None = None,
 ) -> "pd.DataFrame":
     """Read the forecasts of the last finished run as one consistent set.
 
@@ -233,6 +234,9 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
         one series and cutoff the last one made.
     names : {"own", "nixtla"}, optional
         Names of the columns; the setting ``report.names`` by default.
+    run : str, optional
+        Id of a run, as `gigacast ls runs` lists them: its forecasts as it left them, as far as they
+        are kept. The last run by default.
 
     Returns
     -------
@@ -259,6 +263,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
         model=as_text("model", model),
         version=as_text("version", version),
         spec=as_text("spec", spec),
+        run=as_text("run", run),
     )
     table = read_generation(
         outputs,
@@ -268,6 +273,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
         items=_listed("items", items, texts=False),
         columns=_listed("columns", columns),
         origin=_origin_text(origin),
+        run=run,
     )
     frame = to_frame(with_names(table, names or settings.report.names, generation.model))
     frame.attrs.update(model=generation.model, version=generation.version, spec=generation.spec)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from gigacast.core.array import FloatArray
+from gigacast.core.column import to_arrow
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.month import Month
@@ -23,8 +24,10 @@ from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasters.options import DEFAULT_LEVELS
 from gigacast.forecasting.frame import load_chosen
 from gigacast.forecasting.history import find_partition, joined_contexts, offsets_of, read_contexts
+from gigacast.forecasting.prediction import level_name
 from gigacast.job.forecast_job import Method
 from gigacast.job.location import open_inputs
+from gigacast.series.frame import to_pandas
 from gigacast.series.source import Format, SeriesSource
 from gigacast.settings.argument import as_count, as_path, as_text
 from gigacast.settings.assembly import choice_of, job_of, method_of, registry_of
@@ -56,6 +59,31 @@ class Prediction:
     levels: tuple[float, ...]
     quantiles: FloatArray
     median: FloatArray
+
+    def to_table(self) -> pa.Table:
+        """Return a row per series and step.
+
+        Columns are ``series`` (from 0), ``step`` (from 1), ``predictions`` (the median), and one
+        per quantile level; a missing number is null.
+        """
+        count, steps = self.median.shape
+        series, step = np.repeat(np.arange(count), steps), np.tile(np.arange(1, steps + 1), count)
+        numbers = {"predictions": self.median.ravel()}
+        numbers |= {
+            level_name(q): self.quantiles[:, :, n].ravel() for n, q in enumerate(self.levels)
+        }
+        columns = {name: to_arrow(values, np.isnan(values)) for name, values in numbers.items()}
+        return pa.table({"series": to_arrow(series), "step": to_arrow(step), **columns})
+
+    def to_pandas(self) -> Any:
+        """Return the table as a pandas DataFrame.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        return to_pandas(self.to_table())
 
 
 class ChronosLoader:

@@ -4,10 +4,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from gigacast.core.partition.name import month_of_folder
 from gigacast.core.time.month import MonthFilter
 from gigacast.errors import DataNotFoundError
-from gigacast.forecasting.read import Generation, find_generations, months_of
+from gigacast.forecasting.read import (
+    Generation,
+    find_generations,
+    list_kept_runs,
+    months_of,
+)
 from gigacast.forecasting.stored.choice import (
     MOST_OTHERS,
     Chosen,
@@ -16,7 +24,9 @@ from gigacast.forecasting.stored.choice import (
     read_recipe,
 )
 from gigacast.forecasting.stored.search import names_of_items
+from gigacast.lake.layout import output_id
 from gigacast.lake.plan.manifest import read_manifest
+from gigacast.lake.plan.origin import CUTOFF, UNKNOWN, cutoff_text, list_origins
 from gigacast.report.document import (
     Block,
     Cell,
@@ -29,9 +39,10 @@ from gigacast.report.document import (
     Tone,
 )
 from gigacast.storage.opening import open_store
+from gigacast.storage.parquet.read import read_table
 from gigacast.storage.store import Store, StoreAddress
 
-Listed = Literal["specs", "versions", "partitions", "items"]
+Listed = Literal["specs", "versions", "partitions", "items", "origins", "runs"]
 KINDS: tuple[str, ...] = get_args(Listed)
 _OTHERS_SHOWN = 5
 _COLUMNS: dict[str, tuple[Column, ...]] = {
@@ -57,6 +68,19 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("key", Kind.KEY, 2),
     ),
     "items": (Column("item", Kind.KEY), Column("partition", Kind.KEY, 1)),
+    "origins": (
+        Column("origin", Kind.KEY),
+        Column("made", Kind.DATE),
+        Column("size", Kind.SIZE, 1),
+        Column("partition", Kind.KEY, 2),
+        Column("key", Kind.KEY, 3),
+    ),
+    "runs": (
+        Column("run", Kind.KEY),
+        Column("finished", Kind.DATE),
+        Column("partitions", Kind.COUNT),
+        Column("rows", Kind.COUNT, 1),
+    ),
 }
 
 
@@ -103,13 +127,13 @@ def list_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     ----------
     address : StoreAddress
         Root of the forecasts.
-    kind : {"specs", "versions", "partitions", "items"}
+    kind : {"specs", "versions", "partitions", "items", "origins", "runs"}
     spec : str, optional
-        Spec of partitions and items; the latest by default.
+        Spec of partitions, items, origins and runs; the latest by default.
     months : MonthFilter, optional
         Months of partitions; all by default.
     partition : str, optional
-        Partition of items; the newest by default.
+        Partition of items and origins; the newest by default.
     like : str
         Text that the names contain; any by default.
     count : int
@@ -134,6 +158,8 @@ def list_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     if kind == "versions":
         return _versions([g for g in generations if like in f"{g.model}/{g.version}"], count)
     chosen = choose_generation_by_spec(outputs, generations, spec)
+    if kind == "runs":
+        return _runs(outputs, chosen, like, count)
     rows = _rows(outputs, chosen, months or MonthFilter())
     if kind == "partitions":
         rows = [row for row in rows if like in row["partition"]]
@@ -141,6 +167,8 @@ def list_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
         entries = [{name: row[name] for name in names} for row in rows[:count]]
         return Listing(kind, entries, len(rows), chosen)
     row = _one_of(rows, partition, chosen)
+    if kind == "origins":
+        return _origins(outputs, row, chosen, like, count)
     items = names_of_items(outputs, row, count, like)
     entries = [{"item": item, "partition": row["partition"]} for item in items]
     return Listing(kind, entries, None if len(items) == count else len(items), chosen)
@@ -161,7 +189,7 @@ def _specs(
                 **name_of(generation),
                 "finished": _moment(generation),
                 "partitions": manifest.num_rows,
-                "rows": sum(filter(None, manifest["rows"].to_pylist())),
+                "rows": _sum(manifest),
                 "settings": None if recipe is None else recipe.flags,
                 "differences": differs,
             }
@@ -178,6 +206,59 @@ def _versions(generations: list[Generation], count: int) -> Listing:
         for (model, version), own in versions.items()
     ]
     return Listing("versions", entries[:count], len(entries))
+
+
+def _runs(outputs: Store, generation: Generation, like: str, count: int) -> Listing:
+    """Return the runs whose manifests are kept, the latest first."""
+    kept = [(run, entry) for run, entry in list_kept_runs(outputs, generation) if like in run]
+    entries: list[dict[str, Any]] = []
+    for place, (run, entry) in enumerate(kept[:count]):
+        # Counts are read of a few only: a manifest has a row for each partition.
+        manifest = read_manifest(outputs, entry.key)[0] if place < MOST_OTHERS else None
+        entries.append(
+            {
+                "run": run,
+                "finished": _time_of(entry.modified_ns),
+                "partitions": None if manifest is None else manifest.num_rows,
+                "rows": None if manifest is None else _sum(manifest),
+            }
+        )
+    return Listing("runs", entries, len(kept), generation)
+
+
+def _origins(
+    outputs: Store, row: dict[str, Any], generation: Generation, like: str, count: int
+) -> Listing:
+    """Return the forecasts of a partition: the current one, then those that are kept."""
+    current = read_table(
+        outputs, row["key"], lambda schema: [CUTOFF] if CUTOFF in schema.names else []
+    )
+    label = cutoff_text(pc.max(current[CUTOFF])) if current.column_names else UNKNOWN
+    meta = outputs.head(row["key"])
+    found = [(label, meta)]
+    # A copy of the current forecast is there for a moment before it is replaced.
+    found += [
+        (origin.cutoff, origin.meta)
+        for origin in list_origins(outputs, row["key"])
+        if origin.output_id != output_id(meta.etag)
+    ]
+    entries = [
+        {
+            "origin": cutoff,
+            "made": _time_of(entry.modified_ns),
+            "size_bytes": entry.size_bytes,
+            "partition": row["partition"],
+            "key": entry.key,
+            "is_current": entry.key == row["key"],
+        }
+        for cutoff, entry in found
+        if like in cutoff
+    ]
+    return Listing("origins", entries[:count], len(entries), generation)
+
+
+def _sum(manifest: pa.Table) -> int:
+    return sum(filter(None, manifest["rows"].to_pylist()))
 
 
 def _rows(outputs: Store, generation: Generation, months: MonthFilter) -> list[dict[str, Any]]:
@@ -205,8 +286,11 @@ def _one_of(
 
 
 def _moment(generation: Generation) -> str:
-    moment = datetime.fromtimestamp(generation.modified_ns / 1e9, UTC)
-    return moment.isoformat(timespec="seconds")
+    return _time_of(generation.modified_ns)
+
+
+def _time_of(modified_ns: int) -> str:
+    return datetime.fromtimestamp(modified_ns / 1e9, UTC).isoformat(timespec="seconds")
 
 
 def listing_document(listing: Listing) -> Document:

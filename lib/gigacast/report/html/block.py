@@ -27,7 +27,7 @@ from gigacast.report.quantity import text_of
 
 _MOST_ROWS = 200
 """Rows of a table; the files in the bucket hold all, and a page must stay small."""
-_LONG_VALUE = 12
+_LONG_VALUE = 9
 """Characters of a headline value; longer ones, as names, are written smaller."""
 _NARROW_COLUMNS = 5
 """Columns of a table that may stand beside another section."""

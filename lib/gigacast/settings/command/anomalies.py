@@ -39,6 +39,13 @@ class AnomalyOptions:
         range_=Range(3),
         details="It changes by less than a tenth of what is usual for the series.",
     )
+    origin: str = flag(
+        "latest",
+        "Stored forecasts to compare: latest, all that are kept, or those of a day.",
+        group="anomalies",
+        details="A day as 2024-01-31; for step numbers, a step. A value that several forecasts "
+        "reach counts once for each.",
+    )
     windows: int = flag(
         1,
         "Horizons at the end of each series to search, where forecasts are made for it.",

@@ -118,6 +118,13 @@ class ReadOptions:
         placeholder="ORIGIN",
         details="A day is that of the newest `cutoff` of a partition's forecast.",
     )
+    run: str | None = flag(
+        None,
+        "Run whose forecasts are read as it left them; the last one by default.",
+        group="which",
+        placeholder="RUN",
+        details="As far as they are kept; `gigacast ls runs` lists the runs.",
+    )
     partitions: tuple[str, ...] = flag(
         (),
         "Partition to read, as 2024/01/part-00000; may be repeated.",

@@ -259,6 +259,8 @@ class ParquetSink:
     ----------
     published : PublishedParquet or None
         The object, once the ``with`` block has ended without an exception.
+    last_metadata : dict of str to str
+        Key-value metadata that are known only when the rows are written; none by default.
 
     Examples
     --------
@@ -282,6 +284,7 @@ class ParquetSink:
         scratch: Path | None = None,
     ) -> None:
         self.published: PublishedParquet | None = None
+        self.last_metadata: dict[str, str] = {}
         self._store = store
         self._key = key
         self._schema = schema.with_metadata(_merged(schema.metadata, metadata))
@@ -332,7 +335,7 @@ class ParquetSink:
 
     def _publish(self) -> None:
         writer: ParquetWriter = self._writer
-        writer.close()
+        writer.close(self.last_metadata)
         size_bytes = writer.path.stat().st_size
         etag = self._put(writer.path)
         self.published = PublishedParquet(self._key, etag, writer.rows, size_bytes)
