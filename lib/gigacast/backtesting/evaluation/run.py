@@ -7,6 +7,7 @@ figures are sums over the scores of all partitions.
 """
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 from gigacast.backtesting.evaluation.figures import Collector, FigureRequest
 from gigacast.backtesting.evaluation.partition import ScoreSetup
@@ -26,7 +27,8 @@ from gigacast.forecasting.read import Generation, find_generations, is_spec
 from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs
-from gigacast.job.run import Run, RunEvents, start_run, utc_now
+from gigacast.job.outage import Outage
+from gigacast.job.run import Run, RunEvents, Silent, start_run, utc_now
 from gigacast.lake.layout import EVALUATIONS, evaluation_key
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.discovery import Selection
@@ -95,16 +97,20 @@ def evaluate_forecasts(
     forecast = job.forecast
     _check_segment(job.segment)
     inputs, outputs = open_inputs(forecast.inputs), open_store(forecast.outputs)
+    events = events or Silent()
+    outage = Outage((inputs, outputs), forecast.resources.patience, events.waiting)
     for store in (inputs, outputs):
-        store.check()
-    generations = [g for g in find_generations(outputs) if _is_selected(g, job)]
+        outage.call(store.check)
+    generations = [
+        g for g in outage.call(lambda: find_generations(outputs)) if _is_selected(g, job)
+    ]
     if not generations:
         raise DataNotFoundError(
             f"{forecast.outputs.url}: no finished forecasts of the requested model, version and "
             "spec",
             hint="run `gigacast forecast` first; see `gigacast ls`",
         )
-    planner = _plan(job, (inputs, outputs), generations)
+    planner = outage.call(lambda: _plan(job, (inputs, outputs), generations))
     planned = planner.result
     request = FigureRequest(forecast, job.by_partition, job.worst, job.segment)
     collector = Collector(outputs, _names(generations), request, planner)
@@ -120,7 +126,7 @@ def evaluate_forecasts(
     name = _result_name(forecast.selection, generations)
     result.location = f"{forecast.outputs.url}/{EVALUATIONS}{name}"
     for ending, content in result.files().items():
-        outputs.put(evaluation_key(name, ending), content)
+        outage.call(partial(outputs.put, evaluation_key(name, ending), content))
     return result
 
 
@@ -155,7 +161,7 @@ def _execute(  # noqa: PLR0913, PLR0917 - what a run needs, from the one place t
     planned: ScorePlan,
     stores: tuple[Store, Store],
     collector: Collector,
-    events: RunEvents | None,
+    events: RunEvents,
     executor: Executor | None,
     clock: Clock,
 ) -> None:

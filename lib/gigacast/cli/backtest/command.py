@@ -54,7 +54,7 @@ _EVALUATE_FLAGS = (
     *names_of("where", "which"),
     *("model", "model_version", "freq", "aggregate", "partial_bins", "zone", "duplicates"),
     *names_of("columns", "csv"),
-    "memory_limit",
+    *("memory_limit", "outage_minutes"),
 )
 
 

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from gigacast.errors import StorageError, TransientStorageError
 from gigacast.feature_store.stream.apply import StreamApplier, StreamCounts
@@ -16,6 +17,7 @@ from gigacast.job.outage import Patience
 from gigacast.job.telemetry import Unit, embed_metrics
 from gigacast.storage.retry import RetryPolicy
 
+T = TypeVar("T")
 POLL_S = 0.5
 """Longest wait for records: a stop is noticed after it."""
 _WAITS = RetryPolicy(longest_delay_s=30.0)
@@ -91,16 +93,18 @@ def run_stream(
     """
     stop, patience = stop or threading.Event(), patience or Patience()
     start = last = time.monotonic()
-    stream.seek(applier.positions())
+    wait = _Wait(stop, patience)
+    wait.call(lambda: stream.seek(applier.positions()))
     while not stop.is_set():
         # Another definition begins at the start of the stream.
-        if applier.refresh():
-            stream.seek(applier.positions())
-        records = stream.read(MAX_RECORDS, POLL_S)
+        if wait.call(applier.refresh):
+            wait.call(lambda: stream.seek(applier.positions()))
+        records = wait.call(lambda: stream.read(MAX_RECORDS, POLL_S))
         now = time.monotonic()
         if records:
             last = now
-            _apply(applier, records, stop, patience)
+            # What was written before a failure is known by its positions at the next attempt.
+            wait.call(partial(applier.apply, records))
             on_batch(applier.counts)
         elif stream.is_ended or (idle_s is not None and now - last >= idle_s):
             break
@@ -165,15 +169,34 @@ class StreamMetrics:
         self._last, self._applied, self._garbage = now, counts.applied, counts.garbage
 
 
-def _apply(applier: StreamApplier, records: Any, stop: threading.Event, patience: Patience) -> None:
-    since = patience.clock()
-    for attempt in count():
-        try:
-            applier.apply(records)
-        except TransientStorageError:
-            # What was written before the failure is known by its positions at the next attempt.
-            left_s = patience.limit_s - (patience.clock() - since)
-            if left_s <= 0 or stop.wait(min(left_s, _WAITS.delay_s(attempt, 0.75))):
-                raise
-        else:
-            return
+@dataclass(frozen=True)
+class _Wait:
+    """Repeats requests while the store or the stream does not answer.
+
+    Parameters
+    ----------
+    stop : threading.Event
+        Ends a wait.
+    patience : Patience
+    """
+
+    stop: threading.Event
+    patience: Patience
+
+    def call(self, request: Callable[[], T]) -> T:
+        """Return the result of a request.
+
+        Raises
+        ------
+        TransientStorageError
+            If it failed for as long as the process waits, or a stop is asked for.
+        """
+        since = self.patience.clock()
+        for attempt in count():
+            try:
+                return request()
+            except TransientStorageError:
+                left_s = self.patience.limit_s - (self.patience.clock() - since)
+                if left_s <= 0 or self.stop.wait(min(left_s, _WAITS.delay_s(attempt, 0.75))):
+                    raise
+        raise AssertionError  # the count has no end
