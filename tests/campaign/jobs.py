@@ -56,6 +56,8 @@ class Job:
         Makes in peace what the job begins with, in the bucket at a URL and in a local folder.
     beside : callable, optional
         Returns what the job has made in the local folder.
+    spared : frozenset of str
+        Disturbances that it is not promised to survive; docs/reliability.md says why.
     modules : tuple of str
         What its processes have imported before they begin.
     """
@@ -69,6 +71,7 @@ class Job:
     is_quick: bool = False
     before: Callable[[str, Path], None] | None = None
     beside: Callable[[Path], Value] = lambda folder: {}
+    spared: frozenset[str] = frozenset()
     modules: tuple[str, ...] = GIGACAST
 
 
@@ -247,6 +250,7 @@ JOBS = {
             is_stepwise=False,
             before=put_topic,
             beside=served,
+            spared=frozenset({"clock jumps"}),  # streamed features expire by the clock
         ),
         Job(
             "evaluate",

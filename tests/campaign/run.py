@@ -122,10 +122,10 @@ def names(rounds: int) -> Iterator[Name]:
     """Yield the names of all trials, round by round."""
     for number in range(rounds):
         for store in STORES:
-            for job in JOBS:
+            for name, job in JOBS.items():
                 for kind in DISTURBANCES:
-                    if store == "s3" or kind not in ON_S3_ONLY:
-                        yield kind, job, store, number
+                    if (store == "s3" or kind not in ON_S3_ONLY) and kind not in job.spared:
+                        yield kind, name, store, number
         for file in FILES:
             yield "fuzz", file, "folder", number
 

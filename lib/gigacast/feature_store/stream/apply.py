@@ -239,10 +239,12 @@ class StreamApplier:
         if repeated < len(rows):
             now = self._clock()
             state.written_ms = int(now * 1000)
-            # Counted from now: a replay of old events must not write values that are gone at once.
-            kept_s = (self.served.batch.serving_ms + KEPT_DAYS * DAY_MS) // 1000
+            # Counted from now: a replay of old events must not write values that are gone at once;
+            # and from the newest event, so that a clock that is late takes none away.
+            kept_ms = self.served.batch.serving_ms + KEPT_DAYS * DAY_MS
+            expires_at = (max(state.written_ms, state.newest) + kept_ms) // 1000
             version = stored.version if stored else None
-            if not self._store.put_if(name, version, state.encode(), int(now) + kept_s):
+            if not self._store.put_if(name, version, state.encode(), expires_at):
                 return False
             self.counts.newest = max(self.counts.newest, state.newest)
         self.counts.repeated += repeated
