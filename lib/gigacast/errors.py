@@ -128,6 +128,10 @@ class TransientStorageError(StorageError):
     """A request was throttled, timed out or cut short, also after all retries."""
 
 
+class UnknownSchemaError(TransientStorageError):
+    """A record of a stream names a schema that is not in the store, or not yet."""
+
+
 class OutageError(TransientStorageError):
     """The store did not answer for as long as a run waits for it (``run.outage_minutes``)."""
 

@@ -9,13 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigacast.errors import DataNotFoundError, StorageError, TransientStorageError
+from gigacast.errors import (
+    DataNotFoundError,
+    StorageError,
+    TransientStorageError,
+    UnknownSchemaError,
+)
+from gigacast.feature_store.online.freshness import Freshness
 from gigacast.feature_store.online.key import stream_prefix
 from gigacast.feature_store.online.memory import MemoryOnlineStore
 from gigacast.feature_store.online.serving import read_group_by
 from gigacast.feature_store.stream.apply import StreamApplier
+from gigacast.feature_store.stream.encoding import text_parser
 from gigacast.feature_store.stream.memory import MemoryStream
-from gigacast.feature_store.stream.run import run_stream
+from gigacast.feature_store.stream.run import StreamWatch, run_stream
 from gigacast.feature_store.stream.stream import Record
 from gigacast.job.outage import Patience
 from tests.support.features.served_events import (
@@ -354,6 +361,47 @@ def test_an_outage_of_the_store_or_stream_is_waited_out_up_to_the_limit(
         assert clock.now == limit_s
 
 
+def test_a_record_of_an_unknown_schema_holds_its_partition_until_the_schema_comes() -> None:
+    events, clock = random_events(7, 60), Clock()
+    store = uploaded(events)
+    late, partitions = record(events[0]), in_partitions(events)
+    waits: list[str] = []
+
+    def parsers(parameters: Any) -> Any:
+        parse = text_parser(parameters)
+
+        def known(value: bytes) -> Any:
+            if value == late and clock.now < 300:
+                raise UnknownSchemaError("returns.7.avsc: is not there")
+            return parse(value)
+
+        return known
+
+    applier = StreamApplier(store, NAME, "returns", parsers=parsers)
+    place = USERS.index(events[0][0])
+    records = MemoryStream("returns", partitions).read(1000, 0)
+    with pytest.raises(UnknownSchemaError):
+        applier.apply(records)
+    held = {entry.partition for entry in applier.waiting}
+    assert held == {str(place)}
+    assert set(applier.positions()) == {
+        str(n) for n, values in enumerate(partitions.values()) if values and n != place
+    } | ({str(place)} if late != partitions[str(place)][0] else set())
+    [status] = [Freshness.decode(value.value, key) for key, value in store.scan("f/")]
+    assert status.waits_for == "returns.7.avsc: is not there"
+
+    watch = StreamWatch(on_wait=waits.append)
+    patience = Patience(600, clock=lambda: clock.now)
+    stream = MemoryStream("returns", partitions)
+    run_stream(applier, stream, stop=clock, patience=patience, watch=watch)
+
+    assert waits == ["returns.7.avsc: is not there"]
+    assert applier.counts.garbage == 0
+    assert_equals_backfill(store, events)
+    [status] = [Freshness.decode(value.value, key) for key, value in store.scan("f/")]
+    assert status.waits_for == ""
+
+
 def test_streamed_values_stay_until_after_their_events_also_where_the_clock_is_late() -> None:
     class Noting(MemoryOnlineStore):
         ends: list[int] = []  # noqa: RUF012 - of this test alone
@@ -386,7 +434,7 @@ def test_a_stop_ends_the_process_after_the_records_in_hand() -> None:
         applier,
         MemoryStream("returns", in_partitions(events)),
         stop=stop,
-        on_batch=lambda counts: stop.set(),
+        watch=StreamWatch(on_read=lambda counts: stop.set()),
     )
 
     assert report.counts.read == 500
