@@ -45,8 +45,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "reporting.anomaly": ("reporting/test_anomaly.py",),
     "reporting.publication": ("reporting/test_publication.py",),
     "forecasters.engine": ("forecasters/engines/test_choice.py", "job/test_model_choice.py"),
-    "forecasters.plain.centring": ("forecasters/engines/test_array_engines.py",),
-    "forecasters.plain.patches": ("forecasters/engines/test_array_engines.py",),
     # "done"
     "lake.plan.planner": _DONE,
     "lake.plan.listing": _DONE,

@@ -38,6 +38,9 @@ def test_the_worst_series_are_a_table_and_nothing_is_shown_without_anomalies() -
     assert isinstance(table, Table)
     assert table.rows == (("a", "level shift", 5, -4.5, 5),)
     assert anomaly_blocks(search(anomalies=0)) == anomaly_blocks(None) == ()
+    many = search(worst=[{**ENTRY, "item": str(n)} for n in range(20)])
+    shown = read_search(json.dumps(many).encode(), "x.json")["worst"]
+    assert [entry["item"] for entry in shown] == [str(n) for n in range(8)]
 
 
 @pytest.mark.parametrize(
