@@ -1,7 +1,8 @@
 """Answer requests for features: a Lambda function behind API Gateway (HTTP API) or its own URL.
 
 The paths, bodies and replies are those of `gigacast feature-store serve`. Settings come from
-``GIGACAST_*`` variables; ``GIGACAST_ONLINE_STORE`` names the store, as ``dynamodb:TABLE``.
+``GIGACAST_*`` variables; ``GIGACAST_ONLINE_STORE`` names the store, as ``dynamodb:TABLE``, and
+``GIGACAST_LOG_SHARE`` the share of the answers that are logged in the bucket.
 """
 
 import base64
@@ -11,6 +12,7 @@ import os
 from functools import cache
 from typing import Any
 
+from gigacast.errors import StorageError
 from gigacast.feature_store.online.fetcher import Fetcher
 from gigacast.feature_store.online.opening import open_online_store
 from gigacast.feature_store.serve.exchange import (
@@ -24,6 +26,7 @@ from gigacast.feature_store.serve.exchange import (
 from gigacast.settings.assembly import addresses
 from gigacast.settings.command.feature_store import TOKEN_VARIABLE
 from gigacast.settings.load import load_settings
+from gigacast.storage.store import StoreAddress
 
 _PREFIX = "/v1/features/"
 _HEADERS = {
@@ -38,6 +41,7 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Return the response to a request, in the form of API Gateway (payload version 2.0)."""
     try:
         reply = _reply(event)
+        _write_log()
     except RefusedError as error:
         reply = error.reply
     except Exception:
@@ -80,6 +84,34 @@ def _body(event: dict[str, Any]) -> bytes:
 @cache
 def _fetcher() -> Fetcher:
     """Return the fetcher, which lives as long as the function's process."""
+    settings, root = _settings()
+    return Fetcher(open_online_store(settings.online_store, root), log=_log_of_answers())
+
+
+@cache
+def _log_of_answers() -> Any:
+    """Return the log of a share of the answers; none without a share."""
+    settings, root = _settings()
+    if not settings.log_share:
+        return None
+    from gigacast.feature_store.trust.request_log import RequestLog  # noqa: PLC0415
+    from gigacast.storage.opening import open_store  # noqa: PLC0415
+
+    return RequestLog(open_store(root), settings.log_share)
+
+
+def _write_log() -> None:
+    """Write what was logged: between two requests a function stands still, and may be gone."""
+    log = _log_of_answers()
+    try:
+        if log is not None:
+            log.flush()
+    except StorageError as error:
+        # Kept in memory for the next request. An answer is never refused for its log.
+        _log.warning("answers could not be logged: %s", error)
+
+
+def _settings() -> tuple[Any, StoreAddress]:
     settings = load_settings()
     _, root = addresses(settings.run.model_copy(update={"input_prefix": None}), None)
-    return Fetcher(open_online_store(settings.online_store, root))
+    return settings, root

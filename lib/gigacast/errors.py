@@ -11,7 +11,8 @@
     │   ├── PreconditionFailedError  If-Match / If-None-Match did not hold
     │   ├── AccessDeniedError        missing, unreadable or insufficient credentials
     │   └── TransientStorageError    throttled, timed out or cut short, after all retries
-    │       └── OutageError          the store did not answer for as long as a run waits
+    │       ├── OutageError          the store did not answer for as long as a run waits
+    │       └── UnknownSchemaError   a streamed record's schema is not in the store, or not yet
     ├── DataError                    an object's content cannot be used
     │   ├── DataNotFoundError        no data matches the request
     │   │   └── MomentNotServedError served features do not answer for the moment
@@ -126,6 +127,10 @@ class AccessDeniedError(StorageError):
 
 class TransientStorageError(StorageError):
     """A request was throttled, timed out or cut short, also after all retries."""
+
+
+class UnknownSchemaError(TransientStorageError):
+    """A record of a stream names a schema that is not in the store, or not yet."""
 
 
 class OutageError(TransientStorageError):

@@ -192,7 +192,12 @@ def _create(root: Path, prefix: str = PREFIX) -> tuple[Path, int | None]:
     while True:
         # Made by mkdtemp: for this user alone, under a name that nobody can have prepared.
         path = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
-        (path / LOCK).write_text(platform.node())
+        try:
+            (path / LOCK).write_text(platform.node())
+        except BaseException:
+            # On a full disk: nobody could tell later whose folder it was.
+            shutil.rmtree(path, ignore_errors=True)
+            raise
         lock = _lock(path / LOCK)
         # A run that began at the same moment may have swept the folder before it was locked.
         if (path / LOCK).exists():
@@ -238,15 +243,22 @@ def _remove_if_ended(path: Path) -> None:
     try:
         descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
-        # Killed before the lock was made, or being made just now.
-        if time.time() - path.stat().st_mtime > _CREATING_S:
-            shutil.rmtree(path, ignore_errors=True)
+        _remove_if_old(path)
         return
     try:
+        machine = os.read(descriptor, 1024).decode(errors="replace")
+        if not machine:
+            _remove_if_old(path)
         # On a network disk the locks of other machines may be unknown to this one.
-        if os.read(descriptor, 1024).decode(errors="replace") != platform.node():
+        if machine != platform.node():
             return
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(path, ignore_errors=True)
     finally:
         os.close(descriptor)
+
+
+def _remove_if_old(path: Path) -> None:
+    """Remove a folder whose run was killed before its lock was made, or is making it just now."""
+    if time.time() - path.stat().st_mtime > _CREATING_S:
+        shutil.rmtree(path, ignore_errors=True)

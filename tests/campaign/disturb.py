@@ -111,13 +111,15 @@ class Trial:
 
         With a seed for the clock, it jumps.
         """
-        words = self.job.words.format(data=self.place.data, model=NANO).split()
+        words = self.job.words.format(
+            data=self.place.data, model=NANO, folder=self.place.folder
+        ).split()
         with (self.place.folder / "err").open("a+") as err:
             if clock is not None:
                 return self._start_with_clock(
                     clock, [*words, "--bucket", self.place.url, *more], err
                 )
-            return warm_python().start(
+            return warm_python(self.job.modules).start(
                 "gigacast",
                 [*words, "--bucket", self.place.url, *more],
                 environment=self.place.environment,
@@ -138,12 +140,17 @@ class Trial:
             start_new_session=True,
         )
 
+    def value(self) -> Value:
+        """Return what the job has made, in the bucket and beside it."""
+        return self.job.value(self.place.store) | self.job.beside(self.place.folder)
+
     def wait(self, process: WarmProcess | ColdProcess) -> Ended:
         """Wait for a process; one that hangs is a problem, and is killed."""
         deadline = time.monotonic() + HANG_S + 5 * self.seconds
         while process.poll() is None:
             if time.monotonic() > deadline:
                 self.problems.append("it hangs")
+                deadline = float("inf")  # said once
                 os.killpg(process.pid, signal.SIGKILL)
             time.sleep(0.02)
         path = self.place.folder / "err"
@@ -176,14 +183,14 @@ def nothing_half(trial: Trial) -> list[str]:
     """Return the objects that are visible and differ from those of an undisturbed run."""
     if not trial.job.is_stepwise:
         return []
-    seen = trial.job.value(trial.place.store)
+    seen = trial.value()
     return [f"half visible: {k}" for k, digest in seen.items() if trial.truth.get(k) != digest]
 
 
 def laws(trial: Trial) -> list[str]:
     """Return the broken laws after the command was run in peace."""
     store, job = trial.place.store, trial.job
-    problems = [] if job.value(store) == trial.truth else ["the outputs differ"]
+    problems = [] if trial.value() == trial.truth else ["the outputs differ"]
     receipts = [r for r in map(parse_receipt_key, keys_of(store, "timings/")) if r is not None]
     etags = {entry.key: entry.etag for page in store.list() for entry in page}
     current = Counter(
@@ -337,11 +344,13 @@ def _proxy(trial: Trial) -> FaultProxy:
 def undisturbed(job: Job, place: Place) -> tuple[Value, float]:
     """Return the value of a run in peace, and its seconds."""
     trial = Trial(job, place, random.Random(0), {}, HANG_S)
+    # What a start imports is not the time in which the job is killed.
+    warm_python(job.modules).start("gigacast", ["--version"]).wait()
     began = time.monotonic()
     ended = trial.run()
     if ended.code or trial.problems:
         raise RuntimeError(f"{job.name} fails undisturbed: {ended.err} {trial.problems}")
-    return job.value(place.store), time.monotonic() - began
+    return trial.value(), time.monotonic() - began
 
 
 def try_once(kind: str, trial: Trial) -> str:

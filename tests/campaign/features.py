@@ -18,7 +18,7 @@ from tests.support.features.repository import with_imports, write_repository
 DAYS = tuple(f"2023-12-0{number}" for number in range(1, 5))
 LABELED_DAYS = 2
 _DAY_MS = 86_400_000
-_FIRST_MS = 1_701_388_800_000  # 2023-12-01
+FIRST_MS = 1_701_388_800_000  # 2023-12-01
 _LABELED = with_imports(
     """
 from group_bys.quickstart.purchases import v1 as purchases
@@ -42,7 +42,7 @@ def put_features(store: Store) -> None:
     for key, content in _definitions().items():
         store.put(key, content)
     for number, day in enumerate(DAYS):
-        times = [_FIRST_MS + number * _DAY_MS + 3_600_000 * hour for hour in range(20)]
+        times = [FIRST_MS + number * _DAY_MS + 3_600_000 * hour for hour in range(20)]
         users = [str(hour % 4) for hour in range(20)]
         purchases = {"ts": times, "user_id": users, "purchase_price": list(range(20))}
         accounts = {
@@ -54,6 +54,17 @@ def put_features(store: Store) -> None:
             file = io.BytesIO()
             pq.write_table(pa.table(columns), file, write_page_checksum=True)
             store.put(f"data/{name}/ds={day}/part-0.parquet", file.getvalue())
+
+
+def put_returns(store: Store) -> None:
+    """Write the table of a group-by that is streamed, too."""
+    for number, day in enumerate(DAYS):
+        times = [FIRST_MS + number * _DAY_MS + 3_600_000 * hour for hour in range(20)]
+        users = [str(hour % 4) for hour in range(20)]
+        returns = {"ts": times, "user_id": users, "refund_amt": list(range(20))}
+        file = io.BytesIO()
+        pq.write_table(pa.table(returns), file, write_page_checksum=True)
+        store.put(f"data/returns/ds={day}/part-0.parquet", file.getvalue())
 
 
 @cache

@@ -11,12 +11,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gigacast.storage.store import Store
+from tests.campaign.before import (
+    RECIPE,
+    ROWS,
+    SERVED,
+    STREAMED,
+    forecast_then_land,
+    put_recipe,
+    put_topic,
+    served,
+)
 from tests.campaign.features import DAYS, LABELED_DAYS, put_features, uploads
 from tests.support.panels import hourly_panel
+from tests.support.warm_python import GIGACAST, TORCH
 
 Value = dict[str, str]
 PARTS = 6
 NAIVE = "--model seasonal-naive --horizon 6"
+CPU = "--threads 1"
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class Job:
     name : str
     words : str
         The command line without the flags for the bucket; ``{data}`` is a local file of rows,
-        ``{model}`` the folder of a model.
+        ``{model}`` the folder of a model, ``{folder}`` a local folder.
     value : callable
         Returns what the job has made, by key, from the bucket: equal after any disturbance.
     receipts : int
@@ -40,6 +52,14 @@ class Job:
         and the receipt of the first names an output that is gone.
     is_quick : bool
         Whether it is one of those that the slice in CI disturbs.
+    before : callable, optional
+        Makes in peace what the job begins with, in the bucket at a URL and in a local folder.
+    beside : callable, optional
+        Returns what the job has made in the local folder.
+    spared : frozenset of str
+        Disturbances that it is not promised to survive; docs/reliability.md says why.
+    modules : tuple of str
+        What its processes have imported before they begin.
     """
 
     name: str
@@ -49,6 +69,10 @@ class Job:
     is_stepwise: bool = True
     has_times: bool = False
     is_quick: bool = False
+    before: Callable[[str, Path], None] | None = None
+    beside: Callable[[Path], Value] = lambda folder: {}
+    spared: frozenset[str] = frozenset()
+    modules: tuple[str, ...] = GIGACAST
 
 
 def put_inputs(store: Store) -> None:
@@ -66,7 +90,7 @@ def put_inputs(store: Store) -> None:
 
 def put_local(folder: Path) -> Path:
     """Write a local file of rows and return its path."""
-    path = folder / "rows.parquet"
+    path = folder / ROWS
     frame = hourly_panel("2024-01", ("x", "y"))
     pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path)
     return path
@@ -216,6 +240,42 @@ JOBS = {
             1,
             is_stepwise=False,
             has_times=True,
+        ),
+        Job(
+            "stream",
+            f"feature-store stream {STREAMED} --stream_url kinesis: --idle 1 "
+            f"--online_store sqlite:{{folder}}/{SERVED}",
+            uploads,
+            1,
+            is_stepwise=False,
+            before=put_topic,
+            beside=served,
+            spared=frozenset({"clock jumps"}),  # streamed features expire by the clock
+        ),
+        Job(
+            "evaluate",
+            "evaluate --model seasonal-naive",
+            rows("evaluations/seasonal-naive/"),
+            2 * PARTS,  # those of the forecasts, too
+            is_stepwise=False,
+            before=forecast_then_land,
+        ),
+        Job(
+            "fine-tune a model",
+            "train finetune --data {data} --name mine --steps 4 --checkpoint_every 2 "
+            f"--validate_every 2 --batch_size 2 --horizon 6 --device cpu --switch {CPU}",
+            registered,
+            is_stepwise=False,
+            modules=TORCH,
+        ),
+        Job(
+            "pretrain a model",
+            f"train pretrain --recipe {{folder}}/{RECIPE} --output {{folder}}/model --name fresh "
+            f"--license apache-2.0 {CPU}",
+            registered,
+            is_stepwise=False,
+            before=put_recipe,
+            modules=TORCH,
         ),
     )
 }

@@ -93,20 +93,26 @@ class Campaign:
         self, kind: str, job: Job, store: str, rng: random.Random
     ) -> tuple[str, list[str]]:
         if (job.name, store) not in self._truths:
-            self._truths[job.name, store] = undisturbed(job, self._place(store))
+            self._truths[job.name, store] = undisturbed(job, self._place(job, store))
         truth, seconds = self._truths[job.name, store]
-        trial = Trial(job, self._place(store), rng, truth, seconds)
+        trial = Trial(job, self._place(job, store), rng, truth, seconds)
         done = try_once(kind, trial)
         return done, trial.problems
 
-    def _place(self, store: str) -> Place:
+    def _place(self, job: Job, store: str) -> Place:
+        place = self._empty_place(store, has_server=job.before is not None)
+        if job.before is not None:
+            job.before(place.url, place.folder)
+        return place
+
+    def _empty_place(self, store: str, *, has_server: bool) -> Place:
         self._count += 1
         folder = self._folder / str(self._count)
-        if store == "folder":
+        if self._server is None and (has_server or store == "s3"):
+            self._server = self._stack.enter_context(MotoServer())
+        if store == "folder" or self._server is None:
             (folder / "bucket").mkdir(parents=True)
             return Place(folder, f"file://{folder}/bucket")
-        if self._server is None:
-            self._server = self._stack.enter_context(MotoServer())
         proxy = self._stack.enter_context(FaultProxy(self._server.endpoint_url))
         folder.mkdir()
         return Place(folder, self._server.new_address().url, proxy)
@@ -116,10 +122,10 @@ def names(rounds: int) -> Iterator[Name]:
     """Yield the names of all trials, round by round."""
     for number in range(rounds):
         for store in STORES:
-            for job in JOBS:
+            for name, job in JOBS.items():
                 for kind in DISTURBANCES:
-                    if store == "s3" or kind not in ON_S3_ONLY:
-                        yield kind, job, store, number
+                    if (store == "s3" or kind not in ON_S3_ONLY) and kind not in job.spared:
+                        yield kind, name, store, number
         for file in FILES:
             yield "fuzz", file, "folder", number
 

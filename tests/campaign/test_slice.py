@@ -53,10 +53,10 @@ def test_no_damaged_file_breaks_a_law(file: str) -> None:
 
 def test_the_campaign_covers_every_job_disturbance_and_file() -> None:
     trials = set(names(1))
-    for job in JOBS:
-        for kind in DISTURBANCES:
-            assert (kind, job, "s3", 0) in trials
-            assert ((kind, job, "folder", 0) in trials) == (kind not in ON_S3_ONLY)
+    for name, job in JOBS.items():
+        for kind in set(DISTURBANCES) - job.spared:
+            assert (kind, name, "s3", 0) in trials
+            assert ((kind, name, "folder", 0) in trials) == (kind not in ON_S3_ONLY)
     assert {subject for kind, subject, _, _ in trials if kind == "fuzz"} == set(FILES)
 
 

@@ -1,5 +1,7 @@
 """Limits that the layout of the code keeps; ``make house`` shows all figures."""
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,14 @@ LIMITS = {
     "docstrings about imports": 0,
     "vague local names, %": 0.5,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_collections() -> Iterator[None]:
+    """Syntax trees are millions of objects and no garbage: to look for some doubles the time."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="module")

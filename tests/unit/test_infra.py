@@ -303,8 +303,11 @@ def permissions(role: str) -> set[tuple[str, str]]:
     }
 
 
-def test_the_function_that_answers_may_read_the_table_and_nothing_else() -> None:
-    assert permissions("FeaturesRole") == {("dynamodb:BatchGetItem", "OnlineStore.Arn")}
+def test_the_function_that_answers_may_read_the_table_and_log_what_it_says() -> None:
+    assert permissions("FeaturesRole") == {
+        ("dynamodb:BatchGetItem", "OnlineStore.Arn"),
+        ("s3:PutObject", "${Bucket}/${Prefix}feature_store/logs/*"),
+    }
 
 
 def test_the_function_of_the_stream_may_do_what_its_code_does() -> None:

@@ -1,5 +1,6 @@
 """The folder of a run for its temporary files: shared, removed, and swept after a kill."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -162,3 +163,31 @@ def test_a_forked_child_never_removes_the_folder_of_its_parent(root: Path) -> No
             os._exit(int(same))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert mine.is_dir()
+
+
+@pytest.mark.parametrize("has_lock", [False, True])
+def test_a_run_that_was_killed_before_its_lock_was_written_is_swept_when_it_is_old(
+    root: Path, has_lock: bool
+) -> None:
+    path = root / f"{PREFIX}x"
+    path.mkdir()
+    if has_lock:
+        (path / LOCK).touch()
+    sweep(root)
+    assert path.exists()
+    os.utime(path, (0, 0))
+    sweep(root)
+    assert not path.exists()
+
+
+def test_a_run_that_finds_the_disk_full_leaves_no_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Path, *_: object) -> int:
+        self.touch()
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match="no space left"), ScratchFolder("spill"):
+        pass
+    assert not list(root.iterdir())

@@ -9,6 +9,7 @@ from typing import Any
 
 from gigacast.batch.aws_error import translated
 from gigacast.batch.service import FAILED, ArrayRequest, ArrayState, ChildState
+from gigacast.storage.aws_answer import refuse_cut_answers
 
 LOG_GROUP = "/aws/batch/job"
 """Log group of Batch, unless a job definition names another."""
@@ -31,7 +32,9 @@ def _boto3_client(name: str, *, attempts: int, **options: Any) -> Any:
     # Adaptive: a throttled client slows down by itself before it tries again.
     retries = {"max_attempts": attempts, "mode": "adaptive"}
     config = Config(retries=retries, connect_timeout=10, read_timeout=60)
-    return boto3.client(name, config=config, **options)
+    client = boto3.client(name, config=config, **options)
+    refuse_cut_answers(client, name)
+    return client
 
 
 class BatchService:

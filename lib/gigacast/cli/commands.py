@@ -181,12 +181,12 @@ FEATURE_COMMANDS = {
     ),
     "logs": Home(
         "gigacast.cli.feature_store.trust",
-        "Write the logged answers of the join NAME as its table `_logged`, a column per feature.",
+        "Write the logged answers of NAME as its table `_logged`, a column per feature.",
     ),
     "consistency": Home(
         "gigacast.cli.feature_store.trust",
-        "Backfill the logged requests of the join NAME, and compare the answers; exit code 1 if "
-        "any differs.",
+        "Backfill the logged requests of NAME, a join or group-by, and compare the answers; exit "
+        "code 1 if any differs.",
     ),
     "stats": Home(
         "gigacast.cli.feature_store.stats",

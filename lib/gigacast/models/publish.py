@@ -128,7 +128,10 @@ def publish_folder(
     prove_readable(folder)
     with _with_base(registry, folder, description.base) as complete:
         manifest = _describe(complete, folder.resolve(), description, author)
-        prove(complete)
+        # A published version was proved, and other content of its name is refused: the library of
+        # the model, which takes seconds to import, is needed for new versions only.
+        if registry.find(manifest.model, manifest.version) is None:
+            prove(complete)
         new = registry.publish(complete, manifest, author)
     # Read back, because if the same content was published before, its own manifest stands.
     stored = registry.read(manifest.model, manifest.version)

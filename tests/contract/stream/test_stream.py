@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import boto3
 import pytest
 
-from gigacast.errors import StorageError
+from gigacast.errors import StorageError, TransientStorageError
 from gigacast.feature_store.online.memory import MemoryOnlineStore
 from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.kafka import KafkaStream
 from gigacast.feature_store.stream.kinesis import KinesisStream
 from gigacast.feature_store.stream.run import run_stream
 from gigacast.feature_store.stream.stream import Record, Stream, is_after
+from tests.campaign.fault_proxy import FaultProxy, Weather
 from tests.support.features.served_events import END, NAME, Event, ask, backfill, record, serve
 from tests.support.moto_server import MotoServer
 
@@ -168,3 +169,19 @@ def test_shards_that_take_the_place_of_another_are_read(moto_server: MotoServer)
 def test_a_topic_that_is_not_there_is_named(moto_server: MotoServer) -> None:
     with pytest.raises(StorageError, match="Kinesis stream none"):
         KinesisStream("none", region="us-east-1", endpoint_url=moto_server.endpoint_url)
+
+
+def test_an_answer_that_was_cut_is_an_error_and_not_a_stream_without_records(
+    moto_server: MotoServer,
+) -> None:
+    kinesis = boto3.client("kinesis", endpoint_url=moto_server.endpoint_url)
+    kinesis.create_stream(StreamName="cut", ShardCount=1)
+    kinesis.put_record(StreamName="cut", Data=b"1", PartitionKey="a")
+    with FaultProxy(moto_server.endpoint_url) as proxy:
+        stream = KinesisStream("cut", endpoint_url=proxy.url)
+        proxy.weather = Weather(0, {"cut": 1.0})
+        with pytest.raises(TransientStorageError, match="bytes arrived"):
+            stream.read(10, 1)
+        proxy.weather = Weather()
+        assert [entry.value for entry in stream.read(10, 1)] == [b"1"]
+        stream.close()

@@ -22,6 +22,7 @@ from gigacast.feature_store import (
     JoinPart,
     Operation,
     Query,
+    StagingQuery,
     select,
 )
 from gigacast.feature_store.definition.json import encode
@@ -312,8 +313,48 @@ def test_more_answers_make_their_day_pending_again(shop: Shop) -> None:
 def test_what_cannot_be_compared_is_refused_by_name(shop: Shop) -> None:
     with pytest.raises(DataNotFoundError, match="no answers are logged"):
         shop.compare()
-    with pytest.raises(ConfigError, match="is a group-by"):
-        compare_logged(Backfill(purchases(), shop.lake.address), Days())
+    staged = StagingQuery(name="shop.staged", query="SELECT 1 AS one")
+    with pytest.raises(ConfigError, match="is a staging query"):
+        compare_logged(Backfill(staged, shop.lake.address), Days())
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_answers_of_group_bys_are_compared_like_those_of_joins(
+    tmp_path: Path, is_lost: bool
+) -> None:
+    derived = purchases(
+        derivations=[
+            Derivation(name="*", expression="*"),
+            Derivation(name="about", expression="price_approx_unique_count_2d + 1"),
+        ]
+    )
+    shop = Shop(tmp_path / "lake", a_join(derived, visits()))
+    rows = events(7)
+    mine = next(row for row in rows if row["user"] == 2 and row["ts"] > TODAY + 2 * HOUR)
+    shop.stream([row for row in rows if row is not mine] if is_lost else rows)
+    shop.lake.put_day("data.purchases", DAYS[7], rows)
+    log = RequestLog(shop.lake.store)
+    fetcher = Fetcher(shop.store, refresh_s=0, log=log)
+    for name in ("shop.purchases", "shop.visits"):
+        asked = [Request(name, {"user": user}, TODAY + 4 * HOUR) for user in (1, "2", 9, "no")]
+        fetcher.fetch_group_by(asked)
+    log.close()
+
+    result = compare_logged(Backfill(derived, shop.lake.address), Days())
+
+    assert (result.failures, result.days) == ([], (DAYS[7],))
+    figures = {row["feature"]: row for row in result.figures.to_pylist()}
+    row = figures["price_sum_2d"]
+    assert (row["total"], row["failed"], row["mismatch"]) == (4, 1, int(is_lost))
+    assert result.is_consistent == (not is_lost)
+    assert dict(result.uncompared) == {"about": "derived from a sketch"}
+    daily = compare_logged(Backfill(visits(), shop.lake.address), Days())
+    assert (daily.different, daily.figures["feature"].to_pylist()) == (0, ["price_count_3d"])
+    if not is_lost:
+        assert command(shop, "logs", "shop.visits", "--quiet") == 0
+        folder = shop.lake.root / "feature_store/tables/default/shop_visits_logged"
+        [file] = folder.rglob("*.parquet")
+        assert pq.ParquetFile(file).read()["price_count_3d"].to_pylist()[:2] == [57, 30]
 
 
 def command(shop: Shop, *words: str) -> int:

@@ -72,6 +72,28 @@ def lake(
     handler.features._fetcher.cache_clear()
 
 
+def test_a_share_of_the_answers_is_in_the_bucket_before_they_are_given(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIGACAST_LOG_SHARE", "1")
+    handler.features._log_of_answers.cache_clear()
+    asked = request_of(f"/v1/features/join/{JOIN}", [{"keys": {"user_id": "5"}, "at": END + 1}])
+    assert ask(asked)[0] == 200
+    logged = list((lake / "feature_store" / "logs" / JOIN).rglob("*.parquet"))
+    assert len(logged) == 1
+
+    log = handler.features._log_of_answers()
+    monkeypatch.setattr(log, "flush", refuse)
+    assert ask(asked)[0] == 200
+    monkeypatch.undo()
+    log.close()
+    handler.features._log_of_answers.cache_clear()
+
+
+def refuse() -> None:
+    raise TransientStorageError("away")
+
+
 def request_of(path: str, body: Any = None, method: str = "POST", **more: Any) -> dict[str, Any]:
     """Return a request in the form of API Gateway's HTTP APIs and of function URLs."""
     return {

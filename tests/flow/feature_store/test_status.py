@@ -15,7 +15,7 @@ from gigacast.feature_store.online.memory import MemoryOnlineStore
 from gigacast.feature_store.stored import all_stored
 from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.memory import MemoryStream
-from gigacast.feature_store.stream.run import StreamMetrics, run_stream
+from gigacast.feature_store.stream.run import StreamMetrics, StreamWatch, run_stream
 from gigacast.feature_store.table import Tables
 from gigacast.feature_store.trust.status import find_status, status_json, status_records
 from tests.support.features.quickstart_store import compile_quickstart, upload_day, write_table
@@ -106,7 +106,8 @@ def test_each_group_by_is_a_line_of_metrics(tables: Tables) -> None:
     assert (mine["BatchAge"], mine["Freshness"], mine["StreamLag"]) == (2.0, 1.0, 0.5)
     [directive] = mine["_aws"]["CloudWatchMetrics"]
     assert {entry["Name"] for entry in directive["Metrics"]} == {
-        *("BatchAge", "Freshness", "StreamLag", "GarbageRecords", "BatchesTooOld")
+        *("BatchAge", "Freshness", "StreamLag", "GarbageRecords", "BatchesTooOld"),
+        "StreamsWaiting",
     }
     assert "BatchAge" not in records[PURCHASES]
 
@@ -147,20 +148,23 @@ def test_a_damaged_state_is_named() -> None:
 def test_a_stream_reports_its_lag_and_writes_metrics_by_the_minute(tables: Tables) -> None:
     store = MemoryOnlineStore()
     upload_day(tables, RETURNS, "2023-12-01", store)
-    times = iter([0.0, 30.0, 61.0, 70.0, 130.0])
+    times = iter([0.0, 30.0, 61.0, 70.0, 130.0, 131.0])
     lines: list[Any] = []
+    records = [event(END + n) for n in range(1500)] + [b"garbage"]
+    source = LagStream("events.returns", {"0": records})
     metrics = StreamMetrics(
-        RETURNS, lambda line: lines.append(json.loads(line)), clock=times.__next__
+        RETURNS, source, lambda line: lines.append(json.loads(line)), clock=times.__next__
     )
     applier = StreamApplier(store, RETURNS, "events.returns", clock=lambda: (END + 4000) / 1000)
-    records = [event(END + n) for n in range(1500)] + [b"garbage"]
-    report = run_stream(applier, LagStream("events.returns", {"0": records}), on_batch=metrics)
+    report = run_stream(applier, source, watch=StreamWatch(on_read=metrics))
 
     content = report.to_json()
     assert (content["applied"], content["behind"], content["lag_ms"]) == (1500, 7, 2501)
     assert [line["RecordsApplied"] for line in lines] == [1000, 500]
     assert [line["RecordsUnreadable"] for line in lines] == [0, 1]
     assert lines[0]["StreamLag"] == 3.001
+    assert [line["RecordsBehind"] for line in lines] == [7, 7]
+    assert [line["StreamBehind"] for line in lines] == [0.25, 0.25]
 
 
 class LagStream(MemoryStream):
@@ -168,6 +172,9 @@ class LagStream(MemoryStream):
 
     def lag(self) -> int:
         return 7
+
+    def lag_ms(self) -> int:
+        return 250
 
 
 def test_a_stream_that_is_gone_tells_no_lag(tables: Tables) -> None:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from gigacast.feature_store import (
     select,
 )
 from gigacast.feature_store.definition.json import encode
+from gigacast.feature_store.definition.name import name_of
 from gigacast.feature_store.offline.result import Days
 from gigacast.feature_store.offline.stage import Backfill
 from gigacast.feature_store.online.fetcher import Fetcher
@@ -117,6 +119,7 @@ class Soak:
         self.lake = Lake(folder)
         self.store = MemoryOnlineStore()
         live, daily, self.join = definitions()
+        self.group_bys = (live, daily)
         for definition in (live, daily, self.join):
             self.lake.store.put(key_of(definition), encode(definition, {}))
         self.now = FIRST + DAY
@@ -139,9 +142,13 @@ class Soak:
     def finish(self) -> ConsistencyResult:
         """Return what a comparison finds when today's events have landed, too."""
         self._land(self._day() + 1)
-        result = compare_logged(Backfill(self.join, self.lake.address), Days())
-        assert [failure for _, failure in result.failures] == []
-        return result
+        results = [
+            compare_logged(Backfill(definition, self.lake.address), Days())
+            for definition in (self.join, *self.group_bys)
+        ]
+        assert [failure for result in results for _, failure in result.failures] == []
+        figures = pa.concat_tables([result.figures for result in results])
+        return replace(results[0], figures=figures)
 
     def _day(self) -> int:
         return (self.now - FIRST) // DAY
@@ -194,8 +201,11 @@ class Soak:
         fetcher = Fetcher(self.store, refresh_s=0, log=log)
         requests = [Request("soak.join", {"user": user}, self.now) for user in range(5)]
         responses = fetcher.fetch_join(requests)
+        for group_by in self.group_bys:
+            name = name_of(group_by)
+            responses += fetcher.fetch_group_by([replace(r, name=name) for r in requests])
         log.close()
-        assert [response.errors for response in responses] == [{}] * 5
+        assert [response.errors for response in responses] == [{}] * 15
         self.asked = self.now
 
     def _pass(self, *, to_midnight: bool = False) -> None:

@@ -90,3 +90,10 @@ def test_parts_hold_complete_series_and_add_up_to_the_file(count, horizon, batch
     assert all(part.num_rows <= max(1, limit // horizon) * rows_each for part in parts)
     rows = [row for part in parts for row in part.to_pylist()]
     assert rows == table.to_pylist()
+
+
+def test_conflicts_are_the_rows_beyond_the_first_of_a_step_whose_values_differ():
+    forecasts = read_forecasts(predictions("ab"), 2)
+    points = [("a", 3, 1.0), ("a", 3, 2.0), ("a", 3, 2.0), ("b", 3, 1.0), ("b", 3, 1.0)]
+    found = select_actuals([rows_of(points)], forecasts)
+    assert (found.conflicts, found.compared) == (2, 5)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gigacast.errors import ModelIntegrityError, ModelNotFoundError
+from gigacast.errors import ModelConflictError, ModelIntegrityError, ModelNotFoundError
 from gigacast.forecasters.proof import prove_readable
 from gigacast.lake.model.file import digest_folder
 from gigacast.lake.model.registry import Registry
@@ -80,3 +80,16 @@ def test_a_base_with_a_pickle_is_refused(store: MemoryStore, tmp_path: Path) -> 
     with pytest.raises(ModelIntegrityError, match=r"optimizer\.pt"):
         publish_adapter(store, make_adapter(tmp_path / "lora", str(base)))
     assert list(store.list()) == []
+
+
+def test_only_a_new_version_has_to_prove_that_it_can_be_used(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    proved: list[Path] = []
+    registry, expected = Registry(store), ModelDescription("tiny", "v1.0")
+    folder, other = make_folder(tmp_path / "one", 1), make_folder(tmp_path / "two", 2)
+    for _ in range(2):
+        publish_folder(registry, folder, expected, author(), prove=proved.append)
+    with pytest.raises(ModelConflictError):
+        publish_folder(registry, other, expected, author(), prove=proved.append)
+    assert proved == [folder]

@@ -30,6 +30,16 @@ def test_the_search_of_the_spec_is_found_and_others_are_not() -> None:
     forget_memory("searches")
 
 
+def test_only_the_newest_searches_are_looked_at() -> None:
+    store = MemoryStore("many-searches")
+    for number in range(6):
+        spec = "h1" if number == 0 else "h3"
+        store.put(f"anomalies/_reports/{number}.json", json.dumps(search(spec)).encode())
+    assert find_search(store, Generation("m", "1", "h1", 0)) is None
+    assert find_search(store, Generation("m", "1", "h3", 0)) is not None
+    forget_memory("many-searches")
+
+
 def test_the_worst_series_are_a_table_and_nothing_is_shown_without_anomalies() -> None:
     heading, text, table = anomaly_blocks(search())
     assert isinstance(heading, Heading)
@@ -38,6 +48,9 @@ def test_the_worst_series_are_a_table_and_nothing_is_shown_without_anomalies() -
     assert isinstance(table, Table)
     assert table.rows == (("a", "level shift", 5, -4.5, 5),)
     assert anomaly_blocks(search(anomalies=0)) == anomaly_blocks(None) == ()
+    many = search(worst=[{**ENTRY, "item": str(n)} for n in range(20)])
+    shown = read_search(json.dumps(many).encode(), "x.json")["worst"]
+    assert [entry["item"] for entry in shown] == [str(n) for n in range(8)]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ figures are sums over the scores of all partitions.
 """
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 from gigacast.backtesting.evaluation.figures import Collector, FigureRequest
 from gigacast.backtesting.evaluation.partition import ScoreSetup
@@ -26,7 +27,8 @@ from gigacast.forecasting.read import Generation, find_generations, is_spec
 from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs
-from gigacast.job.run import Run, RunEvents, start_run, utc_now
+from gigacast.job.outage import Outage
+from gigacast.job.run import Run, RunEvents, Silent, start_run, utc_now
 from gigacast.lake.layout import EVALUATIONS, evaluation_key
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.discovery import Selection
@@ -91,7 +93,7 @@ def evaluate_forecasts(
         When there are no finished forecasts of the model, version, months and series.
     StorageError
     """
-    planned = plan_evaluation(job)
+    planned = plan_evaluation(job, events)
     collector = planned.collector()
     if planned.result.plan.tasks:
         _execute(planned, collector, events, executor, clock)
@@ -109,6 +111,8 @@ class PlannedEvaluation:
     generations : list of Generation
     planner : ScorePlanner
     inputs, outputs : Store
+    outage : Outage
+        Waits for stores that do not answer.
     """
 
     job: EvaluationJob
@@ -116,6 +120,7 @@ class PlannedEvaluation:
     planner: ScorePlanner
     inputs: Store
     outputs: Store
+    outage: Outage
 
     @property
     def result(self) -> ScorePlan:
@@ -134,8 +139,8 @@ class PlannedEvaluation:
         return Collector(self.outputs, _names(self.generations), request, self.planner)
 
 
-def plan_evaluation(job: EvaluationJob) -> PlannedEvaluation:
-    """Plan an evaluation.
+def plan_evaluation(job: EvaluationJob, events: RunEvents | None = None) -> PlannedEvaluation:
+    """Plan an evaluation; events are told of waits for stores that do not answer.
 
     Raises
     ------
@@ -147,17 +152,21 @@ def plan_evaluation(job: EvaluationJob) -> PlannedEvaluation:
     forecast = job.forecast
     _check_segment(job.segment)
     inputs, outputs = open_inputs(forecast.inputs), open_store(forecast.outputs)
+    waiting = (events or Silent()).waiting
+    outage = Outage((inputs, outputs), forecast.resources.patience, waiting)
     for store in (inputs, outputs):
-        store.check()
-    generations = [g for g in find_generations(outputs) if _is_selected(g, job)]
+        outage.call(store.check)
+    generations = [
+        g for g in outage.call(lambda: find_generations(outputs)) if _is_selected(g, job)
+    ]
     if not generations:
         raise DataNotFoundError(
             f"{forecast.outputs.url}: no finished forecasts of the requested model, version and "
             "spec",
             hint="run `gigacast forecast` first; see `gigacast ls`",
         )
-    planner = _plan(job, (inputs, outputs), generations)
-    return PlannedEvaluation(job, generations, planner, inputs, outputs)
+    planner = outage.call(lambda: _plan(job, (inputs, outputs), generations))
+    return PlannedEvaluation(job, generations, planner, inputs, outputs, outage)
 
 
 def collect_evaluation(job: EvaluationJob) -> Evaluation:
@@ -183,7 +192,8 @@ def _collect(planned: PlannedEvaluation, collector: Collector) -> Evaluation:
     collector.finish()
     result.location = f"{planned.job.forecast.outputs.url}/{EVALUATIONS}{planned.name}"
     for ending, content in result.files().items():
-        planned.outputs.put(evaluation_key(planned.name, ending), content)
+        key = evaluation_key(planned.name, ending)
+        planned.outage.call(partial(planned.outputs.put, key, content))
     return result
 
 

@@ -18,7 +18,7 @@ from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.encoding import stored_parsers, text_parser
 from gigacast.feature_store.stream.memory import LineStream
 from gigacast.feature_store.stream.opening import open_stream
-from gigacast.feature_store.stream.run import StreamMetrics, run_stream
+from gigacast.feature_store.stream.run import StreamMetrics, StreamWatch, run_stream
 from gigacast.job.outage import Patience
 from gigacast.report.terminal import say, show
 from gigacast.settings.command.feature_store import (
@@ -65,6 +65,7 @@ def stream(name: str, as_json: bool, **flags: Any) -> None:
                 applier = StreamApplier(store, name, source.name, parsers=parsers)
                 notes = StreamMetrics(
                     applier.served.name,
+                    source,
                     lambda line: say(line, err=True) if has_metrics else None,
                 )
                 report = run_stream(
@@ -73,7 +74,10 @@ def stream(name: str, as_json: bool, **flags: Any) -> None:
                     stop=stop,
                     idle_s=options.idle,
                     patience=patience,
-                    on_batch=notes,
+                    watch=StreamWatch(
+                        notes,
+                        lambda reason: say(f"gigacast: the stream waits: {reason}", err=True),
+                    ),
                 )
             finally:
                 source.close()

@@ -38,8 +38,8 @@ _RESOURCES = ("executor", "n_jobs", "memory_limit")
 @place_options
 @quiet_option
 def consistency(name: str, as_json: bool, quiet: bool, **flags: Any) -> int:
-    """Backfill the logged requests of the join NAME, and compare the answers; exit code 1 if any
-    differs.
+    """Backfill the logged requests of NAME, a join or group-by, and compare the answers; exit code
+    1 if any differs.
 
     Numbers must be equal to the last bit, sketches within their published bounds. Days whose events
     have not landed in the tables wait for a later run.
@@ -66,7 +66,7 @@ def consistency(name: str, as_json: bool, quiet: bool, **flags: Any) -> int:
 @place_options
 @quiet_option
 def logs(name: str, as_json: bool, quiet: bool, **flags: Any) -> int:
-    """Write the logged answers of the join NAME as its table `_logged`, a column per feature."""
+    """Write the logged answers of NAME as its table `_logged`, a column per feature."""
     options = take(DayOptions, flags)
     job = open_backfill(name, read_settings(flags))
     with RunProgress(quiet=quiet or as_json, verb="write") as progress:

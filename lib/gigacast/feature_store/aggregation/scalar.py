@@ -36,6 +36,7 @@ class Count:
 
 
 Totals = tuple[int, int, int, int, int]
+_BEYOND = (math.inf, -math.inf)
 
 
 class Total:
@@ -78,18 +79,25 @@ class Total:
 
     def finish(self, state: Totals) -> Value:
         """Return the feature."""
-        n, total, nans, ups, downs = state
-        if n == 0:
+        if state[0] == 0:
             return None
+        total = self.add_up(state)
+        if not self.average or total in _BEYOND or total != total:  # noqa: PLR0124 (true for NaN)
+            return total
+        # The rounded sum divided by n, rather than the exact quotient: the vectorised kernel does
+        # the same two roundings.
+        return float(total) / state[0]
+
+    def add_up(self, state: Totals) -> int | float:
+        """Return the rounded sum of the values."""
+        if self.whole:
+            return state[1]
+        _, total, nans, ups, downs = state
         if nans or (ups and downs):
             return NAN
         if ups or downs:
             return math.inf if ups else -math.inf
-        if not self.average:
-            return total if self.whole else scale(total, -UNIT)
-        # The rounded sum divided by n, rather than the exact quotient: the vectorised kernel does
-        # the same two roundings.
-        return (float(total) if self.whole else scale(total, -UNIT)) / n
+        return scale(total, -UNIT)
 
     def encode(self, state: Totals) -> Any:
         """Return the state as msgpack holds it."""
@@ -101,7 +109,8 @@ class Total:
         """Return the state of ``encode``."""
         if self.whole:
             n, total, *rest = stored
-            total = _unfit(total)
+            # Mostly it is a number already, and a call would take longer than the rest.
+            total = total if type(total) is int else _unfit(total)
         else:
             n, zeros, mantissa, *rest = stored
             total = lengthen(zeros, mantissa)

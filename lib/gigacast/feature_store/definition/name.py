@@ -142,7 +142,10 @@ def table_names(definition: Definition) -> tuple[str, ...]:
     if isinstance(definition, StagingQuery):
         return (table_name(definition),)
     if isinstance(definition, GroupBy):
-        return tuple(table_name(definition, suffix) for suffix in ("", "upload", "daily_stats"))
+        ends = ["", "upload", "daily_stats"]
+        # Answers of those that are served may be logged, and compared.
+        ends += ["logged", "comparison", "consistency"] if definition.online else []
+        return tuple(table_name(definition, end) for end in ends)
     parts = tuple(part_table_name(definition, part) for part in definition.right_parts)
     suffixes = ["", "daily_stats", "logged", "bootstrap"]
     if definition.label_part:

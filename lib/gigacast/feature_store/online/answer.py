@@ -37,17 +37,17 @@ def answer(
     """
     values = features.empty.copy()
     more: Streamed = _nothing
-    by_start: dict[int, Streamed] = {}
+    seen: int | None = None
+    merges = bool(days) and days[0].merges
     for place, group in enumerate(features.groups):
         start = group.start(at)
         if days:
             # Windows that begin in the batch see the same streamed events; changes of entities
             # are held by their own time, which may be before.
             low = start if start > batch_end else batch_end
-            first = low if days[0].merges else start
-            if first not in by_start:
-                by_start[first] = _streamed(features, days, start, low, at)
-            more = by_start[first]
+            first = low if merges else start
+            if first != seen:
+                more, seen = _streamed(features, days, start, low, at), first
         stored = batch.stored(place, start)
         for step in group.steps:
             step(stored, more, values)

@@ -185,5 +185,6 @@ class BatchValue:
         if self._windows is None:
             return None
         places, encoded = self._windows[group]
-        place = bisect_left(places, start)
-        return None if place == len(places) else codec.decode(encoded[place])
+        # Mostly a window is longer than the entity's history in it.
+        place = 0 if places and start <= places[0] else bisect_left(places, start)
+        return codec.decode(encoded[place]) if place < len(places) else None

@@ -11,6 +11,7 @@ from gigacast.feature_store.online.store import (
     is_expired,
     new_version,
 )
+from gigacast.storage.aws_answer import refuse_cut_answers
 
 R = TypeVar("R")
 _READ, _WRITE = 100, 25
@@ -49,6 +50,7 @@ class DynamoOnlineStore:
         from botocore.config import Config  # noqa: PLC0415
         from botocore.exceptions import (  # noqa: PLC0415
             BotoCoreError,
+            ChecksumError,
             ClientError,
             HTTPClientError,
         )
@@ -57,7 +59,7 @@ class DynamoOnlineStore:
         self._table = table
         self._errors = (BotoCoreError, ClientError)
         # Not those of missing credentials or regions, which no waiting mends.
-        self._away = (HTTPClientError, AwsConnectionError)
+        self._away = (HTTPClientError, AwsConnectionError, ChecksumError)
         config = Config(
             retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=2,
@@ -67,6 +69,7 @@ class DynamoOnlineStore:
         self._client = boto3.client(
             "dynamodb", region_name=region, endpoint_url=endpoint_url, config=config
         )
+        refuse_cut_answers(self._client, "dynamodb")
 
     def create(self) -> None:
         """Create the table, paid by request, if there is none, and wait until it is there."""

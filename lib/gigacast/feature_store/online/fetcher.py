@@ -217,24 +217,29 @@ class Fetcher:
 
     def _read(self, prepared: Sequence[Read | GigacastError]) -> list[Any]:
         """Return the answers of lookups; one read of the store for all of them."""
-        reads = [read.keys for read in prepared if isinstance(read, Read)]
         # Parts and requests may share keys; those of a single one are all different.
-        keys = reads[0] if len(reads) == 1 else [*dict.fromkeys(chain.from_iterable(reads))]
+        if len(prepared) == 1:
+            return [self._read_alone(prepared[0])]
+        reads = [read.keys for read in prepared if isinstance(read, Read)]
+        keys = [*dict.fromkeys(chain.from_iterable(reads))]
         try:
             values = dict(zip(keys, self._store.get_many(keys), strict=True)) if keys else {}
         except StorageError:
             # Part by part: those whose values can be read still answer.
             return [self._read_alone(read) for read in prepared]
-        return [_answer(read, values) for read in prepared]
+        return [
+            _answer(read, [values[key] for key in read.keys]) if isinstance(read, Read) else read
+            for read in prepared
+        ]
 
     def _read_alone(self, read: Read | GigacastError) -> Any:
         if isinstance(read, GigacastError):
             return read
         try:
-            values = dict(zip(read.keys, self._store.get_many(read.keys), strict=True))
+            stored = self._store.get_many(read.keys) if read.keys else ()
         except StorageError as error:
             return error
-        return _answer(read, values)
+        return _answer(read, stored)
 
     def _lookups(self, names: Sequence[str]) -> dict[str, GroupByLookup | GigacastError]:
         """Return what group-bys serve now; pointers that are too old are read again, at once."""
@@ -322,11 +327,9 @@ def _log_group_by(
     log.record(group_by_log(name), lookup.definition, response, ends)
 
 
-def _answer(read: Read | GigacastError, values: Mapping[str, Versioned | None]) -> Any:
-    if isinstance(read, GigacastError):
-        return read
+def _answer(read: Read, stored: Sequence[Versioned | None]) -> Any:
     try:
-        return read.lookup.answer(read, values)
+        return read.lookup.answer(read, stored)
     except GigacastError as error:
         return error
 

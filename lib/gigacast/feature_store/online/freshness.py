@@ -30,6 +30,8 @@ class Freshness:
         Records that could not be read.
     samples : tuple of str
         Places and reasons of the last of them.
+    waits_for : str
+        Schema without which records cannot be read; empty if the stream goes on.
     """
 
     stream: str
@@ -38,9 +40,15 @@ class Freshness:
     lag_ms: int | None = None
     garbage: int = 0
     samples: tuple[str, ...] = ()
+    waits_for: str = ""
 
     def advanced(
-        self, newest: int, written_ms: int, garbage: int, samples: Sequence[str]
+        self,
+        newest: int,
+        written_ms: int,
+        garbage: int,
+        samples: Sequence[str],
+        waits_for: str = "",
     ) -> "Freshness":
         """Return the state after more records.
 
@@ -52,6 +60,8 @@ class Freshness:
         garbage : int
             Records that could not be read.
         samples : sequence of str
+        waits_for : str
+            Schema without which records cannot be read.
         """
         return Freshness(
             self.stream,
@@ -60,11 +70,15 @@ class Freshness:
             written_ms - newest if newest else self.lag_ms,
             self.garbage + garbage,
             (*self.samples, *samples)[-SAMPLES:],
+            waits_for,
         )
 
     def encode(self) -> bytes:
         """Return the stored form."""
-        return pack(asdict(self))
+        values = asdict(self)
+        if not self.waits_for:
+            del values["waits_for"]  # the form that earlier releases read
+        return pack(values)
 
     @classmethod
     def decode(cls, content: bytes, key: str) -> "Freshness":

@@ -59,7 +59,11 @@ class LmdbOnlineStore:
         try:
             with self._env.begin() as transaction:
                 get = transaction.get
-                return [_unpack(get(key.encode())) for key in keys]
+                # Most streamed days of an entity have no value: no call for those.
+                return [
+                    None if (stored := get(key.encode())) is None else _unpack(stored)
+                    for key in keys
+                ]
         except (self._lmdb.Error, OSError) as error:
             raise self._storage_error(error) from error
 

@@ -143,6 +143,7 @@ class GroupByLookup:
         self._keys = [(name, reader_of(schema.field(name).type)) for name in group_by.keys]
         self._has_states = served.form == STATES
         self._streams = self._has_states and group_by.topic is not None
+        self._merges = not served.has_mutations
         self._features = Features(parts_of(group_by), schema) if self._has_states else None
         columns = aggregated_columns(group_by)
         types = (
@@ -198,7 +199,7 @@ class GroupByLookup:
                 f"{self._label}: asked for a moment before the end of its batch {batch.day}",
                 hint="ask for a later moment, or backfill the past",
             )
-        if at > batch.last:
+        if at > batch.end + batch.serving_ms:
             raise MomentNotServedError(
                 f"{self._label}: its batch {batch.day} is too old: it is served for "
                 f"{batch.serving_ms // DAY_MS} days",
@@ -214,24 +215,30 @@ class GroupByLookup:
         stored += [f"{self._day_prefix(day)}{digest}" for day in days]
         return Read(self, at, entity, stored, days)
 
-    def answer(self, read: Read, values: Mapping[str, Versioned | None]) -> Answer:
-        """Return the features, of the values that were read.
+    def answer(self, read: Read, stored: Sequence[Versioned | None]) -> Answer:
+        """Return the features.
+
+        Parameters
+        ----------
+        read : Read
+        stored : sequence of Versioned or None
+            Values of its keys.
 
         Raises
         ------
         DataError
             If a value is damaged, or the moment cannot be answered exactly.
         """
-        batch = self.served.batch
-        stored = [values[key] for key in read.keys] or [None]
+        end = self.served.batch.end
+        first = stored[0] if stored else None
         newest: int | None = None
         if self._features is None:
-            features = self._finished(stored[0])
+            features = self._finished(first)
         else:
-            base = BatchValue(stored[0].value if stored[0] else None)
+            base = BatchValue(None if first is None else first.value)
             newest = base.newest
-            days = self._days(read.days, stored[1:])
-            features = answer(self._features, base, days, read.at, batch.end)
+            days = self._days(read.days, stored)
+            features = answer(self._features, base, days, read.at, end)
             for day in days:
                 newest = day.newest if newest is None or day.newest > newest else newest
         for name, write in self._writers.items():
@@ -242,7 +249,7 @@ class GroupByLookup:
             if errors:
                 raise DataError(f"{self._label}: {'; '.join(errors)}")
         freshness = None if newest is None else max(read.at - newest, 0)
-        return Answer(read.at, features, read.at - batch.end, freshness, self._kinds)
+        return Answer(read.at, features, read.at - end, freshness, self._kinds)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -259,13 +266,16 @@ class GroupByLookup:
         return prefix
 
     def _days(self, starts: Sequence[int], stored: Sequence[Versioned | None]) -> list[DayValue]:
+        """Return the streamed days that have a value; values follow that of the batch."""
         assert self._features is not None  # noqa: S101 - the caller has states
-        merges = not self.served.has_mutations
-        return [
-            DayValue.decode(self._features, start, value.value, merges=merges)
-            for start, value in zip(starts, stored, strict=True)
-            if value is not None
-        ]
+        days = []
+        for place, start in enumerate(starts, 1):
+            value = stored[place]
+            if value is not None:
+                days.append(
+                    DayValue.decode(self._features, start, value.value, merges=self._merges)
+                )
+        return days
 
     def _finished(self, stored: Versioned | None) -> dict[str, Value]:
         if stored is None:

@@ -1,12 +1,12 @@
 """Steps from stored states to the features of a window, arranged once for all fetches."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from gigacast.feature_store.aggregation.container import ColumnAggregator
 from gigacast.feature_store.aggregation.row_state import Part
 from gigacast.feature_store.aggregation.scalar import Count, Total
-from gigacast.feature_store.aggregation.value import Value
+from gigacast.feature_store.aggregation.value import Value, sane
 
 Stored = Sequence[Any] | None
 Streamed = Callable[[int], Any]
@@ -77,11 +77,13 @@ def _totals(
 ) -> Step:
     """Return the step of SUM, AVERAGE and COUNT over one column."""
     place, unit = next(iter(totals.items()))
-    operations = {p: states[u].operation for p, u in totals.items()}
-    decode, merge = operations[place].decode, operations[place].merge
+    operations = {p: cast("Total", states[u].operation) for p, u in totals.items()}
+    one = operations[place]
+    decode, merge, add_up = one.decode, one.merge, one.add_up
     # A state has the number of its values, which is the count.
     counts = [names[p] for p in members if p not in totals]
-    finishes = [(names[p], states[totals[p]].direct().finish) for p in operations]
+    sums = [names[p] for p, operation in operations.items() if not operation.average]
+    means = [names[p] for p, operation in operations.items() if operation.average]
 
     def step(stored: Stored, streamed: Streamed, features: dict[str, Value]) -> None:
         encoded = None if stored is None else stored[place]
@@ -93,7 +95,10 @@ def _totals(
             return
         for name in counts:
             features[name] = state[0]
-        for name, finish in finishes:
-            features[name] = finish(state)
+        total = add_up(state)
+        for name in sums:
+            features[name] = sane(total)
+        for name in means:
+            features[name] = sane(float(total) / state[0])
 
     return step

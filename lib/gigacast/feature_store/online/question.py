@@ -33,12 +33,12 @@ class Request:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise ConfigError(f"name: expected a text, got {type(self.name).__name__}")
-        if not isinstance(self.keys, Mapping):
+        if type(self.keys) is not dict and not isinstance(self.keys, Mapping):
             raise ConfigError(
                 f"keys: expected values by name, got {type(self.keys).__name__}",
                 hint='write {"user_id": 5}',
             )
-        if self.at is not None:
+        if self.at is not None and not (type(self.at) is int and 0 <= self.at < _END):
             object.__setattr__(self, "at", _as_moment(self.at))
 
 

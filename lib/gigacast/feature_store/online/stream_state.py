@@ -45,7 +45,7 @@ class StreamRow(NamedTuple):
     values: Sequence[Value]
 
 
-@dataclass
+@dataclass(slots=True)
 class DayValue:
     """The events of an entity on a day.
 
@@ -183,16 +183,18 @@ class DayValue:
             If the bytes are damaged or of another format.
         """
         try:
-            form, *fields, total, details = unpack(stored)
-            positions, count, newest, written_ms = fields
+            form, positions, count, newest, written_ms, total, details = unpack(stored)
             if form != FORMAT:
                 raise DataError(
                     f"streamed values of format {form} cannot be read",
                     hint="apply the stream again with this release",
                 )
-            value = cls(features, start, merges, positions, count, newest, written_ms)
-            value.encoded = codec.decode(total)
-            value.details = bytes(details)
+            encoded = codec.decode(total)
+            empty = features.state.empty()
+            value = cls(
+                features, start, merges, positions, count, newest, written_ms, empty, {}, [],
+                encoded, details,
+            )  # fmt: skip
         except (ValueError, TypeError) as error:
             raise DataError(f"a stored stream value is damaged: {error}") from error
         return value

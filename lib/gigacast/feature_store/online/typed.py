@@ -42,7 +42,7 @@ def reader_of(kind: pa.DataType) -> Convert:
 
 def _reader(kind: pa.DataType) -> Convert:  # noqa: PLR0911 - a row per type
     if pat.is_integer(kind):
-        return lambda value: _integer(value, kind.bit_width, pat.is_unsigned_integer(kind))
+        return _integers(kind.bit_width, unsigned=pat.is_unsigned_integer(kind))
     if pat.is_floating(kind):
         return _float if kind.bit_width == 64 else lambda v: pa.scalar(_float(v), kind).as_py()
     if pat.is_string(kind) or pat.is_large_string(kind):
@@ -116,16 +116,23 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _integer(value: Any, width: int, unsigned: bool) -> int:
-    if isinstance(value, bool):
-        raise TypeError
-    number = int(value)
-    if isinstance(value, float) and number != value:
-        raise ValueError
+def _integers(width: int, *, unsigned: bool) -> Callable[[Any], int]:
     low, high = (0, 1 << width) if unsigned else (-(1 << width - 1), 1 << width - 1)
-    if not low <= number < high:
-        raise OverflowError
-    return number
+
+    def read(value: Any) -> int:
+        if isinstance(value, bool):
+            raise TypeError
+        number = int(value)
+        if isinstance(value, float) and number != value:
+            raise ValueError
+        if not low <= number < high:
+            raise OverflowError
+        return number
+
+    return read
+
+
+_INT32, _INT64 = _integers(32, unsigned=False), _integers(64, unsigned=False)
 
 
 def _float(value: Any) -> float:
@@ -154,14 +161,14 @@ def _boolean(value: Any) -> bool:
 
 def _days(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
-        return _integer(value, 32, unsigned=False)
+        return _INT32(value)
     day = value if isinstance(value, date) else date.fromisoformat(value)
     return day.toordinal() - date(1970, 1, 1).toordinal()
 
 
 def _ticks(value: Any, per_second: int) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
-        return _integer(value, 64, unsigned=False)
+        return _INT64(value)
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // timedelta(microseconds=1) * per_second // 1_000_000

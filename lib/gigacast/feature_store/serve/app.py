@@ -41,6 +41,9 @@ _THREADS = 16
 _SHORT_BYTES = 1024
 """Longest body that is answered without a thread, where the store is local. Measured: the way to a
 thread and back takes three times as long as the answer for a key."""
+_DISCARDED_BYTES = 64 << 20
+"""Bytes beyond the limit of a body that are read, and not kept: a client that still sends when the
+connection is closed sees a broken connection in place of the answer."""
 _OPEN = frozenset({"/", "/ping"})
 """Paths without a token: a page without data, and the sign of life for balancers."""
 _HEADERS = {
@@ -200,17 +203,19 @@ class _Server:
     async def _body(self, request: "Request") -> bytes:
         limit = self.rules.limits.body_bytes
         length = request.headers.get("content-length", "")
-        body = bytearray()
-        if not (length.isdecimal() and int(length) > limit):
+        body, size = bytearray(), 0
+        if not (length.isdecimal() and int(length) > limit + _DISCARDED_BYTES):
             try:
                 async for piece in request.stream():
-                    body += piece
-                    if len(body) > limit:
+                    size += len(piece)
+                    if size <= limit:
+                        body += piece
+                    elif size > limit + _DISCARDED_BYTES:
                         break
-                else:
-                    return bytes(body)
             except import_extra("starlette.requests").ClientDisconnect:
                 raise RefusedError("invalid", "the body was cut short") from None
+            if size <= limit:
+                return bytes(body)
         raise RefusedError("too_large", f"the body is larger than {limit} bytes")
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gigacast.errors import DataError, DataNotFoundError, StorageError
+from gigacast.errors import DataError, DataNotFoundError, StorageError, UnknownSchemaError
 from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.aggregation.value import pack, unpack
 from gigacast.feature_store.definition.name import parse_name
@@ -92,6 +92,12 @@ class StreamApplier:
     parsers : Parsers
         Form of the records, by the parameters of the topic; text by default.
 
+    Attributes
+    ----------
+    counts : StreamCounts
+    waiting : sequence of Record
+        Records that the last call of `apply` left, for want of their schema.
+
     Raises
     ------
     DataNotFoundError
@@ -112,6 +118,7 @@ class StreamApplier:
         self._stream = stream
         self._clock = clock
         self.counts = StreamCounts()
+        self.waiting: Sequence[Record] = ()
         self._garbage: list[str] = []
         self._pointer = b""
         self.served: ServedGroupBy
@@ -169,31 +176,54 @@ class StreamApplier:
 
         Raises
         ------
+        UnknownSchemaError
+            If records wait for their schema: they and those behind them are `waiting`; all others
+            are applied.
         StorageError
             If the store cannot be written. The records can be applied again.
         """
         changes: dict[tuple[int, str], list[tuple[Record, StreamRow]]] = defaultdict(list)
         self._garbage.clear()
+        read: list[Record] = []
+        waiting: list[Record] = []
+        held: dict[str, UnknownSchemaError] = {}
         for record in records:
-            self.counts.read += 1
-            change = self._decode(record)
+            try:
+                change = None if record.partition in held else self._decode(record)
+            except UnknownSchemaError as missing:
+                held[record.partition] = missing
+            if record.partition in held:
+                # Those behind it wait, too: each partition is applied in its order.
+                waiting.append(record)
+                continue
+            read.append(record)
             if change is not None:
                 (day, digest), row = change
                 changes[day, digest].append((record, row))
+        self.waiting = waiting
+        self._write(changes)
+        newest = max((row.known_at for rows in changes.values() for _, row in rows), default=0)
+        reason = next((error.message for error in held.values()), "")
+        if self.advance(read, mark) or reason:
+            self._note(newest, reason)
+        for error in held.values():
+            raise error
+
+    def _write(self, changes: Mapping[tuple[int, str], Rows]) -> None:
+        """Write the rows of entities and days."""
         keys = list(changes)
         # All values at once first; only those that another writer changed are read again.
         names = [self._value_key(day, digest) for day, digest in keys]
         stored = self._store.get_many(names) if names else []
         for key, name, value in zip(keys, names, stored, strict=True):
             self._change(key[0], name, changes[key], value)
-        newest = max((row.known_at for rows in changes.values() for _, row in rows), default=0)
-        if self.advance(records, mark):
-            self._note(newest)
 
     def _decode(self, record: Record) -> tuple[tuple[int, str], StreamRow] | None:
         try:
             decoded = self._decoder.decode(record.value)
+            self.counts.read += 1
         except DataError as error:
+            self.counts.read += 1
             self.counts.garbage += 1
             sample = f"{record.partition}:{record.position}: {error.message[:200]}"
             self._garbage.append(sample)
@@ -239,23 +269,27 @@ class StreamApplier:
         if repeated < len(rows):
             now = self._clock()
             state.written_ms = int(now * 1000)
-            # Counted from now: a replay of old events must not write values that are gone at once.
-            kept_s = (self.served.batch.serving_ms + KEPT_DAYS * DAY_MS) // 1000
+            # Counted from now: a replay of old events must not write values that are gone at once;
+            # and from the newest event, so that a clock that is late takes none away.
+            kept_ms = self.served.batch.serving_ms + KEPT_DAYS * DAY_MS
+            expires_at = (max(state.written_ms, state.newest) + kept_ms) // 1000
             version = stored.version if stored else None
-            if not self._store.put_if(name, version, state.encode(), int(now) + kept_s):
+            if not self._store.put_if(name, version, state.encode(), expires_at):
                 return False
             self.counts.newest = max(self.counts.newest, state.newest)
         self.counts.repeated += repeated
         self.counts.applied += len(rows) - repeated
         return True
 
-    def _note(self, newest: int) -> None:
+    def _note(self, newest: int, waits_for: str) -> None:
         """Note the state of the stream. Of two writers at once the last one's counts."""
         key = freshness_key(self._name, self.served.batch.digest)
         stored = self._store.get_many([key])[0]
         former = Freshness(self._stream) if stored is None else Freshness.decode(stored.value, key)
         now = int(self._clock() * 1000)
-        state = former.advanced(newest, now, len(self._garbage), self._garbage[-SAMPLES:])
+        state = former.advanced(
+            newest, now, len(self._garbage), self._garbage[-SAMPLES:], waits_for
+        )
         self.counts.lag_ms = state.lag_ms
         self._store.put_many([(key, state.encode())])
 

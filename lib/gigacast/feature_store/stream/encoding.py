@@ -21,6 +21,7 @@ from gigacast.errors import (
     GigacastError,
     MissingExtraError,
     ObjectNotFoundError,
+    UnknownSchemaError,
 )
 from gigacast.lake.feature_layout import schema_key
 from gigacast.storage.store import Store
@@ -126,14 +127,7 @@ def _avro_parser(parameters: Mapping[str, str], read: ReadSchema) -> Parse:
 
     @cache
     def schema_of(number: int | None) -> Any:
-        file = f"{name}.avsc" if number is None else f"{name}.{number}.avsc"
-        try:
-            return library.parse_schema(parse_json(read(file).decode()))
-        except (ValueError, TypeError, KeyError, library.schema.SchemaParseException) as error:
-            raise ConfigError(
-                f"{schema_key(file)}: is no schema of Avro: {error}",
-                hint="copy the file of the schema to this key again",
-            ) from error
+        return _read_avro_schema(library, name, number, read)
 
     def parse(value: bytes) -> Fields:
         content = io.BytesIO(value)
@@ -145,7 +139,7 @@ def _avro_parser(parameters: Mapping[str, str], read: ReadSchema) -> Parse:
         try:
             schema = schema_of(number)
         except ConfigError as error:
-            # Of a frame: a record that names an unknown schema is none of this source.
+            # Of a frame: the bare form has read its schema before the first record.
             raise DataError(error.message) from error
         fields = library.schemaless_reader(content, schema)
         if not isinstance(fields, dict):
@@ -158,6 +152,29 @@ def _avro_parser(parameters: Mapping[str, str], read: ReadSchema) -> Parse:
     if not is_framed:
         schema_of(None)
     return parse
+
+
+def _read_avro_schema(library: Any, name: str, number: int | None, read: ReadSchema) -> Any:
+    """Return the schema of a topic, or that of a number in the frames of its records."""
+    file = f"{name}.avsc" if number is None else f"{name}.{number}.avsc"
+    try:
+        text = read(file)
+    except ConfigError as error:
+        if number is None:
+            raise
+        # Producers may use a schema before its file is copied: its records are not left out.
+        raise UnknownSchemaError(
+            error.message,
+            hint="copy the file of the schema to this key of the bucket, and the stream goes on; "
+            "with an empty file there its records count as garbage",
+        ) from None
+    try:
+        return library.parse_schema(parse_json(text.decode()))
+    except (ValueError, TypeError, KeyError, library.schema.SchemaParseException) as error:
+        raise ConfigError(
+            f"{schema_key(file)}: is no schema of Avro: {error}",
+            hint="copy the file of the schema to this key again",
+        ) from error
 
 
 def _is_framed(parameters: Mapping[str, str]) -> bool:

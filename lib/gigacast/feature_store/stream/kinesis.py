@@ -7,9 +7,19 @@ from typing import Any
 
 from gigacast.errors import AccessDeniedError, StorageError, TransientStorageError
 from gigacast.feature_store.stream.stream import MAX_RECORDS, Record, is_after
+from gigacast.storage.aws_answer import refuse_cut_answers
 
 _PAUSE_S = 0.2
 """Wait between reads of a shard: Kinesis allows five in a second."""
+_BUSY = (
+    "InternalFailure",
+    "InternalServer",
+    "KMSThrottling",
+    "LimitExceeded",
+    "ProvisionedThroughput",
+    "ServiceUnavailable",
+    "Throttling",
+)
 _DENIED = ("AccessDenied", "UnrecognizedClient", "InvalidSignature", "ExpiredToken")
 
 
@@ -36,14 +46,22 @@ class KinesisStream:
     ) -> None:
         import boto3  # noqa: PLC0415 - loaded by those that use the stream
         from botocore.config import Config  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+        from botocore.exceptions import (  # noqa: PLC0415
+            BotoCoreError,
+            ClientError,
+            HTTPClientError,
+        )
+        from botocore.exceptions import ConnectionError as AwsConnectionError  # noqa: PLC0415
 
         self.name = name
         self._errors = (BotoCoreError, ClientError)
+        # Not those of missing credentials or regions, which no waiting mends.
+        self._away = (HTTPClientError, AwsConnectionError)
         config = Config(retries={"mode": "standard", "total_max_attempts": 4}, read_timeout=10)
         self._client = boto3.client(
             "kinesis", region_name=region, endpoint_url=endpoint_url, config=config
         )
+        refuse_cut_answers(self._client, "kinesis")
         self._positions: dict[str, str] = {}
         self._iterators: dict[str, str | None] = {}
         self._turns: deque[str] = deque()
@@ -185,11 +203,13 @@ class KinesisStream:
         return iterator
 
     def _translated(self, error: Any) -> StorageError:
-        code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+        # Time-outs have a response, which is none.
+        response = getattr(error, "response", None) or {}
+        code = str(response.get("Error", {}).get("Code", ""))
         kind: type[StorageError] = StorageError
         if code.startswith(_DENIED):
             kind = AccessDeniedError
-        elif not code or "Throttl" in code or "Internal" in code:
+        elif code.startswith(_BUSY) or (not code and isinstance(error, self._away)):
             kind = TransientStorageError
         return kind(
             f"Kinesis stream {self.name}: {error}",

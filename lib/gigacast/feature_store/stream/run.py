@@ -3,19 +3,20 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
-from gigacast.errors import StorageError, TransientStorageError
+from gigacast.errors import StorageError, TransientStorageError, UnknownSchemaError
 from gigacast.feature_store.stream.apply import StreamApplier, StreamCounts
-from gigacast.feature_store.stream.stream import MAX_RECORDS, Stream
+from gigacast.feature_store.stream.stream import MAX_RECORDS, Record, Stream
 from gigacast.job.outage import Patience
 from gigacast.job.telemetry import Unit, embed_metrics
 from gigacast.storage.retry import RetryPolicy
 
+T = TypeVar("T")
 POLL_S = 0.5
 """Longest wait for records: a stop is noticed after it."""
 _WAITS = RetryPolicy(longest_delay_s=30.0)
@@ -59,6 +60,23 @@ class StreamReport:
         }
 
 
+@dataclass(frozen=True)
+class StreamWatch:
+    """What a streaming process tells while it runs.
+
+    Parameters
+    ----------
+    on_read : function
+        Called with the counts after each read, whose records are applied then.
+    on_wait : function
+        Called with the reason when a wait begins: the store or the stream does not answer, or the
+        schema of a record is not there.
+    """
+
+    on_read: Callable[[StreamCounts], None] = lambda counts: None
+    on_wait: Callable[[str], None] = lambda reason: None
+
+
 def run_stream(
     applier: StreamApplier,
     stream: Stream,
@@ -66,7 +84,7 @@ def run_stream(
     stop: threading.Event | None = None,
     idle_s: float | None = None,
     patience: Patience | None = None,
-    on_batch: Callable[[StreamCounts], None] = lambda counts: None,
+    watch: StreamWatch = StreamWatch(),
 ) -> StreamReport:
     """Apply a stream until it ends, is idle for some time, or a stop is asked for.
 
@@ -81,8 +99,7 @@ def run_stream(
         Seconds without a record after which the process ends; never by default.
     patience : Patience, optional
         How long an outage of the store is waited out; ten minutes by default.
-    on_batch : function
-        Called with the counts after each batch that was applied.
+    watch : StreamWatch
 
     Raises
     ------
@@ -91,29 +108,37 @@ def run_stream(
     """
     stop, patience = stop or threading.Event(), patience or Patience()
     start = last = time.monotonic()
-    stream.seek(applier.positions())
+    wait = _Wait(stop, patience, watch.on_wait)
+    wait.call(lambda: stream.seek(applier.positions()))
     while not stop.is_set():
         # Another definition begins at the start of the stream.
-        if applier.refresh():
-            stream.seek(applier.positions())
-        records = stream.read(MAX_RECORDS, POLL_S)
+        if wait.call(applier.refresh):
+            wait.call(lambda: stream.seek(applier.positions()))
+        records = wait.call(lambda: stream.read(MAX_RECORDS, POLL_S))
         now = time.monotonic()
         if records:
             last = now
-            _apply(applier, records, stop, patience)
-            on_batch(applier.counts)
-        elif stream.is_ended or (idle_s is not None and now - last >= idle_s):
+            _apply(applier, records, wait)
+        watch.on_read(applier.counts)
+        if records:
+            continue
+        if stream.is_ended or (idle_s is not None and now - last >= idle_s):
             break
     seconds = time.monotonic() - start
+    name, behind = applier.served.name, _behind(stream, applier.counts)
+    return StreamReport(name, stream.name, applier.counts, seconds, behind, _behind_ms(stream))
+
+
+def _behind_ms(stream: Stream) -> int | None:
+    """Return the time by which the last reads were behind the newest record."""
     lag_ms: Callable[[], int | None] = getattr(stream, "lag_ms", lambda: None)
-    name, behind = applier.served.name, _behind(applier, stream)
-    return StreamReport(name, stream.name, applier.counts, seconds, behind, lag_ms())
+    return lag_ms()
 
 
-def _behind(applier: StreamApplier, stream: Stream) -> int | None:
+def _behind(stream: Stream, counts: StreamCounts) -> int | None:
     """Return the records that were not read. A topic that is gone by now has none to tell of."""
     lag: Callable[[], int] | None = getattr(stream, "lag", None)
-    if lag is None or not applier.counts.read:
+    if lag is None or not counts.read:
         return None
     try:
         return lag()
@@ -128,6 +153,8 @@ class StreamMetrics:
     ----------
     name : str
         Group-by.
+    stream : Stream
+        Told how far it is behind its newest record, as far as it knows.
     write : function
         Receives the lines.
     every_s : float
@@ -139,11 +166,12 @@ class StreamMetrics:
     def __init__(
         self,
         name: str,
+        stream: Stream,
         write: Callable[[str], None],
         every_s: float = 60.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._name, self._write = name, write
+        self._name, self._stream, self._write = name, stream, write
         self._every_s, self._clock = every_s, clock
         self._last = clock()
         self._applied = self._garbage = 0
@@ -159,21 +187,65 @@ class StreamMetrics:
         }
         if counts.lag_ms is not None:
             metrics["StreamLag"] = (counts.lag_ms / 1000, "Seconds")
+        behind, behind_ms = _behind(self._stream, counts), _behind_ms(self._stream)
+        if behind is not None:
+            metrics["RecordsBehind"] = (behind, "Count")
+        if behind_ms is not None:
+            metrics["StreamBehind"] = (behind_ms / 1000, "Seconds")
         fields = {"event": "feature_store_stream", "group_by": self._name}
         at = datetime.fromtimestamp(now, UTC)
         self._write(json.dumps(embed_metrics(fields, metrics, at=at, dimensions=("group_by",))))
         self._last, self._applied, self._garbage = now, counts.applied, counts.garbage
 
 
-def _apply(applier: StreamApplier, records: Any, stop: threading.Event, patience: Patience) -> None:
-    since = patience.clock()
-    for attempt in count():
+def _apply(applier: StreamApplier, records: Sequence[Record], wait: "_Wait") -> None:
+    """Apply records; what was written before a failure is known by its positions afterwards."""
+    left = records
+
+    def attempt() -> None:
+        nonlocal left
         try:
-            applier.apply(records)
-        except TransientStorageError:
-            # What was written before the failure is known by its positions at the next attempt.
-            left_s = patience.limit_s - (patience.clock() - since)
-            if left_s <= 0 or stop.wait(min(left_s, _WAITS.delay_s(attempt, 0.75))):
-                raise
-        else:
-            return
+            applier.apply(left)
+        except UnknownSchemaError:
+            left = applier.waiting
+            raise
+
+    wait.call(attempt)
+
+
+@dataclass(frozen=True)
+class _Wait:
+    """Repeats requests while the store or the stream does not answer.
+
+    Parameters
+    ----------
+    stop : threading.Event
+        Ends a wait.
+    patience : Patience
+    report : function
+        Called with the reason when a wait begins.
+    """
+
+    stop: threading.Event
+    patience: Patience
+    report: Callable[[str], None]
+
+    def call(self, request: Callable[[], T]) -> T:
+        """Return the result of a request.
+
+        Raises
+        ------
+        TransientStorageError
+            If it failed for as long as the process waits, or a stop is asked for.
+        """
+        since = self.patience.clock()
+        for attempt in count():
+            try:
+                return request()
+            except TransientStorageError as error:
+                if not attempt:
+                    self.report(error.message)
+                left_s = self.patience.limit_s - (self.patience.clock() - since)
+                if left_s <= 0 or self.stop.wait(min(left_s, _WAITS.delay_s(attempt, 0.75))):
+                    raise
+        raise AssertionError  # the count has no end

@@ -1,4 +1,4 @@
-"""Logged answers of a join as tables: by themselves, and beside a backfill of the same requests."""
+"""Logged answers as tables: by themselves, and beside a backfill of the same requests."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from gigacast.core.digest import digest_value
 from gigacast.feature_store.definition.expression import columns_in
-from gigacast.feature_store.definition.group_by import Derivation
+from gigacast.feature_store.definition.group_by import Derivation, GroupBy
 from gigacast.feature_store.definition.join import ContextualSource, Join, JoinPart
 from gigacast.feature_store.definition.name import (
     TIME_COLUMN,
@@ -19,7 +19,6 @@ from gigacast.feature_store.definition.name import (
     derived_columns,
     external_columns,
     join_columns,
-    name_of,
     part_columns,
     part_name,
     table_name,
@@ -35,6 +34,7 @@ from gigacast.feature_store.trust.bound import bounding, columns_of_bounds, insi
 from gigacast.feature_store.trust.equality import Bools
 from gigacast.feature_store.trust.log_days import RequestLogDays
 from gigacast.feature_store.trust.logged import batch_ends_of, failures_of, features_of, keys_of
+from gigacast.feature_store.trust.logged_definition import Logged
 from gigacast.lake.feature_layout import feature_partition_key
 from gigacast.storage.store import Store
 
@@ -45,7 +45,7 @@ SERVED, BACKFILLED, INSIDE = "_served", "_backfilled", "_inside"
 
 @dataclass(frozen=True)
 class LoggedProduct:
-    """The logged answers of a join as a table, of which features may be bootstrapped.
+    """The logged answers of a definition as a table, of which features may be bootstrapped.
 
     Parameters
     ----------
@@ -57,16 +57,17 @@ class LoggedProduct:
     log: RequestLogDays
 
     @classmethod
-    def of(cls, catalog: Catalog, join: Join) -> Self:
-        """Return the logged answers of a join.
+    def of(cls, catalog: Catalog, definition: Join | GroupBy) -> Self:
+        """Return the logged answers of a join or group-by.
 
         Raises
         ------
         DataNotFoundError
             If nothing is logged, or a table has no files.
         """
-        log = RequestLogDays.of(catalog.tables.store, join)
-        return cls(BoundParts.of_rows(catalog, join), log)
+        logged = Logged(definition)
+        log = RequestLogDays.of(catalog.tables.store, logged)
+        return cls(BoundParts.of_rows(catalog, logged.join), log)
 
     @property
     def table(self) -> str:
@@ -76,7 +77,7 @@ class LoggedProduct:
     @property
     def label(self) -> str:
         """Kind and name of the definition."""
-        return f"logged answers of the join {name_of(self.bound.join)}"
+        return f"logged answers of the {self.log.logged.label}"
 
     @property
     def digest(self) -> str:
@@ -106,10 +107,10 @@ class LoggedProduct:
         base = self._left(engine, records, day)
         empty = Left(day.day, base.rows.slice(0, 0), np.empty(0, np.int64), np.empty(0, np.bool_))
         kinds = self.bound.beside(engine, empty).schema
-        names = join_columns(self.bound.join)
-        served = features_of(records, {name: kinds.field(name).type for name in names})
+        columns = self.log.logged.columns
+        served = features_of(records, {n: kinds.field(own).type for n, own in columns.items()})
         table = base.rows
-        for name in names:
+        for name in columns:
             if name not in table.column_names:
                 table = table.append_column(name, served[name])
         for name in (LOGGED_AT, ERRORS):
@@ -181,21 +182,24 @@ class ComparisonProduct(LoggedProduct):
         base = self._left(engine, records, day)
         moments = _Moments(self.bound, base, self._ends(records))
         right = self.bound.beside(engine, base, lambda part: moments.rows(engine, part))
-        names = [n for n in join_columns(self.bound.join) if n not in uncompared(self.bound.join)]
-        served = features_of(records, {name: right.schema.field(name).type for name in names})
-        bounds = self._bounds(engine, moments, served)
+        skipped = uncompared(self.log.logged)
+        columns = {n: own for n, own in self.log.logged.columns.items() if n not in skipped}
+        served = features_of(records, {n: right.field(own).type for n, own in columns.items()})
+        bounds = self._bounds(engine, moments, {columns[n]: v for n, v in served.items()})
         table = base.rows
-        for name in names:
+        for name, column in columns.items():
             table = table.append_column(f"{name}{SERVED}", served[name])
-            table = table.append_column(f"{name}{BACKFILLED}", right[name])
-            if name in bounds:
-                table = table.append_column(f"{name}{INSIDE}", bounds[name])
+            table = table.append_column(f"{name}{BACKFILLED}", right[column])
+            if column in bounds:
+                table = table.append_column(f"{name}{INSIDE}", bounds[column])
         for name in (LOGGED_AT, ERRORS):
             table = table.append_column(name, records[name])
         return table
 
     def _ends(self, records: pa.Table) -> dict[str, pa.Array]:
-        return batch_ends_of(records, [part_name(part) for part in self.bound.join.right_parts])
+        parts = self.log.logged.parts
+        ends = batch_ends_of(records, list(parts))
+        return {part: ends[name] for name, part in parts.items()}
 
     def _bounds(
         self, engine: Engine, moments: "_Moments", served: Mapping[str, pa.Array]
@@ -253,8 +257,9 @@ class _Moments:
         return Left(self.base.day, self.base.rows, times, pc.is_valid(ends).to_numpy(False))
 
 
-def uncompared(join: Join) -> dict[str, str]:
-    """Return the features of a join that a backfill says nothing of, and why."""
+def uncompared(logged: Logged) -> dict[str, str]:
+    """Return the features that a backfill says nothing of, and why."""
+    join = logged.join
     reasons: dict[str, str] = {}
     for part in join.right_parts:
         group_by = part.group_by
@@ -279,7 +284,7 @@ def uncompared(join: Join) -> dict[str, str]:
             for name in sketched(part.group_by)
         }
         reasons |= _derived(computed_columns(join), join.derivations, {**sketches, **reasons})
-    return {name: reasons[name] for name in join_columns(join) if name in reasons}
+    return {name: reasons[own] for name, own in logged.columns.items() if own in reasons}
 
 
 def _derived(
@@ -296,13 +301,14 @@ def _derived(
     }
 
 
-def failed_features(join: Join, errors: pa.ChunkedArray) -> dict[str, Bools]:
+def failed_features(logged: Logged, errors: pa.ChunkedArray) -> dict[str, Bools]:
     """Return the rows without an answer, by feature.
 
     With derivations, all features of a row in which any part failed.
     """
+    join = logged.join
     by_part, anything = failures_of(errors, [part_name(part) for part in join.right_parts])
     failed = dict.fromkeys(join_columns(join), anything)
     for part in () if join.derivations else join.right_parts:
         failed |= dict.fromkeys(part_columns(part), by_part[part_name(part)])
-    return failed
+    return {name: failed[own] for name, own in logged.columns.items()}

@@ -1,4 +1,4 @@
-"""Consistency: logged answers of a join are backfilled again and compared, by hour."""
+"""Consistency: logged answers are backfilled again and compared, by hour."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,14 +8,13 @@ import pyarrow.compute as pc
 
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError
-from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.name import (
     TIME_COLUMN,
-    join_columns,
     kind_of,
     name_of,
     table_name,
 )
+from gigacast.feature_store.definition.staging_query import StagingQuery
 from gigacast.feature_store.offline.result import BackfillResult, Days
 from gigacast.feature_store.offline.run import backfill_days
 from gigacast.feature_store.offline.source import Catalog
@@ -33,6 +32,7 @@ from gigacast.feature_store.trust.comparison import (
 )
 from gigacast.feature_store.trust.equality import Ints
 from gigacast.feature_store.trust.figures import SCHEMA, Pair, figures_by_hour
+from gigacast.feature_store.trust.logged_definition import Logged
 from gigacast.feature_store.trust.record import HOUR_MS
 from gigacast.job.run import RunEvents, utc_now
 from gigacast.lake.feature_layout import feature_partition_key
@@ -52,7 +52,7 @@ class ConsistencyResult:
     Parameters
     ----------
     name : str
-        Join.
+        Join or group-by.
     run_id : str
         Id of the run; empty if no day was left to backfill.
     days : tuple of str
@@ -97,7 +97,7 @@ def compare_logged(
     executor: Executor | None = None,
     clock: Clock = utc_now,
 ) -> ConsistencyResult:
-    """Backfill the logged requests of a join, and compare the answers.
+    """Backfill the logged requests of a join or group-by, and compare the answers.
 
     The rows are the table ``_comparison``, the figures by hour the table ``_consistency``. Days
     that are done, and whose log and sources did not change, are not backfilled again.
@@ -105,7 +105,7 @@ def compare_logged(
     Parameters
     ----------
     backfill : Backfill
-        Of a join.
+        Of a join or group-by.
     days : Days
     events : RunEvents, optional
     executor : Executor, optional
@@ -114,16 +114,16 @@ def compare_logged(
     Raises
     ------
     ConfigError
-        If the definition is no join.
+        If the definition is neither.
     DataNotFoundError
         If nothing is logged.
     DefinitionError, StorageError
     """
-    join = _join_of(backfill)
+    logged = _logged_of(backfill)
     tables = Tables.at(backfill.root, backfill.places)
-    product = ComparisonProduct.of(Catalog(tables), join)
-    logged = [d for d in product.log.days if days.first <= d <= days.last]
-    surveys = [product.log.survey(day) for day in logged]
+    product = ComparisonProduct.of(Catalog(tables), logged.definition)
+    within = [d for d in product.log.days if days.first <= d <= days.last]
+    surveys = [product.log.survey(day) for day in within]
     waiting = {d.day: tuple(product.waits_for(d.day)) for d in surveys if d.rows}
     ready = [day for day, missing in waiting.items() if not missing]
     result: BackfillResult | None = None
@@ -134,15 +134,15 @@ def compare_logged(
     failures = result.all_failures if result else []
     failed = {task.partition.rpartition("ds=")[2] for task, _ in failures}
     done = [day for day in ready if day not in failed]
-    figures = [_figures_of(tables.store, join, day) for day in done]
+    figures = [_figures_of(tables.store, logged, day) for day in done]
     return ConsistencyResult(
-        name_of(join),
+        name_of(logged.definition),
         result.run_id if result else "",
         tuple(done),
         pa.concat_tables(figures) if figures else SCHEMA.empty_table(),
         {day: missing for day, missing in waiting.items() if missing},
         sum(day.others for day in surveys),
-        uncompared(join),
+        uncompared(logged),
         failures,
     )
 
@@ -150,12 +150,12 @@ def compare_logged(
 def flatten_log(
     backfill: Backfill, days: Days, *, events: RunEvents | None = None, clock: Clock = utc_now
 ) -> BackfillResult:
-    """Write the logged answers of a join as its table ``_logged``, a column per feature.
+    """Write the logged answers as the table ``_logged``, a column per feature.
 
     Parameters
     ----------
     backfill : Backfill
-        Of a join.
+        Of a join or group-by.
     days : Days
     events : RunEvents, optional
     clock : callable
@@ -165,34 +165,36 @@ def flatten_log(
     ConfigError, DataNotFoundError, DefinitionError, StorageError
         As `compare_logged`.
     """
-    _join_of(backfill)
+    _logged_of(backfill)
     job = replace(backfill, kind="logged", only=None)
     return backfill_days(job, days, events=events, clock=clock)
 
 
-def _join_of(backfill: Backfill) -> Join:
-    join = backfill.definition
-    if not isinstance(join, Join):
+def _logged_of(backfill: Backfill) -> Logged:
+    definition = backfill.definition
+    if isinstance(definition, StagingQuery):
         raise ConfigError(
-            f"{name_of(join)} is a {kind_of(join)}", hint="name a join, whose answers are logged"
+            f"{name_of(definition)} is a {kind_of(definition)}",
+            hint="name a join or a group-by, whose answers are logged",
         )
-    return join
+    return Logged(definition)
 
 
-def _figures_of(store: Store, join: Join, day: str) -> pa.Table:
+def _figures_of(store: Store, logged: Logged, day: str) -> pa.Table:
     """Return the figures of a day, which are stored as well."""
+    join = logged.join
     rows = read_table(store, feature_partition_key(table_name(join, "comparison"), day))
     hours: Ints = rows[TIME_COLUMN].to_numpy() // HOUR_MS * HOUR_MS
-    figures = figures_by_hour(hours, _pairs(join, rows))
+    figures = figures_by_hour(hours, _pairs(logged, rows))
     store.put(feature_partition_key(table_name(join, "consistency"), day), encode(figures))
     return figures
 
 
-def _pairs(join: Join, rows: pa.Table) -> list[Pair]:
-    failed = failed_features(join, rows[ERRORS])
-    skipped = uncompared(join)
+def _pairs(logged: Logged, rows: pa.Table) -> list[Pair]:
+    failed = failed_features(logged, rows[ERRORS])
+    skipped = uncompared(logged)
     pairs = []
-    for name in join_columns(join):
+    for name in logged.columns:
         if name in skipped:
             continue
         left, right = (_column(rows, f"{name}{end}") for end in (SERVED, BACKFILLED))

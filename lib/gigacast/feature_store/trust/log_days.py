@@ -1,9 +1,8 @@
-"""The logged answers of a join by day: their files, and what a day holds."""
+"""Logged answers by day: their files, and what a day holds."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,11 +11,9 @@ from gigacast.core.digest import digest_value
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_value
 from gigacast.errors import CorruptedFileError, DataNotFoundError, ObjectNotFoundError
-from gigacast.feature_store.definition.join import Join
-from gigacast.feature_store.definition.json import semantic_digest
-from gigacast.feature_store.definition.name import name_of, part_name
 from gigacast.feature_store.offline.source import Input
 from gigacast.feature_store.trust.logged import batch_ends_of
+from gigacast.feature_store.trust.logged_definition import Logged
 from gigacast.feature_store.trust.record import SCHEMA
 from gigacast.lake.feature_layout import log_prefix, partition_values, survey_key
 from gigacast.storage.parquet.read import read_table
@@ -25,30 +22,30 @@ from gigacast.storage.store import ObjectMeta, Store
 
 @dataclass(frozen=True)
 class RequestLogDays:
-    """The logged answers of a join by day.
+    """The logged answers of a definition by day.
 
     Parameters
     ----------
-    join : Join
+    logged : Logged
     store : Store
     days : mapping of str to tuple of ObjectMeta
         Files of each day, sorted.
     """
 
-    join: Join
+    logged: Logged
     store: Store
     days: Mapping[str, tuple[ObjectMeta, ...]]
 
     @classmethod
-    def of(cls, store: Store, join: Join) -> "RequestLogDays":
-        """Return the logged answers of a join.
+    def of(cls, store: Store, logged: Logged) -> "RequestLogDays":
+        """Return the logged answers of a definition.
 
         Raises
         ------
         DataNotFoundError
             If nothing is logged.
         """
-        prefix = log_prefix(name_of(join))
+        prefix = log_prefix(logged.log)
         days: dict[str, list[ObjectMeta]] = {}
         for page in store.list(prefix):
             for meta in page:
@@ -57,15 +54,15 @@ class RequestLogDays:
                     days.setdefault(day, []).append(meta)
         if not days:
             raise DataNotFoundError(
-                f"join {name_of(join)}: no answers are logged",
-                hint="set log_share, or give --log_share to what serves the join",
+                f"{logged.label}: no answers are logged",
+                hint="set log_share, or give --log_share to what serves it",
             )
-        return cls(join, store, {day: tuple(days[day]) for day in sorted(days)})
+        return cls(logged, store, {day: tuple(days[day]) for day in sorted(days)})
 
-    @cached_property
+    @property
     def definition(self) -> str:
         """Digest of the definition whose answers count."""
-        return semantic_digest(self.join)
+        return self.logged.digest
 
     def digest(self, day: str) -> str:
         """Return the digest of a day's files: their names and versions."""
@@ -74,7 +71,7 @@ class RequestLogDays:
     def input(self, day: str) -> Input:
         """Return a day as a task lists it."""
         size = sum(meta.size_bytes for meta in self.days[day])
-        return f"logs/{name_of(self.join)}", day, self.digest(day), size
+        return f"logs/{self.logged.log}", day, self.digest(day), size
 
     def read(self, day: str) -> pa.Table:
         """Return the records of a day that the definition answered, in the order of their times."""
@@ -101,7 +98,7 @@ class RequestLogDays:
         tables = [read_table(self.store, meta, columns) for meta in self.days[day]]
         records = pa.concat_tables(tables)
         mine = records.filter(pc.equal(records["definition"], self.definition))
-        ends = batch_ends_of(mine, [part_name(part) for part in self.join.right_parts]).values()
+        ends = batch_ends_of(mine, list(self.logged.parts)).values()
         times = [mine["at"], *ends]
         firsts = [pc.min(values).as_py() for values in times]
         first = min((value for value in firsts if value is not None), default=None)

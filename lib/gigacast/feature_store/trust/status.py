@@ -127,6 +127,7 @@ def status_document(states: Sequence[GroupByStatus]) -> Document:
     )
     streams = [(state.name, state.stream) for state in states if state.stream]
     samples = [f"{name}: {sample}" for name, stream in streams for sample in stream.samples]
+    samples += [f"{name}: waits: {s.waits_for}" for name, s in streams if s.waits_for]
     blocks = (Table(columns, rows), *((Items.of(samples),) if samples else ()))
     old = sum(state.state == TOO_OLD for state in states)
     summary = f"{old} of {len(states)} batches are too old" if old else ""
@@ -151,6 +152,7 @@ def status_json(states: Sequence[GroupByStatus]) -> list[dict[str, Any]]:
                 "written_ms": state.stream.written_ms,
                 "garbage": state.stream.garbage,
                 "samples": list(state.stream.samples),
+                "waits_for": state.stream.waits_for or None,
             },
         }
         for state in states
@@ -186,6 +188,7 @@ def status_records(states: Sequence[GroupByStatus]) -> list[Mapping[str, object]
                 metrics[name] = (value / 1000, "Seconds")
         if state.stream is not None:
             metrics["GarbageRecords"] = (state.stream.garbage, "Count")
+            metrics["StreamsWaiting"] = (int(bool(state.stream.waits_for)), "Count")
         typed: Metrics = metrics
         fields = {"event": "feature_store_status", "group_by": state.name, "state": state.state}
         at = datetime.fromtimestamp(state.now / 1000, UTC)

@@ -5,6 +5,7 @@ they are written and when they are read.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date, datetime
@@ -19,6 +20,7 @@ from gigacast.core.record import decode_json
 from gigacast.errors import CorruptedFileError
 from gigacast.lake.dataset.manifest import DatasetFile, DatasetManifest
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", flags=re.ASCII)
 EMBEDDED = "gigacast.metadata"
 """The key of the metadata in a Parquet file's footer."""
 
@@ -35,8 +37,18 @@ def metadata_schema() -> dict[str, Any]:
 
 @cache
 def _validator() -> Any:
-    # Without a checker jsonschema ignores formats, and any text would pass for a time.
-    return Draft202012Validator(metadata_schema(), format_checker=FormatChecker(["date-time"]))
+    # Without a checker jsonschema ignores formats, and any text would pass for a time. Its own
+    # checker of times needs another package, which not every environment has.
+    checker = FormatChecker([])
+    checker.checks("date-time", raises=ValueError)(_is_time)
+    return Draft202012Validator(metadata_schema(), format_checker=checker)
+
+
+def _is_time(value: object) -> bool:
+    """Return whether a value is a time of RFC 3339, or no text."""
+    if not isinstance(value, str):
+        return True
+    return _TIME.fullmatch(value) is not None and datetime.fromisoformat(value.upper()) is not None
 
 
 def check_metadata(metadata: Any, label: str) -> dict[str, Any]:

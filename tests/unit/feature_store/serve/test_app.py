@@ -148,6 +148,8 @@ def test_a_body_beyond_the_limit_is_refused_whatever_its_header_says(
     app = app_of(store, limits=Limits(body_bytes=100))
 
     assert ask(app, "POST", PATH, b"[" + b" " * 100, **length).status == 413
+    too_long = {"content_length": str(10**12)}
+    assert ask(app, "POST", PATH, b"[", **too_long).status == 413
     assert ask(app, "POST", PATH, [{"user": "5"}], **length).status == 200
 
 

@@ -9,13 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigacast.errors import DataNotFoundError, StorageError, TransientStorageError
+from gigacast.errors import (
+    DataNotFoundError,
+    StorageError,
+    TransientStorageError,
+    UnknownSchemaError,
+)
+from gigacast.feature_store.online.freshness import Freshness
 from gigacast.feature_store.online.key import stream_prefix
 from gigacast.feature_store.online.memory import MemoryOnlineStore
 from gigacast.feature_store.online.serving import read_group_by
 from gigacast.feature_store.stream.apply import StreamApplier
+from gigacast.feature_store.stream.encoding import text_parser
 from gigacast.feature_store.stream.memory import MemoryStream
-from gigacast.feature_store.stream.run import run_stream
+from gigacast.feature_store.stream.run import StreamWatch, run_stream
 from gigacast.feature_store.stream.stream import Record
 from gigacast.job.outage import Patience
 from tests.support.features.served_events import (
@@ -304,27 +311,46 @@ class Clock(threading.Event):
 
 
 class AwayStore(MemoryOnlineStore):
-    """A store that refuses writes until a time."""
+    """A store that refuses some requests until a time."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, method: str) -> None:
         super().__init__()
-        self.clock, self.back_at = clock, 0.0
+        self.clock, self.method, self.back_at = clock, method, 0.0
+
+    def refuse(self, method: str) -> None:
+        if method == self.method and self.clock.now < self.back_at:
+            raise TransientStorageError("away")
+
+    def get_many(self, *arguments: Any, **more: Any) -> Any:
+        self.refuse("get_many")
+        return super().get_many(*arguments, **more)
 
     def put_if(self, *arguments: Any, **more: Any) -> bool:
-        if self.clock.now < self.back_at:
-            raise TransientStorageError("away")
+        self.refuse("put_if")
         return super().put_if(*arguments, **more)
 
 
+class AwayStream(MemoryStream):
+    """A stream that is away when its store is."""
+
+    def read(self, *arguments: Any) -> Any:
+        self.store.refuse("read")  # type: ignore[attr-defined]
+        return super().read(*arguments)
+
+
+@pytest.mark.parametrize("method", ["get_many", "put_if", "read"])
 @pytest.mark.parametrize(("limit_s", "ends"), [(600.0, True), (200.0, False)])
-def test_an_outage_of_the_store_is_waited_out_up_to_the_limit(limit_s: float, ends: bool) -> None:
+def test_an_outage_of_the_store_or_stream_is_waited_out_up_to_the_limit(
+    limit_s: float, ends: bool, method: str
+) -> None:
     events, clock = random_events(5, 30), Clock()
-    store = AwayStore(clock)
+    store = AwayStore(clock, method)
     serve(store, [event for event in events if event[1] < END])
-    store.back_at = 300.0
-    stream = MemoryStream("returns", in_partitions(events))
+    stream = AwayStream("returns", in_partitions(events))
+    stream.store = store  # type: ignore[attr-defined]
     patience = Patience(limit_s, clock=lambda: clock.now)
     applier = StreamApplier(store, NAME, "returns")
+    store.back_at = 300.0
     if ends:
         run_stream(applier, stream, stop=clock, patience=patience)
         assert 300 <= clock.now < 330
@@ -333,6 +359,64 @@ def test_an_outage_of_the_store_is_waited_out_up_to_the_limit(limit_s: float, en
         with pytest.raises(TransientStorageError, match="away"):
             run_stream(applier, stream, stop=clock, patience=patience)
         assert clock.now == limit_s
+
+
+def test_a_record_of_an_unknown_schema_holds_its_partition_until_the_schema_comes() -> None:
+    events, clock = random_events(7, 60), Clock()
+    store = uploaded(events)
+    late, partitions = record(events[0]), in_partitions(events)
+    waits: list[str] = []
+
+    def parsers(parameters: Any) -> Any:
+        parse = text_parser(parameters)
+
+        def known(value: bytes) -> Any:
+            if value == late and clock.now < 300:
+                raise UnknownSchemaError("returns.7.avsc: is not there")
+            return parse(value)
+
+        return known
+
+    applier = StreamApplier(store, NAME, "returns", parsers=parsers)
+    place = USERS.index(events[0][0])
+    records = MemoryStream("returns", partitions).read(1000, 0)
+    with pytest.raises(UnknownSchemaError):
+        applier.apply(records)
+    held = {entry.partition for entry in applier.waiting}
+    assert held == {str(place)}
+    assert set(applier.positions()) == {
+        str(n) for n, values in enumerate(partitions.values()) if values and n != place
+    } | ({str(place)} if late != partitions[str(place)][0] else set())
+    [status] = [Freshness.decode(value.value, key) for key, value in store.scan("f/")]
+    assert status.waits_for == "returns.7.avsc: is not there"
+
+    watch = StreamWatch(on_wait=waits.append)
+    patience = Patience(600, clock=lambda: clock.now)
+    stream = MemoryStream("returns", partitions)
+    run_stream(applier, stream, stop=clock, patience=patience, watch=watch)
+
+    assert waits == ["returns.7.avsc: is not there"]
+    assert applier.counts.garbage == 0
+    assert_equals_backfill(store, events)
+    [status] = [Freshness.decode(value.value, key) for key, value in store.scan("f/")]
+    assert status.waits_for == ""
+
+
+def test_streamed_values_stay_until_after_their_events_also_where_the_clock_is_late() -> None:
+    class Noting(MemoryOnlineStore):
+        ends: list[int] = []  # noqa: RUF012 - of this test alone
+
+        def put_if(self, key: str, version: Any, value: bytes, expires_at: Any = None) -> bool:
+            if key.startswith("s/"):
+                self.ends.append(expires_at)
+            return super().put_if(key, version, value, expires_at)
+
+    store, events = Noting(), random_events(5, 30)
+    serve(store, [event for event in events if event[1] < END])
+    applier = StreamApplier(store, NAME, "returns", clock=lambda: 0.0)
+    run_stream(applier, MemoryStream("returns", in_partitions(events)))
+    assert store.ends
+    assert min(store.ends) > END // 1000
 
 
 def test_a_stream_before_the_first_upload_is_refused_with_the_command_that_is_missing() -> None:
@@ -350,7 +434,7 @@ def test_a_stop_ends_the_process_after_the_records_in_hand() -> None:
         applier,
         MemoryStream("returns", in_partitions(events)),
         stop=stop,
-        on_batch=lambda counts: stop.set(),
+        watch=StreamWatch(on_read=lambda counts: stop.set()),
     )
 
     assert report.counts.read == 500

@@ -14,7 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigacast.errors import ConfigError, DataError, MissingExtraError, TransientStorageError
+from gigacast.errors import (
+    ConfigError,
+    DataError,
+    MissingExtraError,
+    TransientStorageError,
+    UnknownSchemaError,
+)
 from gigacast.feature_store.online.memory import MemoryOnlineStore
 from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.encoding import Parse, stored_parsers, to_milliseconds
@@ -162,8 +168,13 @@ def test_a_framed_record_is_read_by_the_schema_whose_number_it_has(store: Store)
 
     assert set(parse(framed(7, older))) == {"user", "ts"}
     assert parse(framed(8, SCHEMA))["price"] == 2.5
-    with pytest.raises(DataError, match=r"schemas/returns\.9\.avsc"):
+    with pytest.raises(UnknownSchemaError, match=r"schemas/returns\.9\.avsc"):
         parse(framed(9, SCHEMA))
+    store.put(schema_key("returns.9.avsc"), json.dumps(SCHEMA).encode())
+    assert parse(framed(9, SCHEMA))["price"] == 2.5
+    store.put(schema_key("returns.10.avsc"), b"")
+    with pytest.raises(DataError, match="is no schema of Avro"):
+        parse(framed(10, SCHEMA))
     with pytest.raises(DataError, match="without a frame"):
         parse(in_avro(("a", END, 2.5)))
 
