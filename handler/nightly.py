@@ -34,7 +34,7 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     if len(definitions) < len(found) or not (definitions or jobs):
         raise ConfigError(
             f"{VARIABLE}: expected joins and group-bys",
-            hint="name them with commas in NightlyFeatures of config/aws.yaml, or commands in nightly",
+            hint="in config/aws.yaml: NightlyFeatures, with commas, or commands in nightly",
         )
     service, stack = BatchService(settings.run.region), settings.batch.stack
     ids: list[str] = []

@@ -84,14 +84,13 @@ def check_model(deployment: Deployment, bucket: str) -> None:
         versions = {}
     if versions and (not version or version in versions):
         return
-    there = f"; there is {', '.join(f'{name}/{v}' for v in sorted(versions))}" if versions else ""
-    origin = (
-        "the hub's, and not published" if parse_hub_id(model) else "neither shipped nor published"
-    )
+    origin = "of the hub" if parse_hub_id(model) else "not shipped"
+    known = f" but {', '.join(f'{name}/{v}' for v in sorted(versions))}" if versions else ""
+    publish = f"gigacast models publish FOLDER --name NAME --model_version v1.0 --bucket {bucket}"
     raise ConfigError(
-        f"parameters.Model: {model!r} is {origin} under {url}/models{there}",
-        hint=f"use {DEFAULT_MODEL}, or publish it first: gigacast models publish FOLDER --name NAME "
-        f"--model_version v1.0 --bucket {bucket} --prefix '{deployment.prefix}'; then Model: NAME/v1.0",
+        f"parameters.Model: {model!r} is {origin}, and not published under {url}/models{known}",
+        hint=f"use {DEFAULT_MODEL}, or publish it first: {publish} --prefix '{deployment.prefix}'; "
+        "then Model: NAME/v1.0",
     )
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -141,7 +142,7 @@ def longest_gap_hours(schedule: str) -> float | None:
     # Two months of 31 days: enough for the gaps of days of the month, and of days of the week.
     on = [d for d in range(62) if d % 31 + 1 in days and d % 7 + 1 in weekdays]
     times = [24 * day + hour + minute / 60 for day in on for hour in hours for minute in minutes]
-    gaps = [late - early for early, late in zip(times, times[1:], strict=False)]
+    gaps = [late - early for early, late in pairwise(times)]
     return max(gaps) if gaps else None
 
 

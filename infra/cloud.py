@@ -65,6 +65,12 @@ class Cloud:
                 self._wait("stack_create_complete", stack, created["StackId"])
             elif self._update(options):
                 self._wait("stack_update_complete", stack, before["StackId"])
+        return self.outputs(template)
+
+    def outputs(self, template: str) -> dict[str, str]:
+        """Return the outputs of the stack of a template; none of a stack that is not deployed."""
+        stack = f"{self._deployment.name}-{template}"
+        with translated(f"CloudFormation: {stack}", self._deployment.region):
             description = self._describe(stack) or {}
         return {o["OutputKey"]: o["OutputValue"] for o in description.get("Outputs", [])}
 
@@ -118,8 +124,8 @@ class Cloud:
             reasons = self._failures(stack_id)
             raise ComputeError(
                 f"CloudFormation: {stack}: " + ("; ".join(reasons) or str(error)),
-                hint="what exists already under a name of the stack must be deleted or renamed; all "
-                f"events: aws cloudformation describe-stack-events --stack-name {stack_id}",
+                hint="what exists already under a name of the stack must be deleted or renamed; "
+                f"all events: aws cloudformation describe-stack-events --stack-name {stack_id}",
             ) from error
 
     def _failures(self, stack_id: str) -> list[str]:

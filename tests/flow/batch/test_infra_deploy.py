@@ -6,7 +6,9 @@ moto wants a service role of compute environments, which AWS does not; the tests
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from infra import deploy
 from infra.cloud import Cloud
 from infra.configuration import FLAVOURS, ROOT, TEMPLATES, Deployment, template_file
 from infra.image import build_images, content_tags, image_names
+from infra.smoke import smoke
 from tests.support.local_batch import LocalBatch
 from tests.support.moto_server import MotoServer
 from tests.support.panels import put_panels
@@ -107,6 +110,12 @@ def test_a_deployed_stack_runs_a_job_and_can_be_deleted(server: MotoServer, tmp_
         jobDefinitionName="deployed-cpu", status="ACTIVE"
     )["jobDefinitions"]
     assert definition["retryStrategy"]["attempts"] == 10
+    with LocalBatch():
+        # Of the model without weights both queues compute on CPUs: all but CUDA is tried here.
+        naive = replace(deployment, parameters={**deployment.parameters, "Model": "seasonal-naive"})
+        done = smoke(naive, outputs["Bucket"], service, sleep=lambda seconds: time.sleep(0.05))
+    assert [(entry.queue, entry.series) for entry in done] == [("cpu", 8), ("gpu", 8)]
+    assert [e.key for page in store.list("_smoke/") for e in page] == []
     deploy.destroy(deployment, cloud)
     assert {cloud.status(name) for name in TEMPLATES[1:]} == {"not deployed"}
     again = cloud.up("storage", dict(deployment.parameters))  # it goes on with what is there
