@@ -14,7 +14,9 @@ from typing import Any
 def requirements(project: dict[str, Any], extras: Iterable[str]) -> list[str]:
     """Return the dependencies of a project, and those of extras."""
     optional = project.get("optional-dependencies", {})
-    return [*project["dependencies"], *(name for extra in extras for name in optional[extra])]
+    # An extra that the project does not have (yet) adds nothing.
+    names = [name for extra in extras for name in optional.get(extra, ())]
+    return [*project["dependencies"], *names]
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 ``python -m infra.smoke [--config FILE] [--bucket BUCKET] [--queue cpu|gpu]``. Data, plan, forecast
 and receipt are below ``_smoke/`` of the prefix, where children may write, too; they are removed
-when all is well. On the queue ``gpu`` the child computes on CUDA or fails, so a build of torch that does
-not fit the driver of the machine's image is found here.
+when all is well. On the queue ``gpu`` the child computes on CUDA or fails: a build of torch that
+does not fit the driver of the machine's image is found here.
 """
 
 import argparse

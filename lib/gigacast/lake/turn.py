@@ -36,7 +36,7 @@ def drop_turn(store: Store, event: Mapping[str, Any]) -> None:
 
 def waiting_turns(store: Store) -> list[Mapping[str, Any]]:
     """Return the events of the turns that wait; damaged notes are left out."""
-    events = []
+    events: list[Mapping[str, Any]] = []
     for key in [entry.key for page in store.list(turns_prefix()) for entry in page]:
         try:
             event = decode_json(store.get(key), Source(key, CorruptedFileError))

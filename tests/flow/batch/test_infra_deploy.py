@@ -26,6 +26,7 @@ from gigacast.settings.options import nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 from infra import deploy
+from infra.account import check_model
 from infra.cloud import Cloud
 from infra.configuration import FLAVOURS, ROOT, TEMPLATES, Deployment, template_file
 from infra.image import build_images, content_tags, image_names
@@ -132,6 +133,9 @@ def test_a_deployed_stack_runs_a_job_and_can_be_deleted(server: MotoServer, tmp_
         ({"parameters": {"Endpoints": "all"}}, "parameters.Endpoints: is set"),
         ({"subnet_ids": [1]}, "subnet_ids: [1] is not a list of texts"),
         ({"endpoints": "s3"}, "route_table_ids: missing"),
+        ({"input_prefix": "sales"}, "input_bucket: missing"),
+        ({"nightly": ["gigacast forecast"]}, "nightly: 'gigacast forecast' is no command"),
+        ({"schedules": ["hourly"]}, "schedules: 'hourly' has no keys"),
     ],
 )
 def test_a_wrong_configuration_is_named(
@@ -186,6 +190,31 @@ def test_images_are_tagged_by_what_they_copy(server: MotoServer, tmp_path: Path)
     assert changed() == {"planner"}
     code.write_text("2")
     assert changed() == set(FLAVOURS)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("gigacast-bolt-nan0", "'gigacast-bolt-nan0' is not shipped, and not published"),
+        ("amazon/chronos-bolt-tiny", "is of the hub, and not published"),
+        ("mine/v2.0", r"is of the hub, and not published .* but mine/v1.0"),
+        ("mine/v1.0", ""),
+        ("mine", ""),
+        ("seasonal-naive", ""),
+    ],
+)
+def test_a_model_that_scheduled_runs_would_not_find_is_refused(
+    server: MotoServer, tmp_path: Path, model: str, message: str
+) -> None:
+    bucket = server.create_bucket()
+    open_store(StoreAddress(f"s3://{bucket}/sales")).put("models/mine/v1.0/config.json", b"{}")
+    deployment = Deployment.read(configuration(tmp_path, parameters={"Model": model}))
+    if not message:
+        check_model(deployment, bucket)
+        return
+    with pytest.raises(ConfigError, match=message) as caught:
+        check_model(deployment, bucket)
+    assert "gigacast models publish FOLDER" in str(caught.value.hint)
 
 
 def test_a_stack_that_is_refused_is_named(server: MotoServer, tmp_path: Path) -> None:
