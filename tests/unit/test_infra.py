@@ -167,7 +167,9 @@ def test_a_child_may_write_only_its_own_outputs() -> None:
         ("s3:PutObject", "forecasts/*"),
         ("s3:PutObject", "timings/*"),
         ("s3:PutObject", "audit/*"),
+        ("s3:PutObject", "origins/*"),
         ("s3:PutObject", "_smoke/*"),
+        ("s3:DeleteObject", "origins/*"),
         ("s3:DeleteObject", "timings/*"),
     }
 
@@ -400,12 +402,14 @@ def test_a_job_of_the_night_writes_features_and_proofs_and_fills_the_table() -> 
         if not action.startswith("batch:")
     }
     roots = {root.rstrip("/") for root in layout.RESERVED} - {"models", "raw"}
+    removed = {"timings/*", "evaluations/*", "origins/*", "forecasts/*/_manifest.OUTDATED"}
+    removed |= {"cleaned/*/PUBLISHING", "features/*/PUBLISHING"}
     assert allowed == {
         ("s3:ListBucket", "${Bucket}"),
         ("s3:GetObject", "${Bucket}/${Prefix}*"),
         *(("s3:PutObject", "${Bucket}/${Prefix}" + f"{root}/*") for root in roots),
         *(("s3:AbortMultipartUpload", "${Bucket}/${Prefix}" + f"{root}/*") for root in roots),
-        ("s3:DeleteObject", "${Bucket}/${Prefix}timings/*"),
+        *(("s3:DeleteObject", "${Bucket}/${Prefix}" + place) for place in removed),
         *(
             (f"dynamodb:{action}", "table/${Name}-features")
             for action in ("BatchGetItem", "BatchWriteItem", "PutItem", "Scan")
