@@ -31,7 +31,8 @@ def make_environment(place: Path = PLACE) -> Path:
     python = place / "bin" / "python"
     if not python.exists():
         venv.create(place, with_pip=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt"]
+        pip = [str(python), "-m", "pip", "install", "--quiet"]
+        install = [*pip, "--constraint", "constraints.txt"]
         subprocess.run(
             [*install, "--requirement", "infra/planner-requirements.txt"], cwd=ROOT, check=True
         )
