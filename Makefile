@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RELEASE_STAMP := .release/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-batch quickstart test test-spark test-browser forms campaign mutants model soak check format house bench bench-full bench-features bench-serving bench-gpu sbom audit hashes deploy destroy clean
+.PHONY: help demo demo-batch quickstart test test-spark test-browser forms campaign mutants model soak check format house bench bench-full bench-features bench-serving bench-gpu sbom audit hashes deploy smoke wheels pin-images planner-alone template-test destroy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -121,8 +121,24 @@ hashes: $(RELEASE_STAMP) ## Write dist/requirements.txt: the packages of a relea
 deploy: $(STAMP) ## Make or update the AWS stacks of config/aws.yaml
 	$(BIN)/python -m infra.deploy up
 
-destroy: $(STAMP) ## Delete the AWS stacks but that of the bucket and the images
+smoke: $(STAMP) ## Forecast a partition on each queue of the deployment, from plan to receipt
+	$(BIN)/python -m infra.smoke
+
+wheels: $(STAMP) ## Resolve the packages of each image for the Python and glibc of its base
+	$(BIN)/python -m infra.wheels
+
+pin-images: $(STAMP) ## Write the digests of the base images into the Dockerfile (docker, network)
+	$(BIN)/python -m infra.pin_images
+
+template-test: $(STAMP) ## Deploy the templates on moto, and judge the requests of each role by its policies
+	$(BIN)/python -m pytest -q tests/unit/test_infra.py tests/unit/test_deployment.py \
+		tests/flow/batch/test_infra_deploy.py tests/flow/batch/test_policies.py
+
+planner-alone: $(STAMP) ## Run the functions on moto with nothing but the packages of their image
+	$(BIN)/python -m tests.support.planner_alone
+
+destroy: $(STAMP) ## Delete the AWS stacks but that of the bucket, the images and the table
 	$(BIN)/python -m infra.deploy down
 
 clean: ## Remove the environment and every cache
-	rm -rf .venv .release .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .mutants demo-output
+	rm -rf .venv .release .planner .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .mutants demo-output

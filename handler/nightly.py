@@ -1,8 +1,8 @@
-"""Submit the night of the feature store: a Lambda function called by EventBridge Scheduler.
+"""Submit the jobs of a night: a Lambda function called by EventBridge Scheduler.
 
 The event has the time of the schedule, ``{"time": "2024-02-01T02:00:00Z"}``, whose day before is
-uploaded, or the day itself, ``{"ds": "2024-01-31"}``. The variable ``NIGHTLY_FEATURES`` names the
-joins and group-bys.
+the day of the night, or the day itself, ``{"ds": "2024-01-31"}``; and ``jobs``, the commands. The
+variable ``NIGHTLY_FEATURES`` names the joins and group-bys.
 """
 
 import os
@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import Any
 
 from gigacast.batch.aws import BatchService
+from gigacast.batch.night import plan_steps
 from gigacast.batch.service import ArrayRequest
 from gigacast.errors import ConfigError
 from gigacast.feature_store.definition.group_by import GroupBy
@@ -25,24 +26,23 @@ VARIABLE = "NIGHTLY_FEATURES"
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Submit the jobs of a night, each to begin after those before it; return their ids."""
-    settings = load_settings()
+    settings, day, jobs = load_settings(), _day(event), event.get("jobs") or []
     _, root = addresses(settings.run.model_copy(update={"input_prefix": None}), None)
-    store = open_store(root)
     names = list(dict.fromkeys(filter(None, os.environ.get(VARIABLE, "").split(","))))
-    definitions = [find_stored(store, name).definition for name in names]
-    if not definitions or not all(isinstance(d, GroupBy | Join) for d in definitions):
+    found = [find_stored(open_store(root), name).definition for name in names]
+    definitions = [d for d in found if isinstance(d, GroupBy | Join)]
+    if len(definitions) < len(found) or not (definitions or jobs):
         raise ConfigError(
             f"{VARIABLE}: expected joins and group-bys",
-            hint="name them with commas in NightlyFeatures of config/aws.yaml",
+            hint="in config/aws.yaml: NightlyFeatures, with commas, or commands in nightly",
         )
-    day = _day(event)
-    service = BatchService(settings.run.region)
-    queue = f"{settings.batch.stack}-nightly"
+    service, stack = BatchService(settings.run.region), settings.batch.stack
     ids: list[str] = []
-    for job in plan_night(definitions, day):
-        name = f"{queue}-{job.step}-{job.name}-{day}".replace(".", "_")[:128]
-        request = ArrayRequest(name, queue, queue, job.command, size=1, timeout_s=None)
-        ids.append(service.submit(request, after=[ids[place] for place in job.after]))
+    for step in plan_steps(jobs, plan_night(definitions, day), day):
+        queue = f"{stack}-nightly"
+        name = f"{queue}-{step.name}-{day}"[:128]
+        request = ArrayRequest(name, queue, queue, step.command, 1, timeout_s=None, stack=stack)
+        ids.append(service.submit(request, after=[ids[place] for place in step.after]))
     return {"ds": day, "jobs": ids}
 
 
@@ -52,6 +52,5 @@ def _day(event: dict[str, Any]) -> str:
             return date.fromisoformat(str(event["ds"])).isoformat()
         return day_before(datetime.fromisoformat(str(event["time"])))
     except (KeyError, ValueError) as error:
-        raise ConfigError(
-            "the event has no time of a schedule", hint='send {"ds": "2024-01-31"}'
-        ) from error
+        hint = 'send {"ds": "2024-01-31"}'
+        raise ConfigError("the event has no time of a schedule", hint=hint) from error

@@ -1,7 +1,7 @@
 """Plan and submit a run by the clock: a Lambda function called by EventBridge Scheduler.
 
-Settings come from ``GIGACAST_*`` variables and from the event, by the names of the flags:
-``{"arguments": {"horizon": 24}}``.
+Settings come from ``GIGACAST_*`` variables, from an object of the bucket, and from the event:
+``{"settings": "settings/hourly.yaml", "arguments": {"horizon": 24}}``.
 """
 
 from dataclasses import asdict
@@ -10,14 +10,14 @@ from typing import Any
 from gigacast.batch.aws import BatchService
 from gigacast.batch.schedule import submit_in_turn
 from gigacast.settings.assembly import array_options_of, job_of
-from gigacast.settings.load import load_settings
-from gigacast.settings.options import nest_arguments
+from gigacast.settings.turn import load_turn
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Submit a run of the pending partitions; return the outcome."""
-    settings = load_settings(nest_arguments(event.get("arguments") or {}))
-    job = job_of(settings)
-    return asdict(
-        submit_in_turn(job, array_options_of(settings), BatchService(settings.run.region))
-    )
+    """Submit a run of the pending partitions; return the outcome.
+
+    While another run is in progress the event is noted, and the end of that run starts this one.
+    """
+    settings = load_turn(event)
+    job, service = job_of(settings), BatchService(settings.run.region)
+    return asdict(submit_in_turn(job, array_options_of(settings), service, turn=event))

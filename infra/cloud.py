@@ -5,10 +5,12 @@ from typing import Any
 
 from gigacast.batch.aws_error import translated
 from gigacast.errors import ComputeError
+from infra.clock import with_clocks
 from infra.configuration import Deployment, parameters_of, template_file
 
 _MISSING_STACK = "does not exist"
 _UNCHANGED = "No updates are to be performed"
+_MOST_REASONS = 5
 
 
 class Cloud:
@@ -32,7 +34,7 @@ class Cloud:
     ) -> None:
         self._deployment = deployment
         self._client = client
-        self._read_template = read_template
+        self._read = read_template
 
     def up(self, template: str, values: Mapping[str, str]) -> dict[str, str]:
         """Create or update the stack of a template and return its outputs.
@@ -45,7 +47,7 @@ class Cloud:
         names = parameters_of(template)
         options = {
             "StackName": stack,
-            "TemplateBody": self._read_template(template),
+            "TemplateBody": self._body(template),
             "Capabilities": ["CAPABILITY_IAM"],
             "Parameters": [
                 {"ParameterKey": name, "ParameterValue": value}
@@ -55,12 +57,20 @@ class Cloud:
             "Tags": [{"Key": "gigacast", "Value": self._deployment.name}],
         }
         with translated(f"CloudFormation: {stack}", self._deployment.region):
-            if self._describe(stack) is None:
-                # A stack whose creation failed cannot be updated later, only deleted.
-                self._client.create_stack(**options, OnFailure="DELETE")
-                self._wait("stack_create_complete", stack)
+            before = self._describe(stack)
+            if before is None:
+                # A stack whose creation failed cannot be updated later, only deleted. Its events
+                # remain, under the id of the stack and no longer under its name.
+                created = self._client.create_stack(**options, OnFailure="DELETE")
+                self._wait("stack_create_complete", stack, created["StackId"])
             elif self._update(options):
-                self._wait("stack_update_complete", stack)
+                self._wait("stack_update_complete", stack, before["StackId"])
+        return self.outputs(template)
+
+    def outputs(self, template: str) -> dict[str, str]:
+        """Return the outputs of the stack of a template; none of a stack that is not deployed."""
+        stack = f"{self._deployment.name}-{template}"
+        with translated(f"CloudFormation: {stack}", self._deployment.region):
             description = self._describe(stack) or {}
         return {o["OutputKey"]: o["OutputValue"] for o in description.get("Outputs", [])}
 
@@ -68,8 +78,12 @@ class Cloud:
         """Delete the stack of a template."""
         stack = f"{self._deployment.name}-{template}"
         with translated(f"CloudFormation: {stack}", self._deployment.region):
+            before = self._describe(stack)
+            if before is None:
+                return
             self._client.delete_stack(StackName=stack)
-            self._wait("stack_delete_complete", stack)
+            # By its id a stack can be asked for after its deletion, too.
+            self._wait("stack_delete_complete", stack, before["StackId"])
 
     def status(self, template: str) -> str:
         """Return the status of the stack of a template."""
@@ -77,6 +91,10 @@ class Cloud:
         with translated(f"CloudFormation: {stack}", self._deployment.region):
             description = self._describe(stack)
         return description["StackStatus"] if description else "not deployed"
+
+    def _body(self, template: str) -> str:
+        body = self._read(template)
+        return with_clocks(body, self._deployment.clocks) if template == "schedule" else body
 
     def _describe(self, stack: str) -> Any:
         # CloudFormation answers with the same error class and code to a missing stack and to a
@@ -97,14 +115,32 @@ class Cloud:
             raise
         return True
 
-    def _wait(self, event: str, stack: str) -> None:
+    def _wait(self, event: str, stack: str, stack_id: str) -> None:
         from botocore.exceptions import WaiterError  # noqa: PLC0415 - only needed to deploy
 
         try:
-            self._client.get_waiter(event).wait(StackName=stack)
+            self._client.get_waiter(event).wait(StackName=stack_id)
         except WaiterError as error:
+            reasons = self._failures(stack_id)
             raise ComputeError(
-                f"CloudFormation: {stack}: {error}",
-                hint="its events show the reason: aws cloudformation describe-stack-events "
-                f"--stack-name {stack}",
+                f"CloudFormation: {stack}: " + ("; ".join(reasons) or str(error)),
+                hint="what exists already under a name of the stack must be deleted or renamed; "
+                f"all events: aws cloudformation describe-stack-events --stack-name {stack_id}",
             ) from error
+
+    def _failures(self, stack_id: str) -> list[str]:
+        """Return what failed, and why, from the events of a stack: the first causes first."""
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - only needed to deploy
+
+        try:
+            events = self._client.describe_stack_events(StackName=stack_id)["StackEvents"]
+        except (BotoCoreError, self._client.exceptions.ClientError):
+            return []  # the failure of the stack is the error to report
+        failed = [
+            f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
+            for event in reversed(events)
+            if str(event["ResourceStatus"]).endswith("FAILED")
+            # What was in progress when another resource failed is no cause.
+            and "cancelled" not in event.get("ResourceStatusReason", "").lower()
+        ]
+        return list(dict.fromkeys(failed))[:_MOST_REASONS]

@@ -1,5 +1,6 @@
 """The configuration of a deployment, config/aws.yaml, and the parameters of the templates."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,9 @@ from typing import Any
 
 import yaml
 
+from gigacast.batch.night import plan_steps
 from gigacast.errors import ConfigError
+from infra.clock import Clock
 
 ROOT = Path(__file__).parents[1]
 TEMPLATES = ("storage", "network", "batch", "schedule", "features", "nightly", "observe")
@@ -15,7 +18,7 @@ FLAVOURS = {
     "cpu": "CpuImage",
     "gpu": "GpuImage",
     "planner": "PlannerImage",
-    "features": "FeaturesImage",
+    "jobs": "JobsImage",
 }
 _KEYS = {
     "name": str,
@@ -26,14 +29,30 @@ _KEYS = {
     "endpoints": str,
     "bucket": str,
     "prefix": str,
+    "kms_key": str,
+    "input_bucket": str,
+    "input_prefix": str,
+    "input_kms_key": str,
     "cpu_torch_index": str,
+    "gpu_torch_index": str,
+    "schedules": list,
+    "nightly": list,
     "parameters": dict,
 }
 _OWN = {
     *("Name", "Prefix", "Bucket", "VpcId", "SubnetIds", "RouteTableIds", "Endpoints"),
-    *("SecurityGroup", "Repository", *FLAVOURS.values()),
+    *("SecurityGroup", "Repository", *FLAVOURS.values(), "EndpointSubnetIds", "WatchAge"),
+    *("KmsKey", "InputBucket", "InputPrefix", "InputKmsKey", "NightlyJobs"),
 }
 """Parameters of the templates that the deployment sets itself."""
+_TEXTS = {
+    "bucket": "Bucket",
+    "kms_key": "KmsKey",
+    "input_bucket": "InputBucket",
+    "input_prefix": "InputPrefix",
+    "input_kms_key": "InputKmsKey",
+}
+"""Parameters of the templates by the keys of the configuration."""
 _REQUIRED = {"name", "region", "vpc_id", "subnet_ids"}
 
 
@@ -45,17 +64,22 @@ class Deployment:
     ----------
     name, region, prefix : str
         Name of the deployment, its region, and the prefix in its bucket.
-    cpu_torch_index : str
-        Package index with torch for CPUs; empty for pip's usual index.
+    cpu_torch_index, gpu_torch_index : str
+        Package index with torch for CPUs, and for the CUDA of the GPU machines; empty for pip's
+        usual index.
     parameters : mapping of str
         Parameters of the templates, by name.
+    clocks : tuple of Clock
+        Schedules in addition to that of the parameters.
     """
 
     name: str
     region: str
     prefix: str
     cpu_torch_index: str
+    gpu_torch_index: str
     parameters: Mapping[str, str]
+    clocks: tuple[Clock, ...] = ()
 
     @classmethod
     def read(cls, file: Path) -> "Deployment":
@@ -85,14 +109,26 @@ class Deployment:
             "Endpoints": values.get("endpoints") or "no",
         }
         extra = {k: _as_parameter(v) for k, v in (values.get("parameters") or {}).items()}
-        own = {"Name": values["name"], "Prefix": prefix, "Bucket": values.get("bucket") or ""}
+        own = {"Name": values["name"], "Prefix": prefix}
+        for key, name in _TEXTS.items():
+            own[name] = values.get(key) or ""
+        own["NightlyJobs"] = json.dumps(values.get("nightly") or [])
         return cls(
             name=values["name"],
             region=values["region"],
             prefix=prefix,
             cpu_torch_index=values.get("cpu_torch_index") or "",
+            gpu_torch_index=values.get("gpu_torch_index") or "",
             parameters={**extra, **network, **own},
+            clocks=tuple(Clock.read(file, entry) for entry in values.get("schedules") or ()),
         )
+
+    @property
+    def flavours(self) -> list[str]:
+        """Images of the deployment: that of the nights only if there are any."""
+        features = self.parameters.get("NightlyFeatures")
+        has_nights = bool(features) or self.parameters.get("NightlyJobs", "[]") != "[]"
+        return [name for name in FLAVOURS if name != "jobs" or has_nights]
 
 
 def _check(file: Path, values: Any) -> None:
@@ -106,7 +142,8 @@ def _check(file: Path, values: Any) -> None:
             raise ConfigError(f"{file}: {key}: missing", hint="fill it in, and deploy again")
         if value is not None and not isinstance(value, kind):
             raise ConfigError(f"{file}: {key}: {value!r} is not a {kind.__name__}")
-        if kind is list and any(not isinstance(entry, str) for entry in value or ()):
+        is_texts = kind is list and key != "schedules"
+        if is_texts and any(not isinstance(entry, str) for entry in value or ()):
             raise ConfigError(f"{file}: {key}: {value!r} is not a list of texts")
     # The gateway endpoint of S3 works by entries in route tables.
     if values.get("endpoints") not in {None, "no"} and not values.get("route_table_ids"):
@@ -114,6 +151,15 @@ def _check(file: Path, values: Any) -> None:
             f"{file}: route_table_ids: missing",
             hint="the endpoint of S3 needs the route tables of the subnets",
         )
+    if (values.get("input_prefix") or values.get("input_kms_key")) and not values.get(
+        "input_bucket"
+    ):
+        raise ConfigError(f"{file}: input_bucket: missing", hint="inputs of which bucket?")
+    # What a night would say at two o'clock is said here.
+    try:
+        plan_steps(values.get("nightly") or [], [], "2024-01-31")
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error.message}", hint=error.hint) from error
     _check_parameters(file, values.get("parameters") or {})
 
 

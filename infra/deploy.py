@@ -2,9 +2,9 @@
 
 ``python -m infra.deploy up|down|show [--config FILE] [--images TAG]``. The templates are plain
 CloudFormation; outputs of a stack become parameters of the next. Images are built and pushed by
-docker if they are missing, unless ``--images`` names a tag that has been pushed. ``down`` keeps the
-stack with the bucket and the images, so that a later ``up`` continues with them. Delete this stack
-and then the bucket by hand when the forecasts are no longer needed.
+docker if their content is new, unless ``--images`` names a tag that has been pushed. ``down`` keeps
+the stack with the bucket, the images and the table of features, so that a later ``up`` continues
+with them. Delete this stack and then the bucket by hand when the forecasts are no longer needed.
 """
 
 import argparse
@@ -14,9 +14,18 @@ from pathlib import Path
 
 from gigacast.batch.aws_error import translated
 from gigacast.errors import GigacastError
+from infra.account import check_model, ensure_service_roles, subnet_of_each_zone
+from infra.clock import max_age_hours
 from infra.cloud import Cloud
-from infra.configuration import ROOT, TEMPLATES, Deployment
-from infra.image import build_images, code_tag, image_names
+from infra.configuration import FLAVOURS, ROOT, TEMPLATES, Deployment
+from infra.image import build_images, content_tags, image_names
+from infra.pin_images import ensure_pinned
+
+ACTIVATE_TAG = (
+    "aws ce update-cost-allocation-tags-status "
+    "--cost-allocation-tags-status TagKey=gigacast,Status=Active"
+)
+"""Without this the budget finds no costs; the tag exists a day after the first machine."""
 
 
 def deploy(
@@ -37,10 +46,13 @@ def deploy(
     ------
     GigacastError
     """
-    values = dict(deployment.parameters)
+    values = {**watched_age(deployment), **deployment.parameters}
+    values["EndpointSubnetIds"] = subnet_of_each_zone(deployment)
+    ensure_service_roles(deployment)
     # The storage comes first: the images need its repository, the other stacks need the images.
     outputs = cloud.up("storage", values)
     values |= {"Bucket": outputs["Bucket"], "Repository": outputs["Repository"]}
+    check_model(deployment, values["Bucket"])
     values |= make_images(outputs["RepositoryUri"])
     for template in TEMPLATES[1:]:
         _report(f"{deployment.name}-{template}")
@@ -50,8 +62,20 @@ def deploy(
     return values
 
 
+def watched_age(deployment: Deployment) -> dict[str, str]:
+    """Return the parameters of the alarm for late forecasts: none without a schedule."""
+    schedules = [clock.schedule for clock in deployment.clocks]
+    if deployment.parameters.get("ScheduleState") == "ENABLED":
+        schedules.append(deployment.parameters.get("Schedule", "cron(0 4 * * ? *)"))
+    hours = max_age_hours(schedules)
+    own = deployment.parameters.get("ForecastMaxAgeHours")
+    if not schedules or (hours is None and own is None):
+        return {"WatchAge": "no"}
+    return {"WatchAge": "yes", "ForecastMaxAgeHours": own or str(hours)}
+
+
 def destroy(deployment: Deployment, cloud: Cloud) -> None:
-    """Delete every stack except the one with the bucket and the images."""
+    """Delete every stack except the one with the bucket, the images and the table."""
     for template in reversed(TEMPLATES[1:]):
         _report(f"{deployment.name}-{template}")
         cloud.down(template)
@@ -92,12 +116,14 @@ def _main(options: argparse.Namespace) -> None:
     if options.action == "down":
         destroy(deployment, cloud)
         return
-    tag = options.images or code_tag()
 
     def make_images(repository: str) -> Mapping[str, str]:
-        if not options.images:
-            build_images(repository, deployment, tag)
-        return image_names(repository, tag)
+        if options.images:
+            return image_names(repository, dict.fromkeys(FLAVOURS, options.images))
+        ensure_pinned()
+        tags = content_tags(deployment)
+        build_images(repository, deployment, tags)
+        return image_names(repository, tags)
 
     values = deploy(deployment, cloud, make_images)
     print(  # noqa: T201
@@ -105,6 +131,8 @@ def _main(options: argparse.Namespace) -> None:
         f"  gigacast submit --bucket {values['Bucket']} --prefix '{deployment.prefix}' "
         f"--region {deployment.region} --stack {deployment.name}"
     )
+    if deployment.parameters.get("Email"):
+        print(f"  the budget needs its tag, once, a day after the first run: {ACTIVATE_TAG}")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import yaml
 
 from gigacast.core.cost.array_plan import MAX_ARRAY
 from gigacast.lake import layout
-from infra import configuration, pin_images
+from infra import configuration, pin_images, wheels
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -67,6 +67,16 @@ def statements(name: str) -> list[tuple[str, dict[str, Any]]]:
     for key, properties in template(name)["Resources"].items():
         walk(key, properties)
     return result
+
+
+def statements_of(name: str, role: str) -> list[dict[str, Any]]:
+    """The statements of a role that it has in each deployment, whatever the conditions."""
+    return [
+        statement
+        for place, statement in statements(name)
+        if place == role and not statement.get("Sid", "").startswith(("UseTheKey", "FindInputs"))
+        if statement.get("Sid") != "ReadInputs" and "AssumeRole" not in str(statement["Action"])
+    ]
 
 
 def listed(value: Any) -> list[Any]:
@@ -146,10 +156,9 @@ def test_each_role_is_assumed_by_one_service() -> None:
 
 
 def test_a_child_may_write_only_its_own_outputs() -> None:
-    (policy,) = resources("batch", "IAM::Role")["JobRole"]["Policies"]
     writes = {
         (action, resource["Sub"].partition("${Prefix}")[2])
-        for statement in policy["PolicyDocument"]["Statement"]
+        for statement in statements_of("batch", "JobRole")
         for action in listed(statement["Action"])
         for resource in listed(statement["Resource"])
         if action.startswith(("s3:Put", "s3:Delete"))
@@ -158,6 +167,9 @@ def test_a_child_may_write_only_its_own_outputs() -> None:
         ("s3:PutObject", "forecasts/*"),
         ("s3:PutObject", "timings/*"),
         ("s3:PutObject", "audit/*"),
+        ("s3:PutObject", "origins/*"),
+        ("s3:PutObject", "_smoke/*"),
+        ("s3:DeleteObject", "origins/*"),
         ("s3:DeleteObject", "timings/*"),
     }
 
@@ -168,7 +180,8 @@ def test_a_listing_is_confined_to_the_prefix_and_a_whole_bucket_can_be_listed() 
         statement
         for name in configuration.TEMPLATES
         for _, statement in statements(name)
-        if "s3:ListBucket" in listed(statement["Action"])
+        # Another bucket is only for inputs.
+        if "s3:ListBucket" in listed(statement["Action"]) and statement["Sid"] != "FindInputs"
     ]
     # The functions of streams and of the night list definitions only, below every prefix.
     below = "${Prefix}feature_store/definitions/*"
@@ -240,13 +253,27 @@ def test_the_bucket_is_private_encrypted_versioned_and_outlives_its_stack() -> N
     assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
     assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
     assert properties["BucketEncryption"]
-    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    kept = (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"])
+    assert kept == ("RetainExceptOnCreate", "Retain")
     expiring = {
         rule["Prefix"]["Sub"]
         for rule in properties["LifecycleConfiguration"]["Rules"]
         if "ExpirationInDays" in rule
     }
     assert expiring == {"${Prefix}audit/", "${Prefix}plans/"}
+    markers = [
+        r.get("ExpiredObjectDeleteMarker") for r in properties["LifecycleConfiguration"]["Rules"]
+    ]
+    assert True in markers
+
+
+def test_names_that_are_kept_do_not_stand_in_the_way_of_the_next_deployment() -> None:
+    """What outlives its stack is in the stack that stays, and goes with a failed creation."""
+    for name in configuration.TEMPLATES:
+        for entry in template(name)["Resources"].values():
+            policies = {entry.get("DeletionPolicy"), entry.get("UpdateReplacePolicy")}
+            if policies & {"Retain", "RetainExceptOnCreate"}:
+                assert (name, policies) == ("storage", {"RetainExceptOnCreate", "Retain"})
 
 
 def test_outputs_of_a_job_do_not_trigger_the_arrival_rule() -> None:
@@ -255,6 +282,7 @@ def test_outputs_of_a_job_do_not_trigger_the_arrival_rule() -> None:
     written = {rule["Sub"].removeprefix("${Prefix}") for rule in passed["anything-but"]["prefix"]}
     kept_folders = {layout.FORECASTS, layout.BACKTESTS, layout.EVALUATIONS, layout.QUALITY}
     kept_folders |= {layout.CLEANING, layout.TIMINGS, layout.AUDIT, layout.PLANS, layout.MODELS}
+    kept_folders |= {"_smoke/"}
     assert written == kept_folders
 
 
@@ -294,10 +322,9 @@ def test_functions_call_existing_handlers_and_messages_stay_hidden_longer_than_t
 
 def permissions(role: str) -> set[tuple[str, str]]:
     """Return the actions of a role of the features' template, and what they may be done to."""
-    (policy,) = resources("features", "IAM::Role")[role]["Policies"]
     return {
         (action, next(iter(statement["Resource"].values())).rpartition(":")[2])
-        for statement in policy["PolicyDocument"]["Statement"]
+        for statement in statements_of("features", role)
         for action in listed(statement["Action"])
         if not action.startswith("logs:")
     }
@@ -305,7 +332,7 @@ def permissions(role: str) -> set[tuple[str, str]]:
 
 def test_the_function_that_answers_may_read_the_table_and_log_what_it_says() -> None:
     assert permissions("FeaturesRole") == {
-        ("dynamodb:BatchGetItem", "OnlineStore.Arn"),
+        ("dynamodb:BatchGetItem", "table/${Name}-features"),
         ("s3:PutObject", "${Bucket}/${Prefix}feature_store/logs/*"),
     }
 
@@ -318,8 +345,8 @@ def test_the_function_of_the_stream_may_do_what_its_code_does() -> None:
         ("kinesis:GetRecords", stream),
         ("kinesis:GetShardIterator", stream),
         ("kinesis:ListShards", stream),
-        ("dynamodb:BatchGetItem", "OnlineStore.Arn"),
-        ("dynamodb:PutItem", "OnlineStore.Arn"),
+        ("dynamodb:BatchGetItem", "table/${Name}-features"),
+        ("dynamodb:PutItem", "table/${Name}-features"),
         ("s3:ListBucket", "${Bucket}"),
         ("s3:GetObject", "${Bucket}/${Prefix}feature_store/definitions/*"),
         ("s3:GetObject", "${Bucket}/${Prefix}feature_store/schemas/*"),
@@ -328,13 +355,14 @@ def test_the_function_of_the_stream_may_do_what_its_code_does() -> None:
 
 
 def test_the_table_of_features_is_as_the_online_store_wants_it_and_outlives_its_stack() -> None:
-    table = template("features")["Resources"]["OnlineStore"]
+    table = template("storage")["Resources"]["OnlineStore"]
     properties = table["Properties"]
     assert properties["KeySchema"] == [{"AttributeName": "key", "KeyType": "HASH"}]
     assert properties["AttributeDefinitions"] == [{"AttributeName": "key", "AttributeType": "S"}]
     assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
     assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
-    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    kept = (table["DeletionPolicy"], table["UpdateReplacePolicy"])
+    assert kept == ("RetainExceptOnCreate", "Retain")
 
 
 def test_the_url_of_features_needs_signed_requests_and_the_stream_reports_single_failures() -> None:
@@ -359,7 +387,7 @@ def test_functions_of_features_call_existing_handlers() -> None:
     assert doors == {"Features": "handler.features.handle", "Streamer": "handler.stream.handle"}
     for value in functions.values():
         assert value["Environment"]["Variables"]["GIGACAST_ONLINE_STORE"] == {
-            "Sub": "dynamodb:${OnlineStore}"
+            "Sub": "dynamodb:${Name}-features"
         }
 
 
@@ -369,20 +397,22 @@ def test_without_names_in_the_configuration_no_night_is_made() -> None:
 
 
 def test_a_job_of_the_night_writes_features_and_proofs_and_fills_the_table() -> None:
-    (policy,) = resources("nightly", "IAM::Role")["NightlyJobRole"]["Policies"]
     allowed = {
         (action, resource["Sub"].rpartition(":")[2])
-        for statement in policy["PolicyDocument"]["Statement"]
+        for statement in statements_of("nightly", "NightlyJobRole")
         for action in listed(statement["Action"])
         for resource in listed(statement["Resource"])
+        if not action.startswith("batch:")
     }
-    roots = ("feature_store", "timings", "audit")
+    roots = {root.rstrip("/") for root in layout.RESERVED} - {"models", "raw"}
+    removed = {"timings/*", "evaluations/*", "origins/*", "forecasts/*/_manifest.OUTDATED"}
+    removed |= {"cleaned/*/PUBLISHING", "features/*/PUBLISHING"}
     assert allowed == {
         ("s3:ListBucket", "${Bucket}"),
         ("s3:GetObject", "${Bucket}/${Prefix}*"),
         *(("s3:PutObject", "${Bucket}/${Prefix}" + f"{root}/*") for root in roots),
         *(("s3:AbortMultipartUpload", "${Bucket}/${Prefix}" + f"{root}/*") for root in roots),
-        ("s3:DeleteObject", "${Bucket}/${Prefix}timings/*"),
+        *(("s3:DeleteObject", "${Bucket}/${Prefix}" + place) for place in removed),
         *(
             (f"dynamodb:{action}", "table/${Name}-features")
             for action in ("BatchGetItem", "BatchWriteItem", "PutItem", "Scan")
@@ -393,7 +423,10 @@ def test_a_job_of_the_night_writes_features_and_proofs_and_fills_the_table() -> 
 def test_the_night_is_called_with_the_time_of_its_schedule_and_its_queue_closes_no_run() -> None:
     (clock,) = resources("nightly", "Scheduler::Schedule").values()
     assert clock["Target"]["Arn"] == {"GetAtt": "Nightly.Arn"}
-    assert json.loads(clock["Target"]["Input"]) == {"time": "<aws.scheduler.scheduled-time>"}
+    assert json.loads(clock["Target"]["Input"]["Sub"].replace("${NightlyJobs}", "[]")) == {
+        "time": "<aws.scheduler.scheduled-time>",
+        "jobs": [],
+    }
     (queue,) = resources("nightly", "JobQueue").values()
     closed = resources("schedule", "Events::Rule")["ArrayEnded"]["EventPattern"]["detail"]
     names = {entry["Sub"].rpartition("/")[2] for entry in closed["jobQueue"]}
@@ -463,6 +496,8 @@ def test_base_images_are_tagged_and_can_be_pinned() -> None:
     content = (INFRA / "Dockerfile").read_text()
     bases = re.findall(r"^ARG \w+_IMAGE=(\S+)$", content, re.MULTILINE)
     assert len(bases) == 2
+    assert {wheels.platform_of(base).glibc >= wheels.LEAST_GLIBC for base in bases} == {True}
+    assert wheels.platform_of("public.ecr.aws/lambda/python:3.11").glibc < wheels.LEAST_GLIBC
     assert all(re.search(r":[\w.-]*\d", base) and "latest" not in base for base in bases)
     froms = [line.split()[1] for line in dockerfile() if line.startswith("FROM")]
     stages = {line.split(" AS ")[1] for line in dockerfile() if line.startswith("FROM")}

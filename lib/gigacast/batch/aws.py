@@ -4,6 +4,7 @@ The job definition (``infra/``) says how a child is retried: after the loss of i
 exit code 75, and in no other case. Throttled requests are retried here, with backoff.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from gigacast.storage.aws_answer import refuse_cut_answers
 
 LOG_GROUP = "/aws/batch/job"
 """Log group of Batch, unless a job definition names another."""
+
+TAG = "gigacast"
+"""Tag of jobs and machines, whose value is the name of the deployment."""
 
 ATTEMPTS = 8
 _DESCRIBED_AT_ONCE = 100
@@ -83,6 +87,9 @@ class BatchService:
             options["dependsOn"] = [{"jobId": job_id} for job_id in after]
         if request.timeout_s is not None:
             options["timeout"] = {"attemptDurationSeconds": request.timeout_s}
+        # The roles of a deployment may end the jobs with its tag alone.
+        if request.stack:
+            options["tags"] = {TAG: request.stack}
         # Batch refuses arrays of a single job.
         if request.size > 1:
             options["arrayProperties"] = {"size": request.size}
@@ -127,6 +134,17 @@ class BatchService:
         for job_id in job_ids:
             self._ask(f"end {job_id}", "terminate_job", jobId=job_id, reason=reason)
 
+    def call(self, function: str, event: Mapping[str, Any]) -> None:
+        """Call a function of Lambda with an event, and do not wait for its end."""
+        self._ask(
+            f"call {function}",
+            "invoke",
+            service="lambda",
+            FunctionName=function,
+            InvocationType="Event",
+            Payload=json.dumps(event).encode(),
+        )
+
     def read_log(self, child: ChildState, lines: int) -> list[str]:
         """Return the last lines of a child's log."""
         group = child.log_group or LOG_GROUP
@@ -165,7 +183,7 @@ class BatchService:
             page = {"nextToken": answer["nextToken"]}
 
     def _ask(self, action: str, method: str, *, service: str = "batch", **arguments: Any) -> Any:
-        title = {"batch": "AWS Batch", "logs": "CloudWatch Logs"}[service]
+        title = {"batch": "AWS Batch", "lambda": "Lambda", "logs": "CloudWatch Logs"}[service]
         with translated(f"{title}: {action}", self._region):
             if service not in self._clients:
                 self._clients[service] = self._make_client(service, **self._options)

@@ -5,10 +5,10 @@ receipts keep the results of two runs at a time correct.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from gigacast.batch.close import close_run
 from gigacast.batch.service import ArrayService
@@ -20,6 +20,7 @@ from gigacast.job.run import utc_now
 from gigacast.lake.layout import RESERVED
 from gigacast.lake.lease import lease_holder, pass_lease, release_lease, take_lease
 from gigacast.lake.plan.audit import Clock, read_audit
+from gigacast.lake.turn import drop_turn, note_turn, waiting_turns
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 
@@ -52,7 +53,12 @@ class Scheduled:
 
 
 def submit_in_turn(
-    job: ForecastJob, options: ArrayOptions, service: ArrayService, *, clock: Clock = utc_now
+    job: ForecastJob,
+    options: ArrayOptions,
+    service: ArrayService,
+    *,
+    turn: Mapping[str, Any] | None = None,
+    clock: Clock = utc_now,
 ) -> Scheduled:
     """Plan and submit a run, unless one of the same prefix is under way or nothing is pending.
 
@@ -61,6 +67,9 @@ def submit_in_turn(
     job : ForecastJob
     options : ArrayOptions
     service : ArrayService
+    turn : mapping, optional
+        Event of this start. It is noted if another run is under way, so that the end of that run
+        can start this one; see `start_waiting`.
     clock : callable
         Gives the current time, with its zone.
 
@@ -72,7 +81,12 @@ def submit_in_turn(
     outputs = open_store(job.outputs)
     holder = f"planner_{os.urandom(8).hex()}"
     if not _take(outputs, holder, service, clock):
-        return Scheduled("another run is under way", lease_holder(outputs))
+        if turn is not None:
+            note_turn(outputs, turn)
+        # Once more after the note: a run that ended in between has seen no note.
+        if turn is None or not _take(outputs, holder, service, clock):
+            return Scheduled("another run is under way", lease_holder(outputs))
+        drop_turn(outputs, turn)
     try:
         submission = submit_run(job, options, service, clock=clock)
     except DataNotFoundError:  # an empty prefix, before its first partition, is no error
@@ -88,18 +102,41 @@ def submit_in_turn(
     return Scheduled("submitted", submission.run_id, submission.tasks, submission.children)
 
 
-def names_new_input(job: ForecastJob, keys: Iterable[str]) -> bool:
-    """Whether a key is an input partition of a job.
+def start_waiting(outputs: Store, call: Callable[[Mapping[str, Any]], None]) -> int:
+    """Start the turns that wait for the end of a run; return how many there were.
+
+    Parameters
+    ----------
+    outputs : Store
+        Rooted at the output root.
+    call : callable
+        Starts a turn with its event. If it fails, the turn goes on waiting.
+    """
+    turns = waiting_turns(outputs)
+    for turn in turns:
+        # Before the call: one that finds the next run under way notes the turn again.
+        drop_turn(outputs, turn)
+        try:
+            call(turn)
+        except BaseException:
+            note_turn(outputs, turn)
+            raise
+    return len(turns)
+
+
+def names_new_input(job: ForecastJob, objects: Iterable[tuple[str, str]]) -> bool:
+    """Whether an object is an input partition of a job.
 
     Parameters
     ----------
     job : ForecastJob
-    keys : iterable of str
-        Keys from the root of the bucket, as events of S3 name them.
+    objects : iterable of (str, str)
+        Bucket and key of objects, as events of S3 name them; a bucket that is not named is any.
     """
     _, _, place = job.inputs.url.partition("://")
-    _, _, prefix = place.partition("/")
+    own, _, prefix = place.partition("/")
     root = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+    keys = [key for bucket, key in objects if bucket in {"", own}]
     below = [key.removeprefix(root) for key in keys if key.startswith(root)]
     # The job's own outputs arrive below the same prefix: they must not start the next run.
     return any(

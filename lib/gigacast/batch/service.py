@@ -28,6 +28,8 @@ class ArrayRequest:
         Number of children; 1 is a plain job.
     timeout_s : int, optional
         Time limit of each attempt of a child; that of the definition by default.
+    stack : str
+        Deployment that the job is tagged with; no tag by default.
     """
 
     name: str
@@ -36,6 +38,7 @@ class ArrayRequest:
     command: tuple[str, ...]
     size: int
     timeout_s: int | None
+    stack: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,7 @@ def requests_of(
             command=replace(order, first=array.first).command(),
             size=array.size,
             timeout_s=options.timeout_s,
+            stack=options.stack,
         )
         for number, array in enumerate(arrays)
     ]

@@ -185,8 +185,10 @@ def check_outputs(job: ForecastJob) -> None:
     ------
     StorageError
     """
-    # The output root itself may not exist yet: on a disk it is a folder that the run creates.
-    open_store(job.bucket if job.outputs.is_below(job.bucket) else job.outputs).check()
+    # On a disk the output root may not exist yet: it is a folder that the run creates. On S3 any
+    # prefix can be listed, and a role that ends at it may list nothing else.
+    is_folder = not job.outputs.url.startswith("s3://") and job.outputs.is_below(job.bucket)
+    open_store(job.bucket if is_folder else job.outputs).check()
 
 
 def sources_of_dataset(address: StoreAddress, ref: DatasetRef, *, every: bool = False) -> Sources:

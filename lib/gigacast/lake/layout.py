@@ -309,6 +309,16 @@ def lease_key() -> str:
     return f"{PLANS}LEASE"
 
 
+def turns_prefix() -> str:
+    """Return the folder of the notes of turns that wait for the end of a run."""
+    return f"{PLANS}WAITING/"
+
+
+def turn_key(turn: str) -> str:
+    """Return the key of the note of a turn, whose event is known by its digest."""
+    return f"{turns_prefix()}{turn}.json"
+
+
 def model_prefix(model: str, version: str) -> str:
     """Return the folder of one model version."""
     return f"{MODELS}{model}/{version}/"

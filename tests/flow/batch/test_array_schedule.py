@@ -10,10 +10,15 @@ from typing import Any
 
 import pytest
 
-from gigacast.errors import PlanError
+from gigacast.batch.aws import BatchService
+from gigacast.batch.schedule import start_waiting
+from gigacast.errors import ComputeError, ConfigError, PlanError
 from gigacast.job.run import utc_now
 from gigacast.lake.lease import lease_holder, release_lease, take_lease
 from gigacast.lake.plan.audit import read_audit
+from gigacast.lake.turn import note_turn, waiting_turns
+from gigacast.settings.assembly import job_of
+from gigacast.settings.turn import load_turn
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 from handler import arrival, closing, schedule
@@ -90,6 +95,7 @@ def test_a_new_partition_submits_a_run_and_waits_while_one_is_under_way(store: S
         assert late["batchItemFailures"] == [{"itemIdentifier": "0"}]
         batch.resume()
         batch.wait()
+        assert waiting_turns(store) == [{}]
         again = arrival.handle(arrived("sales/2024/02/part-00000.parquet"), None)
         assert (again["outcome"], again["tasks"], again["batchItemFailures"]) == (
             "submitted",
@@ -97,6 +103,105 @@ def test_a_new_partition_submits_a_run_and_waits_while_one_is_under_way(store: S
             [],
         )
         batch.wait()
+
+
+def test_what_came_during_a_run_starts_the_next_when_it_ends(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hourly = {"settings": "settings/hourly.yaml"}
+    store.put("settings/hourly.yaml", b"model: {prediction_length: 3}")
+    called: list[tuple[str, Any]] = []
+    monkeypatch.setattr(BatchService, "call", lambda _, name, event: called.append((name, event)))
+    monkeypatch.setenv("PLANNER", "stack-planner")
+    ended: list[dict[str, Any]] = []
+    with LocalBatch(on_end=ended.append) as batch:
+        batch.pause()
+        first = schedule.handle({"arguments": {"horizon": 6}}, None)
+        for _ in range(2):
+            assert schedule.handle(hourly, None)["outcome"] == "another run is under way"
+        assert arrival.handle(arrived("sales/2024/01/part-00000.parquet"), None)[
+            "batchItemFailures"
+        ]
+        batch.resume()
+        batch.wait()
+        assert closing.handle(ended.pop(), None)["status"] == "completed"
+        assert sorted(called, key=str) == [
+            ("stack-planner", hourly),
+            ("stack-planner", {}),
+        ]
+        assert waiting_turns(store) == []
+        # The settings object is that of the event: other horizons are another spec.
+        second = schedule.handle(hourly, None)
+        assert (second["outcome"], second["tasks"]) == ("submitted", 2)
+        assert second["run_id"] != first["run_id"]
+        batch.wait()
+
+
+def test_a_turn_that_cannot_be_started_goes_on_waiting(store: Store) -> None:
+    def broken(event: object) -> None:
+        raise ComputeError("throttled")
+
+    note_turn(store, {"arguments": {"horizon": 3}})
+    with pytest.raises(ComputeError):
+        start_waiting(store, broken)
+    assert waiting_turns(store) == [{"arguments": {"horizon": 3}}]
+    store.put("plans/WAITING/damaged.json", b"[")
+    assert start_waiting(store, lambda event: None) == 1
+    assert waiting_turns(store) == []
+
+
+def test_an_object_of_another_bucket_is_no_input(store: Store) -> None:
+    event = arrived("sales/2024/01/part-00000.parquet")
+    detail = {"bucket": {"name": "other"}, "object": {"key": "sales/2024/01/part-00000.parquet"}}
+    event["Records"] = [{"messageId": "0", "body": json.dumps({"detail": detail})}]
+    assert arrival.handle(event, None)["outcome"] == "no new input"
+
+
+def test_settings_are_those_of_the_variables_then_of_the_object_then_of_the_event(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIGACAST_MODEL__PREDICTION_LENGTH", "2")
+    monkeypatch.setenv("RUN_SETTINGS", "settings/own.yaml")
+    text = """
+model: {prediction_length: 4}
+forecast: {level: [80], freq: h}
+run: {input_prefix: "s3://other/sales"}
+parquet_loader:
+  schema: {target_columns: [a, b], item_columns: [x], known_covariates: [price]}
+"""
+    store.put("settings/own.yaml", text.encode())
+    job = job_of(load_turn({"arguments": {"quantiles": "0.2,0.5"}}))
+    assert job.method.horizon == 4
+    assert (job.method.levels, job.method.columns.targets) == ((0.2, 0.5), ("a", "b"))
+    assert (job.method.columns.items, job.inputs.url) == (("x",), "s3://other/sales")
+    assert job.method.columns.known_covariates == ("price",)
+    assert job.outputs.url == store.address.url
+    store.put("settings/none.yaml", b"# nothing\n")
+    assert load_turn({"settings": "settings/none.yaml"}).model.prediction_length == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "event", "message"),
+    [
+        (b"model: {horizn: 4}", {}, r"settings/own.yaml: model.horizn: unknown key"),
+        (b"model: {prediction_length: 0}", {}, r"own.yaml: .*prediction_length.*greater than"),
+        (b"run: {bucket: other}", {}, r"own.yaml: run.bucket: is that of the deployment"),
+        (b"- 1", {}, r"own.yaml: expected sections"),
+        (b"model: 3", {}, r"own.yaml: expected sections"),
+        (b"\xff", {}, r"own.yaml: not text"),
+        (b"model: [", {}, r"own.yaml"),
+        (b"", {"settings": "settings/none.yaml"}, r"none.yaml: there is no such settings object"),
+        (b"", {"argument": {}}, r"unknown key 'argument'"),
+        (b"", {"arguments": [1]}, r"arguments: \[1\] is of another type"),
+        (b"", {"arguments": {"horizn": 1}}, r"horizn: no such argument"),
+    ],
+)
+def test_wrong_settings_of_a_schedule_are_named(
+    store: Store, content: bytes, event: dict[str, Any], message: str
+) -> None:
+    store.put("settings/own.yaml", content)
+    with pytest.raises(ConfigError, match=message):
+        load_turn({"settings": "settings/own.yaml", **event})
 
 
 @pytest.mark.parametrize(
@@ -144,6 +249,11 @@ for name in ("torch", "chronos", "transformers", "safetensors", "pandas", "matpl
              "click", "s3fs", "fsspec", "huggingface_hub", "jsonschema"):
     sys.modules[name] = None
 import handler.arrival, handler.batch, handler.closing, handler.schedule
+from gigacast.errors import ModelNotFoundError
+try:
+    handler.schedule.handle({"arguments": {"model": "amazon/chronos-bolt-tiny"}}, None)
+except ModelNotFoundError as error:
+    print(error.message, error.hint.split(":")[0])
 print(handler.schedule.handle({"arguments": {"model": "gigacast-bolt-nano"}}, None)["outcome"])
 """
     with LocalBatch() as batch:
@@ -151,7 +261,10 @@ print(handler.schedule.handle({"arguments": {"model": "gigacast-bolt-nano"}}, No
         process = subprocess.run(
             [sys.executable, "-c", check], cwd=ROOT, check=False, capture_output=True, text=True
         )
-    assert (process.stdout, process.stderr) == ("submitted\n", "")
+    refused, submitted = process.stdout.splitlines()
+    assert (submitted, process.stderr) == ("submitted", "")
+    assert refused.startswith("model amazon/chronos-bolt-tiny: nothing on this machine downloads")
+    assert refused.endswith("publish it first")
 
 
 def test_handlers_are_doors_of_few_lines() -> None:

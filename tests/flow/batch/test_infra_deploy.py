@@ -5,7 +5,10 @@ moto wants a service role of compute environments, which AWS does not; the tests
 
 import json
 import re
+import shutil
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +26,16 @@ from gigacast.settings.options import nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 from infra import deploy
+from infra.account import check_model
 from infra.cloud import Cloud
-from infra.configuration import ROOT, TEMPLATES, Deployment, template_file
-from infra.image import build_images, code_tag, image_names
+from infra.configuration import FLAVOURS, ROOT, TEMPLATES, Deployment, template_file
+from infra.image import build_images, content_tags, image_names
+from infra.smoke import smoke
 from tests.support.local_batch import LocalBatch
 from tests.support.moto_server import MotoServer
 from tests.support.panels import put_panels
+
+ABC = dict.fromkeys(FLAVOURS, "abc")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +76,7 @@ def cloud_of(deployment: Deployment) -> Cloud:
 
 
 def made_elsewhere(repository: str) -> Mapping[str, str]:
-    return image_names(repository, "0123456789ab")
+    return image_names(repository, dict.fromkeys(FLAVOURS, "0123456789ab"))
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
@@ -104,6 +111,12 @@ def test_a_deployed_stack_runs_a_job_and_can_be_deleted(server: MotoServer, tmp_
         jobDefinitionName="deployed-cpu", status="ACTIVE"
     )["jobDefinitions"]
     assert definition["retryStrategy"]["attempts"] == 10
+    with LocalBatch():
+        # Of the model without weights both queues compute on CPUs: all but CUDA is tried here.
+        naive = replace(deployment, parameters={**deployment.parameters, "Model": "seasonal-naive"})
+        done = smoke(naive, outputs["Bucket"], service, sleep=lambda seconds: time.sleep(0.05))
+    assert [(entry.queue, entry.series) for entry in done] == [("cpu", 8), ("gpu", 8)]
+    assert [e.key for page in store.list("_smoke/") for e in page] == []
     deploy.destroy(deployment, cloud)
     assert {cloud.status(name) for name in TEMPLATES[1:]} == {"not deployed"}
     again = cloud.up("storage", dict(deployment.parameters))  # it goes on with what is there
@@ -120,6 +133,9 @@ def test_a_deployed_stack_runs_a_job_and_can_be_deleted(server: MotoServer, tmp_
         ({"parameters": {"Endpoints": "all"}}, "parameters.Endpoints: is set"),
         ({"subnet_ids": [1]}, "subnet_ids: [1] is not a list of texts"),
         ({"endpoints": "s3"}, "route_table_ids: missing"),
+        ({"input_prefix": "sales"}, "input_bucket: missing"),
+        ({"nightly": ["gigacast forecast"]}, "nightly: 'gigacast forecast' is no command"),
+        ({"schedules": ["hourly"]}, "schedules: 'hourly' has no keys"),
     ],
 )
 def test_a_wrong_configuration_is_named(
@@ -145,13 +161,60 @@ def test_an_existing_bucket_is_used_and_none_is_made(server: MotoServer, tmp_pat
     assert kinds - {""} == {"AWS::ECR::Repository"}  # moto lists what a condition leaves out, bare
 
 
-def test_without_a_commit_the_images_have_no_name() -> None:
-    def no_git(*_: object, **__: object) -> None:
-        raise FileNotFoundError(2, "No such file or directory: 'git'")
+def test_images_are_tagged_by_what_they_copy(server: MotoServer, tmp_path: Path) -> None:
+    """A mail address changes no tag; code changes all; other files change those that copy them."""
+    deployment = Deployment.read(configuration(tmp_path))
+    copy = tmp_path / "checkout"
+    for name in ("infra", "handler"):
+        shutil.copytree(ROOT / name, copy / name)
+    for name in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy / name)
+    (copy / "lib").mkdir()
+    code = copy / "lib" / "code.py"
+    code.write_text("1")
+    before = content_tags(deployment, copy)
 
-    with pytest.raises(ConfigError, match="no commit to tag the images with") as caught:
-        code_tag(no_git)
-    assert "--images TAG" in str(caught.value.hint)
+    def changed(then: Deployment = deployment) -> set[str]:
+        after = content_tags(then, copy)
+        return {name for name in FLAVOURS if after[name] != before[name]}
+
+    mail = Deployment.read(configuration(tmp_path, parameters={"Email": "a@example.org"}))
+    assert changed(mail) == set()
+    cuda = Deployment.read(configuration(tmp_path, gpu_torch_index="https://example.org/cu"))
+    assert changed(cuda) == {"gpu"}
+    (copy / "lib" / "__pycache__").mkdir()
+    (copy / "lib" / "__pycache__" / "code.pyc").write_text("1")
+    (copy / "infra" / "batch.yaml").write_text("")
+    assert changed() == set()
+    (copy / "infra" / "planner-requirements.txt").write_text("numpy")
+    assert changed() == {"planner"}
+    code.write_text("2")
+    assert changed() == set(FLAVOURS)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("gigacast-bolt-nan0", "'gigacast-bolt-nan0' is not shipped, and not published"),
+        ("amazon/chronos-bolt-tiny", "is of the hub, and not published"),
+        ("mine/v2.0", r"is of the hub, and not published .* but mine/v1.0"),
+        ("mine/v1.0", ""),
+        ("mine", ""),
+        ("seasonal-naive", ""),
+    ],
+)
+def test_a_model_that_scheduled_runs_would_not_find_is_refused(
+    server: MotoServer, tmp_path: Path, model: str, message: str
+) -> None:
+    bucket = server.create_bucket()
+    open_store(StoreAddress(f"s3://{bucket}/sales")).put("models/mine/v1.0/config.json", b"{}")
+    deployment = Deployment.read(configuration(tmp_path, parameters={"Model": model}))
+    if not message:
+        check_model(deployment, bucket)
+        return
+    with pytest.raises(ConfigError, match=message) as caught:
+        check_model(deployment, bucket)
+    assert "gigacast models publish FOLDER" in str(caught.value.hint)
 
 
 def test_a_stack_that_is_refused_is_named(server: MotoServer, tmp_path: Path) -> None:
@@ -183,7 +246,7 @@ def test_images_are_built_for_every_flavour_and_pushed_once(
                 imageTag=command[-1].rpartition(":")[2],
             )
 
-    build_images(repository, deployment, "abc", run)
+    build_images(repository, deployment, ABC, run)
     assert [command[:2] for command in commands] == [
         ["docker", "login"],
         *[["docker", "build"], ["docker", "push"]] * 3,
@@ -193,13 +256,13 @@ def test_images_are_built_for_every_flavour_and_pushed_once(
     pushed = [command[-1] for command in commands if command[1] == "push"]
     assert pushed == [f"{repository}:{name}-abc" for name in ("cpu", "gpu", "planner")]
     commands.clear()
-    build_images(repository, deployment, "abc", run)
+    build_images(repository, deployment, ABC, run)
     assert commands == []
     night = {**yaml.safe_load((tmp_path / "aws.yaml").read_text()), "cpu_torch_index": None}
     night["parameters"] = {"NightlyFeatures": "shop.wide.v1"}
     (tmp_path / "aws.yaml").write_text(yaml.safe_dump(night))
-    build_images(repository, Deployment.read(tmp_path / "aws.yaml"), "abc", run)
-    assert [c[-1] for c in commands if c[1] == "push"] == [f"{repository}:features-abc"]
+    build_images(repository, Deployment.read(tmp_path / "aws.yaml"), ABC, run)
+    assert [c[-1] for c in commands if c[1] == "push"] == [f"{repository}:jobs-abc"]
 
 
 def test_missing_docker_is_reported_in_a_single_line(
@@ -210,7 +273,7 @@ def test_missing_docker_is_reported_in_a_single_line(
 
     deployment = Deployment.read(configuration(tmp_path))
     with pytest.raises(ConfigError, match="docker is not installed"):
-        build_images(repository_named("bare"), deployment, "abc", missing)
+        build_images(repository_named("bare"), deployment, ABC, missing)
     assert deploy.main(["up", "--config", str(tmp_path / "none.yaml")]) == 2
     assert "none.yaml: no such configuration file" in capsys.readouterr().err
 
@@ -226,6 +289,7 @@ def test_features_are_deployed_with_their_table_and_the_events_of_a_stream(
     cloud = cloud_of(deployment)
     outputs = {**deployment.parameters, "Bucket": "b", "PlannerImage": "repository:planner"}
 
+    cloud.up("storage", dict(deployment.parameters))
     made = cloud.up("features", outputs)
 
     assert made["OnlineStoreAddress"] == "dynamodb:serving-features"
@@ -235,4 +299,7 @@ def test_features_are_deployed_with_their_table_and_the_events_of_a_stream(
     (mapping,) = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     assert mapping["EventSourceArn"].endswith(":stream/events.returns")
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    # The table stays with its features, and does not stand in the way of the next deployment.
+    cloud.down("features")
+    cloud.up("features", outputs)
     cloud.down("features")

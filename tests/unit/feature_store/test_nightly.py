@@ -84,7 +84,8 @@ def test_the_function_submits_each_job_after_those_it_waits_for(stored: None) ->
     request = Service.submitted[1][0]
     assert (request.queue, request.definition) == ("shop-nightly", "shop-nightly")
     assert request.name == "shop-nightly-upload-shop_training_set-2024-01-31"
-    assert request.command == ("upload", "shop.training_set", "--ds", "2024-01-31")
+    command = ("feature-store", "upload", "shop.training_set", "--ds", "2024-01-31")
+    assert (request.command, request.stack) == (command, "shop")
 
 
 @pytest.mark.parametrize(

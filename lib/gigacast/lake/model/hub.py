@@ -66,13 +66,21 @@ def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
     StorageError
         When there is no room for it.
     """
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only models of the hub need it
-    from huggingface_hub.errors import (  # noqa: PLC0415
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-    )
-
     label = f"{repo}@{revision}" if revision else repo
+    try:
+        # Only models of the hub need its library. The functions of a deployment have none.
+        from huggingface_hub import snapshot_download  # noqa: PLC0415
+        from huggingface_hub.errors import (  # noqa: PLC0415
+            HfHubHTTPError,
+            LocalEntryNotFoundError,
+        )
+    except ModuleNotFoundError as error:
+        raise ModelNotFoundError(
+            f"model {label}: nothing on this machine downloads models of the hub",
+            hint="publish it first: gigacast models publish FOLDER --name NAME "
+            "--model_version VERSION, and name it as NAME/VERSION",
+        ) from error
+
     try:
         pinned = _pinned(repo, revision)
         folder = Path(snapshot_download(repo, revision=pinned, allow_patterns=PATTERNS))
