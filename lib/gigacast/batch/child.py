@@ -197,7 +197,7 @@ class _Child:
             elif receipt is not None:
                 self._count_elsewhere()
         self._audit.files_processed = run.totals.partitions
-        self._audit.totals = asdict(run.totals)
+        self._audit.totals = run.totals.describe()
         return [t for t, receipt in zip(self._tasks, receipts, strict=True) if receipt is None]
 
     def _find_receipt(self, task: Task) -> Receipt | None:

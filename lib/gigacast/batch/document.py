@@ -129,6 +129,7 @@ def summarise_array(audit: Audit, address: StoreAddress) -> RunSummary:
         ignored=_ignored(audit),
         cost=audit.cost,
         problems=_problems(audit),
+        kept=totals.get("kept"),
         output_url=f"{address.url}/{version_prefix(str(model['model']), str(model['version']))}"
         if model
         else "",

@@ -5,7 +5,7 @@ Added up child by child, then written into the run's audit.
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 import pyarrow as pa
@@ -16,7 +16,8 @@ from gigacast.core.cost.bill import Rental, Usage
 from gigacast.core.mark import moment_of
 from gigacast.core.partition.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError
-from gigacast.job.run import MAX_AUDITED_FAILURES, Totals
+from gigacast.job.run import MAX_AUDITED_FAILURES
+from gigacast.job.totals import Totals
 from gigacast.lake.layout import child_outputs_key
 from gigacast.lake.plan.audit import COMPLETED, FAILED, INTERRUPTED, Audit
 from gigacast.lake.plan.manifest import decode_table, to_table
@@ -194,7 +195,7 @@ class ArrayResult:
         audit.plan.update(self.notes)
         audit.files_processed = self.totals.partitions
         audit.files_skipped += self.elsewhere
-        audit.totals = asdict(self.totals)
+        audit.totals = self.totals.describe()
         bill = self.usage.bill(self.work.prices, self.totals.series)
         audit.cost["actual"] = bill.describe()
         # The tasks that a cancelled run left did not fail: they are pending, as before the run.

@@ -33,8 +33,9 @@ from gigacast.core.exit import EXIT_INTERRUPTED
 from gigacast.core.plural import counted
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob
-from gigacast.job.run import RunEvents, Silent, Totals, utc_now
+from gigacast.job.run import RunEvents, Silent, utc_now
 from gigacast.job.telemetry import Telemetry
+from gigacast.job.totals import Totals
 from gigacast.report.progress import Progress, items_of
 from gigacast.report.summary import failures_document
 from gigacast.report.terminal import say, show, show_json

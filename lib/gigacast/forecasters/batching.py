@@ -15,7 +15,7 @@ from gigacast.core.series.covariate import Covariates
 from gigacast.core.series.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.series.reason import Reason
 from gigacast.errors import ModelError
-from gigacast.forecasters.budget import BatchBudget, series_tokens
+from gigacast.forecasters.budget import BatchBudget, fixed_length, series_tokens
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
 from gigacast.forecasters.grouping import Windows, gather_members, group_rows
 from gigacast.forecasters.levels import MEDIAN, find_level, plan_levels, postprocess, union_levels
@@ -207,7 +207,10 @@ class _Job:
             remaining = groups
             while len(remaining):
                 part = remaining[: self._part_size(remaining, length, source)]
-                started = self._try(self._request(part, length, source), alone=pending is None)
+                request = self._request(self._filled(part, length, source), length, source)
+                started = self._try(request, alone=pending is None)
+                if started is not None and self.budget.fixed:
+                    started = _first_rows(started, len(part) * request.group_size)
                 if pending is not None:
                     yield pending[0].ravel(), _collect(*pending)
                 pending = None
@@ -222,18 +225,41 @@ class _Job:
         """Yield groups of similar length, int64 [G, K], and the length they are padded to."""
         lengths = source.windows.lengths
         for groups in group_rows(rows, source.covariates, joint=self.settings.joint):
-            for similar in group_by_length(lengths[groups].max(axis=1), self.info.patch_size):
+            longest = lengths[groups].max(axis=1)
+            if self.budget.fixed:
+                yield from self._fixed_parts(groups, longest)
+                continue
+            for similar in group_by_length(longest, self.info.patch_size):
                 yield groups[similar.rows], similar.length
+
+    def _fixed_parts(self, groups: IntArray, longest: IntArray) -> Iterator[tuple[IntArray, int]]:
+        """Yield groups by the length that each has in calls of one shape, the longest first."""
+        sizes, place = np.unique(longest, return_inverse=True)
+        padded = np.array([fixed_length(int(size), self.info) for size in sizes], np.int64)[place]
+        for length in np.unique(padded)[::-1]:
+            yield groups[padded == length], int(length)
+
+    def _limit(self, groups: IntArray, length: int, source: _Source) -> int:
+        """Return the most groups in a batch."""
+        covariates = source.covariates
+        rows_per_group = groups.shape[1] + (len(covariates.names) if covariates else 0)
+        rows = self.budget.rows(self.info, length, self.settings.horizon)
+        groups_per_call: int = max(1, rows // rows_per_group)
+        return groups_per_call
+
+    def _filled(self, groups: IntArray, length: int, source: _Source) -> IntArray:
+        """Return groups, in calls of one shape with copies of the last one up to its size."""
+        missing = self._limit(groups, length, source) - len(groups) if self.budget.fixed else 0
+        return np.concatenate([groups, groups[-1:].repeat(max(0, missing), axis=0)])
 
     def _part_size(self, groups: IntArray, length: int, source: _Source) -> int:
         """Return the number of groups in the next batch.
 
         The remaining groups are divided evenly, because a tiny last batch would cost a whole call.
         """
-        covariates = source.covariates
-        rows_per_group = groups.shape[1] + (len(covariates.names) if covariates else 0)
-        rows = self.budget.rows(self.info, length, self.settings.horizon)
-        limit = max(1, rows // rows_per_group)
+        limit: int = self._limit(groups, length, source)
+        if self.budget.fixed:
+            return limit
         batches = -(-len(groups) // limit)
         size: int = -(-len(groups) // batches)
         return size
@@ -254,6 +280,7 @@ class _Job:
             seeds=source.seeds[owner.ravel()],
             group_size=members.size,
             future=members.future,
+            exact=self.budget.fixed,
         )
 
     def _try(self, request: ForecastRequest, *, alone: bool) -> PendingForecast | None:
@@ -280,6 +307,11 @@ class _Job:
             return None
         self.budget.largest = max(self.budget.largest, rows)
         return started
+
+
+def _first_rows(pending: PendingForecast, rows: int) -> PendingForecast:
+    """Return a pending forecast without the rows that its call was filled up with."""
+    return lambda: pending()[:rows]
 
 
 def _collect(groups: IntArray, pending: PendingForecast) -> FloatArray:

@@ -24,6 +24,12 @@ batches leave less of a remainder to fill up.
 """
 
 
+FIXED_TOKENS_PER_CALL = 512
+"""Tokens per call of one shape. No more, as few series that changed must not cost a large call;
+our own engines do not divide calls of this size."""
+_SIZES_PER_OCTAVE = 4
+
+
 @dataclass(slots=True)
 class BatchBudget:
     """Size of the next batch, limited by the batches that did not fit into memory.
@@ -38,11 +44,15 @@ class BatchBudget:
         Maximum tokens per call: half of the last call that did not fit; no limit by default.
     largest : int
         Number of series in the largest call so far, for the receipt.
+    fixed : bool
+        Whether all calls of one length have one shape, filled up where needed. Then the rounding of
+        a series' numbers does not depend on the series beside it.
     """
 
     batch_size: int | Literal["auto"] = "auto"
     limit_tokens: int | None = None
     largest: int = 0
+    fixed: bool = False
 
     def rows(self, info: ForecasterInfo, length: int, horizon: int) -> int:
         """Return the number of series of ``length`` steps for one call, at least 1."""
@@ -52,7 +62,14 @@ class BatchBudget:
         # A fixed batch size is limited as well: a smaller batch is better than a failed run.
         if self.limit_tokens is not None:
             planned = min(planned, self.limit_tokens // tokens)
+        if self.fixed:
+            return _floor_to_power(min(planned, FIXED_TOKENS_PER_CALL // tokens))
         return max(1, planned)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every call so far had the shape that others of its length have."""
+        return self.fixed and self.limit_tokens is None
 
     def halve(self, rows: int, tokens: int) -> None:
         """Lower the limit to half of ``rows`` series of ``tokens`` each, which did not fit."""
@@ -60,6 +77,22 @@ class BatchBudget:
         # of another length need another amount of memory.
         self.limit_tokens = rows * tokens // 2
         logger.warning("%d series at once did not fit into memory: halving the batch", rows)
+
+
+def fixed_length(length: int, info: ForecasterInfo) -> int:
+    """Return the steps that calls of one shape pad a context to.
+
+    There are four sizes to each doubling, so that few series seldom take many calls.
+    """
+    patches = -(-length // info.patch_size)
+    step = max(1, (1 << (patches - 1).bit_length()) // (2 * _SIZES_PER_OCTAVE))
+    most = -(-info.context_length // info.patch_size)
+    return min(-(-patches // step) * step, max(most, patches)) * info.patch_size
+
+
+def _floor_to_power(limit: int) -> int:
+    """Return the largest power of two up to a limit, at least 1."""
+    return 1 << max(0, limit.bit_length() - 1)
 
 
 def tokens_per_call(info: ForecasterInfo) -> int:

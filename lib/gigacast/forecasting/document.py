@@ -199,6 +199,7 @@ def summarise_run(result: "RunResult", job: ForecastJob | None = None) -> RunSum
         seconds_by_stage=totals.seconds,
         ignored=result.ignored,
         problems=result.look.problems,
+        kept=totals.kept,
         cost=result.cost,
         output_url=result.outputs,
         # A dry run writes no audit.

@@ -141,7 +141,8 @@ class ReceiptSample:
         """Return the receipts of the sample; without one, some of other specs of the model version.
 
         Receipts that can't be read are left out, and those of another kind of partition: a month
-        of parts holds each series once, the parts alone may hold it several times.
+        of parts holds each series once, the parts alone may hold it several times. Those with series
+        that were kept tell nothing of the time that a series takes.
 
         Parameters
         ----------
@@ -161,7 +162,8 @@ class ReceiptSample:
             # Replaced since the listing, or damaged: an estimate goes without it.
             except (StorageError, DataError):
                 continue
-            if partitioning_of(receipt.partition) == partitioning:
+            # Series that were kept took no time: those that come would look as fast.
+            if partitioning_of(receipt.partition) == partitioning and not receipt.kept:
                 receipts.append(receipt)
         return receipts
 

@@ -1,8 +1,11 @@
 """The task of a forecasting job: read a partition, forecast it, write the predictions."""
 
+import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -10,12 +13,21 @@ from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.forecasters.batching import forecast_batch
+from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasters.levels import extrapolated_levels
 from gigacast.forecasting.prediction import (
     prediction_batch,
     prediction_schema,
     row_group_rows,
     without_dropped,
+)
+from gigacast.forecasting.refresh.former import Form
+from gigacast.forecasting.refresh.task import (
+    Compute,
+    Refresh,
+    RefreshOptions,
+    keeps_numbers,
+    needs_one_shape,
 )
 from gigacast.forecasting.stored.recipe import recipe_metadata
 from gigacast.forecasting.worker import ModelSetup, PartitionWorker, Tally, Watched, read_options
@@ -26,6 +38,8 @@ from gigacast.lake.plan.origin import publish_kept, trim_origins
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.series.source import ReadOptions
 from gigacast.storage.parquet.writer import ParquetSink
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,18 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
 
     job = "forecast"
 
+    def __init__(self, setup: ModelSetup, forecaster: Forecaster) -> None:
+        super().__init__(setup, forecaster)
+        self._refresh: Refresh | None = None
+        if setup.job.incremental and not keeps_numbers(forecaster.info):
+            logger.warning(
+                "incremental: on %s the numbers of a series depend on its batch by rounding; every "
+                "series is computed",
+                forecaster.info.device,
+            )
+        elif setup.job.incremental:
+            self._budget.fixed = needs_one_shape(forecaster.info)
+
     def _read_options(self, task: Task) -> ReadOptions:
         job = self._setup.job
         limit = job.resources.memory_limit_bytes
@@ -62,14 +88,44 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
         job = self._setup.job
         options = job.method.options(task.horizon, job.resources.batch_size)
         forecaster = Watched(self._forecaster, watch)
+
+        def compute(batch: SeriesBatch) -> ForecastBatch:
+            return forecast_batch(forecaster, batch, options, self._budget)
+
+        forecast_of = self._kept_or(compute, task)
         for batch in batches:
             with watch.measure("prepare", besides="predict"):
-                forecast = forecast_batch(forecaster, batch, options, self._budget)
+                forecast = forecast_of(batch)
             tally.add(forecast.series, forecast.reasons)
             # Where the model ignores covariates, missing future values change no forecast.
             if not self._setup.ignored:
                 tally.futures.add(batch, task.horizon)
             yield forecast
+
+    def _kept_or(self, compute: Compute, task: Task) -> Compute:
+        """Return ``compute``, in incremental runs only for series that have changed."""
+        self._close_former()
+        job, info = self._setup.job, self._setup.info
+        if not (job.incremental and keeps_numbers(info)):
+            return compute
+        refresh = Refresh(
+            self._outputs,
+            task,
+            RefreshOptions(
+                info=info,
+                form=Form(task.horizon, job.method.levels, job.method.fallback),
+                batch_size=job.resources.batch_size,
+                joint=job.method.joint_targets,
+                may_keep=not job.overwrite,
+                limit_bytes=job.resources.memory_limit_bytes,
+            ),
+        )
+        self._refresh = refresh
+        return partial(refresh.forecast, compute=compute)
+
+    def _close_former(self) -> None:
+        if self._refresh is not None:
+            self._refresh.close()
 
     def _schema(self, task: Task, first: ForecastBatch | None) -> pa.Schema:
         method = self._setup.job.method
@@ -91,7 +147,20 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
             sink.is_first = not task.stale_receipts
         return sink
 
+    def _receipt(self, *facts: Any) -> Receipt:
+        receipt = super()._receipt(*facts)
+        if not self._setup.job.incremental:
+            return receipt
+        return replace(receipt, kept=self._refresh.kept if self._refresh is not None else 0)
+
     def _finish(self, task: Task, receipt: Receipt, etag: str) -> None:
+        refresh = self._refresh
+        if refresh is not None:
+            refresh.close()
+            # Before the receipt: a crash in between leaves a note of a forecast that is there. Not
+            # where memory ran out, as calls had another shape from then on.
+            if not self._budget.fixed or self._budget.is_exact:
+                refresh.write_note(etag)
         super()._finish(task, receipt, etag)
         # Last of all: a crash before it leaves an origin too many, which the next forecast of the
         # partition or `prune` deletes.

@@ -9,6 +9,7 @@ from gigacast.errors import CorruptedFileError
 from gigacast.forecasting.prepare import Prepared, prepare
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.layout import (
+    digests_key,
     manifest_key,
     origins_prefix,
     parse_origin_key,
@@ -142,10 +143,12 @@ def remove(litter: Litter, *, old_specs: bool = False) -> int:
     # Receipts first: a crash in between must not leave a receipt without its output.
     # Origins before the orphans that they belong to, by which a later prune would find them.
     keys = litter.receipts + litter.origins + litter.orphans
-    outputs.delete(keys)
+    # The digests of an orphan go with it; deleting those of none does no harm.
+    outputs.delete([*map(digests_key, litter.orphans), *keys])
     deleted = len(keys)
     for folder in litter.old_specs if old_specs else ():
-        for prefix in (receipt_prefix(folder), folder, origins_prefix(folder)):
+        below = (receipt_prefix(folder), folder, origins_prefix(folder), digests_key(folder))
+        for prefix in below:
             for page in outputs.list(prefix):
                 outputs.delete(entry.key for entry in page)
                 deleted += len(page)

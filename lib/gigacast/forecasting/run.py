@@ -25,7 +25,8 @@ from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.covariates import describe_companions
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.model_choice import usable_devices
-from gigacast.job.run import Run, RunEvents, Silent, Totals, start_run, utc_now
+from gigacast.job.run import Run, RunEvents, Silent, start_run, utc_now
+from gigacast.job.totals import Totals
 from gigacast.lake.layout import version_prefix
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.planner import DoneEntry, OnDone, Plan, make_plan

@@ -258,6 +258,9 @@ class ForecastJob:
     keep_origins : int
         Forecasts of a partition that are kept, the latest included. It is no part of the spec: it
         changes no number.
+    incremental : bool
+        Whether series that did not change keep their rows when a partition is forecast again. It is
+        no part of the spec: it changes numbers by float rounding only, as the batch size does.
     prices : PriceTable, optional
         Prices of machine time; a run has no costs by default.
     """
@@ -274,4 +277,5 @@ class ForecastJob:
     overwrite: bool = False
     limit: int | None = None
     keep_origins: int = KEEP_ORIGINS
+    incremental: bool = False
     prices: PriceTable | None = None

@@ -13,7 +13,7 @@ progress to people.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -24,9 +24,10 @@ from gigacast.core.text import blank_secrets
 from gigacast.errors import OutageError, StorageError, TransientStorageError
 from gigacast.job.audit import PlannedJob, make_run_id, new_audit
 from gigacast.job.outage import Outage, Patience, is_transient
+from gigacast.job.totals import Totals
 from gigacast.lake.plan.audit import COMPLETED, FAILED, INTERRUPTED, Audit, AuditLog, Clock
 from gigacast.lake.plan.planner import DoneEntry, Plan
-from gigacast.lake.plan.receipt import Receipt, merge_counts
+from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.choice import InlineExecutor, make_executor
 from gigacast.runtime.executor import Executor, Failure, Outcome, Setup
 from gigacast.runtime.instance import this_machine
@@ -73,60 +74,13 @@ class RunEvents(Protocol):
         """Report that the run waits for a store, or goes on after a wait."""
         return
 
-    def closed(self, status: str, totals: "Totals") -> None:
+    def closed(self, status: str, totals: Totals) -> None:
         """Report the end of the run, after its audit is written."""
         return
 
 
 class Silent(RunEvents):
     """Ignores all events."""
-
-
-@dataclass(slots=True)
-class Totals:
-    """Sums over the partitions that a run finished."""
-
-    partitions: int = 0
-    series: int = 0
-    rows: int = 0
-    rows_written: int = 0
-    bytes_read: int = 0
-    bytes_written: int = 0
-    peak_rss_bytes: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-    reasons: dict[str, int] = field(default_factory=dict)
-    repairs: dict[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, receipt: Receipt) -> "Totals":
-        """Return the totals of a single partition."""
-        return cls(
-            partitions=1,
-            series=receipt.series,
-            rows=receipt.rows,
-            rows_written=int(str(receipt.output["rows"])),
-            bytes_read=receipt.size_bytes,
-            bytes_written=int(str(receipt.output["size_bytes"])),
-            peak_rss_bytes=receipt.peak_rss_bytes,
-            seconds=receipt.seconds,
-            reasons=receipt.reasons,
-            repairs=receipt.repairs,
-        )
-
-    def add(self, receipt: Receipt) -> None:
-        """Add one partition."""
-        self.merge(Totals.of(receipt))
-
-    def merge(self, totals: "Totals") -> None:
-        """Add the totals of other partitions, which another process may have done."""
-        for name in ("partitions", "series", "rows", "rows_written", "bytes_read", "bytes_written"):
-            setattr(self, name, getattr(self, name) + getattr(totals, name))
-        # Partitions run one after the other in a process: their peaks do not add up.
-        self.peak_rss_bytes = max(self.peak_rss_bytes, totals.peak_rss_bytes)
-        for stage, seconds in totals.seconds.items():
-            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 3)
-        merge_counts(self.reasons, totals.reasons)
-        merge_counts(self.repairs, totals.repairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +274,7 @@ class Run:
             self._on_done(outcome.task, outcome.result)
             self.audit.files_processed = self.totals.partitions
             self._events.finished(outcome.result)
-        self.audit.totals = asdict(self.totals)
+        self.audit.totals = self.totals.describe()
 
     def _add_failure(self, task: Task, failure: Failure, attempts: int) -> None:
         self.failures.append((task, failure))

@@ -8,13 +8,13 @@ Source of the format: *CloudWatch User Guide, Specification: Embedded metric for
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, TextIO
 
 from gigacast.core.partition.task import Task
 from gigacast.core.text import printable_json
-from gigacast.job.run import Totals
+from gigacast.job.totals import Totals
 from gigacast.lake.plan.audit import FAILED, Clock
 from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
@@ -167,7 +167,7 @@ class Telemetry:
     def closed(self, status: str, totals: Totals) -> None:
         """Write the status and totals at the end of a run, or of a child of it."""
         level: Level = "error" if status == FAILED else "info"
-        self._write("closed", {"status": status, "totals": asdict(totals)}, level=level)
+        self._write("closed", {"status": status, "totals": totals.describe()}, level=level)
 
     def _write(
         self,

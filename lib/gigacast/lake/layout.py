@@ -10,6 +10,7 @@ from gigacast.core.digest import digest_text
 
 FORECASTS = "forecasts/"
 ORIGINS = "origins/"
+DIGESTS = "digests/"
 BACKTESTS = "backtests/"
 LEADERBOARDS = "backtests/_leaderboards/"
 EVALUATIONS = "evaluations/"
@@ -47,6 +48,7 @@ RESERVED = frozenset(
     {
         FORECASTS,
         ORIGINS,
+        DIGESTS,
         BACKTESTS,
         EVALUATIONS,
         QUALITY,
@@ -140,6 +142,14 @@ def origins_prefix(output_key_or_prefix: str) -> str:
     """
     below = output_key_or_prefix.removeprefix(FORECASTS)
     return f"{ORIGINS}{below}" if below.endswith("/") else f"{ORIGINS}{below}/"
+
+
+def digests_key(output_key_or_prefix: str) -> str:
+    """Return the key of the digests of a forecast's series, or the folder of all below a prefix.
+
+    A root of its own, as that of origins.
+    """
+    return f"{DIGESTS}{output_key_or_prefix.removeprefix(FORECASTS)}"
 
 
 def origin_key(output_key: str, cutoff: str, output_etag: str) -> str:

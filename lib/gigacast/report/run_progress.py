@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 from gigacast.core.partition.task import Task
 from gigacast.core.plural import counted
-from gigacast.job.run import Totals
+from gigacast.job.totals import Totals
 from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.report.progress import Progress, items_of

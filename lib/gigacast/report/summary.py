@@ -61,6 +61,8 @@ class RunSummary:
     failures : tuple of FailedPartition
     problems : tuple of str
         What a few inputs say against the way in which they are forecast.
+    kept : int, optional
+        Series among ``series`` whose rows were kept; ``None`` for runs that are not incremental.
     """
 
     run_id: str
@@ -83,6 +85,7 @@ class RunSummary:
     audit_url: str = ""
     failures: tuple[FailedPartition, ...] = ()
     problems: tuple[str, ...] = ()
+    kept: int | None = None
 
     @property
     def series_per_second(self) -> float:
@@ -93,7 +96,8 @@ class RunSummary:
         """Return the values of ``--json``."""
         values = {**asdict(self), "series_per_second": round(self.series_per_second, 3)}
         # Without problems the values are those that scripts have always read.
-        return {name: v for name, v in values.items() if name != "problems" or v}
+        later = {"problems": bool(self.problems), "kept": self.kept is not None}
+        return {name: value for name, value in values.items() if later.get(name, True)}
 
 
 def summary_document(summary: RunSummary, max_failures: int = 10) -> Document:
@@ -189,7 +193,11 @@ def _series(summary: RunSummary) -> str:
     if not summary.series:
         return ""
     per_second = quantity.rate(summary.series, summary.elapsed_s)
-    return f"{quantity.count(summary.series)} ({per_second} per second)"
+    text = f"{quantity.count(summary.series)} ({per_second} per second)"
+    if summary.kept is None:
+        return text
+    computed = quantity.count(summary.series - summary.kept)
+    return f"{text}: {quantity.count(summary.kept)} kept, {computed} computed"
 
 
 def _conflicts(count: int) -> str:

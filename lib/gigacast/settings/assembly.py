@@ -160,6 +160,7 @@ def job_of(settings: Settings) -> ForecastJob:
         resources=resources_of(settings),
         synthetic=synthetic,
         overwrite=run.overwrite,
+        incremental=run.incremental,
         limit=run.limit,
         keep_origins=settings.forecast.keep_origins,
         prices=_prices_if_sound(),

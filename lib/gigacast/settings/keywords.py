@@ -68,6 +68,7 @@ class Options(TypedDict, total=False):
     n_partitions: int
     series_per_partition: int
     overwrite: bool
+    incremental: bool
     limit: int
     stack: str
     queue: str

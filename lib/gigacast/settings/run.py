@@ -127,6 +127,12 @@ class RunSettings(Section):
         1000, "Series in each synthetic partition.", group="synthetic", ge=1
     )
     overwrite: bool = option(False, "Forecast again partitions that are done.", group="amount")
+    incremental: bool = option(
+        False,
+        "Keep the forecasts of series that did not change where their partition did.",
+        group="amount",
+        details="A digest of each series is stored beside its forecast. On a CPU only.",
+    )
     limit: int | None = option(
         None, "Maximum number of partitions to forecast.", group="amount", ge=1
     )

@@ -11,7 +11,8 @@ from gigacast.core.partition.task import InputObject, Task
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.receipt import ModelUse, Work, new_receipt
-from gigacast.job.run import FinishedTask, Run, Silent, Totals, start_run
+from gigacast.job.run import FinishedTask, Run, Silent, start_run
+from gigacast.job.totals import Totals
 from gigacast.lake.plan.audit import read_audit
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.file_plan import FoundFile, OutputPlace, plan_files

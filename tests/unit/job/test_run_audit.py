@@ -8,7 +8,8 @@ import pytest
 
 from gigacast.errors import AccessDeniedError
 from gigacast.job import run as module
-from gigacast.job.run import FinishedTask, Run, Totals, start_run, utc_now
+from gigacast.job.run import FinishedTask, Run, start_run, utc_now
+from gigacast.job.totals import Totals
 from gigacast.lake.plan.audit import Audit, audit_key, read_audit
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.choice import InlineExecutor

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gigacast.core.partition.task import InputObject, Task
-from gigacast.job.run import Totals
 from gigacast.job.telemetry import NAMESPACE, Origin, Telemetry, embed_metrics, receipt_metrics
+from gigacast.job.totals import Totals
 from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.executor import Failure

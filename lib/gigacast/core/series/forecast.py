@@ -28,6 +28,10 @@ class ForecastRequest:
         only for forecasters whose info has ``takes_groups``.
     future : float32 [B, H], optional
         Known values of each row over the horizon, NaN if unknown; none by default.
+    exact : bool
+        Whether the numbers of a row must not depend on the other rows of its call, not even in
+        their rounding: calls then have one shape for each length (`BatchBudget.fixed`), and
+        nothing is computed in another way because of what the other rows hold.
     """
 
     context: FloatArray
@@ -37,6 +41,7 @@ class ForecastRequest:
     seeds: UintArray
     group_size: int = 1
     future: FloatArray | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

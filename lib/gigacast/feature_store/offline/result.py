@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError
 from gigacast.feature_store.engine.engine import DaySpan
-from gigacast.job.run import Totals
+from gigacast.job.totals import Totals
 from gigacast.runtime.executor import Failure
 
 FIRST_DAY, LAST_DAY = DaySpan().first, DaySpan().last

@@ -37,7 +37,8 @@ from gigacast.feature_store.rows import read_schema
 from gigacast.feature_store.table import Tables
 from gigacast.feature_store.type_check import find_type_problems
 from gigacast.job.audit import PlannedJob, RunDescription, this_author
-from gigacast.job.run import Run, RunEvents, Totals, start_run, utc_now
+from gigacast.job.run import Run, RunEvents, start_run, utc_now
+from gigacast.job.totals import Totals
 from gigacast.lake.feature_layout import feature_table_prefix
 from gigacast.lake.layout import receipt_prefix
 from gigacast.lake.plan.audit import Clock

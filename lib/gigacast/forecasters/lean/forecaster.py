@@ -70,7 +70,8 @@ class LeanForecaster(NetworkForecaster):
         """Return quantiles at the trained levels, [B, K, H], unrolled beyond the first pass."""
         length, patch = self._info.prediction_length, self._info.patch_size
         horizon = request.horizon
-        masked = has_empty_patch(request.context[:, -self._info.context_length :], patch)
+        recent = request.context[:, -self._info.context_length :]
+        masked = request.exact or has_empty_patch(recent, patch)
         if horizon <= length:
             return self._pass(context, horizon, masked=masked)
         # Appended forecasts shift the patches unless their length is a multiple of a patch. A gap

@@ -97,7 +97,7 @@ class ArrayForecaster:
         info, horizon = self._info, request.horizon
         recent = request.context[:, -info.context_length :]
         centred = centre_arrays(recent)
-        masked = has_empty_patch(recent, info.patch_size)
+        masked = request.exact or has_empty_patch(recent, info.patch_size)
         if horizon <= info.prediction_length:
             raw = self._compute(centred.context, horizon, masked=masked)
         else:

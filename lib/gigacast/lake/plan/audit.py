@@ -38,7 +38,7 @@ _HINT = "delete it: outputs and receipts, and so what is left to do, do not depe
 
 # Only some keys have a fixed form: those that a command reads. Each job adds others.
 _TOTALS = {
-    **dict.fromkeys(("partitions", "series", "rows", "rows_written"), Count),
+    **dict.fromkeys(("partitions", "series", "kept", "rows", "rows_written"), Count),
     **dict.fromkeys(("bytes_read", "bytes_written", "peak_rss_bytes"), Count),
     "seconds": dict[str, Amount],
     "reasons": dict[str, Count],

@@ -57,6 +57,9 @@ class Receipt:
         Latest step of all series (ISO 8601, UTC): how fresh the data was.
     covariates : mapping
         Columns used beside the targets: ``past``, ``known``, ``joint`` targets, and ``ignored``.
+    kept : int, optional
+        Number of series whose rows are those of the former forecast; none by default, as in runs
+        that are not incremental.
     instance, purchase : str, optional
         Type of the machine, and ``spot`` or ``on_demand``, where known.
     host : mapping
@@ -86,6 +89,7 @@ class Receipt:
     repairs: dict[str, Count] = field(default_factory=dict)
     newest_timestamp: Time | None = None
     covariates: dict[str, list[str]] = field(default_factory=dict)
+    kept: Count | None = None
     instance: str | None = None
     purchase: str | None = None
     host: dict[str, object] = field(default_factory=dict)
@@ -123,6 +127,9 @@ class Receipt:
     def to_json(self) -> bytes:
         """Return the stored form."""
         content = {**dataclasses.asdict(self), "series_per_s": round(self.series_per_s, 3)}
+        # Receipts of runs that keep nothing stay as they were.
+        if self.kept is None:
+            del content["kept"]
         return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False).encode()
 
     @classmethod

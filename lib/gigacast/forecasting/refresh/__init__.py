@@ -1,0 +1,1 @@
+"""Incremental refresh: series that did not change keep the rows of the former forecast."""
