@@ -141,8 +141,8 @@ class ReceiptSample:
         """Return the receipts of the sample; without one, some of other specs of the model version.
 
         Receipts that can't be read are left out, and those of another kind of partition: a month
-        of parts holds each series once, the parts alone may hold it several times. Those with series
-        that were kept tell nothing of the time that a series takes.
+        of parts holds each series once, the parts alone may hold it several times. Those with kept
+        series do not tell how long a series takes.
 
         Parameters
         ----------
