@@ -12,9 +12,9 @@ ends, also by an exception.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import DataQualityError
@@ -31,6 +32,7 @@ from gigacast.series.rows import ItemRows, concat_rows, merge_neighbours
 from gigacast.series.segment import offsets_of, sort_order, spread
 from gigacast.series.source import ReadStats
 
+_NO_IDS = pa.array([], pa.string())
 _BUCKETS = 32  # files per division, all open at the same time
 
 
@@ -124,20 +126,47 @@ def sorted_items(parts: Iterable[ItemRows], plan: SortPlan, stats: ReadStats) ->
 
 def group_items(parts: list[ItemRows]) -> ItemRows:
     """Return one run per item in ascending order of ids, its rows in ascending order of time."""
-    rows = concat_rows(parts)
-    encoded = rows.item_ids.dictionary_encode()
-    order = to_numpy(pc.sort_indices(encoded.dictionary))
+    distinct, run_codes = _codes_of([part.item_ids for part in parts])
+    rows = concat_rows([replace(part, item_ids=_NO_IDS) for part in parts])
+    order = to_numpy(pc.sort_indices(distinct))
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
-    run_ranks = ranks[to_numpy(encoded.indices)]
-    groups = spread(run_ranks, rows.offsets)
+    run_ranks = ranks[run_codes]
+    groups = run_ranks if len(rows) == len(rows.times) else spread(run_ranks, rows.offsets)
     offsets = offsets_of(np.bincount(groups, minlength=len(order)))
     primary = np.bincount(run_ranks[rows.primary], minlength=len(order)) > 0
     # Items that are in order already are not copied.
     if (run_ranks[1:] < run_ranks[:-1]).any() or len(order) < len(rows):
         rows = rows.take_rows(sort_order(groups, rows.times), offsets)
-    ids = encoded.dictionary.take(to_arrow(order))
+    ids = distinct.take(to_arrow(order))
     return sort_times(ItemRows(ids, offsets, rows.times, rows.values, primary))
+
+
+def _codes_of(ids: Sequence[pa.Array]) -> tuple[pa.Array, IntArray]:
+    """Return the distinct ids that occur in several arrays, and the index of each one's id.
+
+    The arrays may be dictionaries. Their texts are read once, and not row by row.
+    """
+    values: list[pa.Array] = []
+    places: list[IntArray] = []
+    start = size = 0
+    for array in ids:
+        is_coded = pa.types.is_dictionary(array.type)
+        own = array.dictionary if is_coded else array
+        # Batches of one row group have one dictionary.
+        if not (is_coded and values and values[-1].equals(own)):
+            values.append(own)
+            start, size = size, size + len(own)
+        indices = to_numpy(array.indices) if is_coded else np.arange(len(own), dtype=np.int64)
+        places.append(indices.astype(np.int64) + start)
+    encoded = pa.concat_arrays(values).dictionary_encode()
+    codes = to_numpy(encoded.indices).astype(np.int64)[np.concatenate(places)]
+    used = np.zeros(len(encoded.dictionary), np.bool_)
+    used[codes] = True
+    if used.all():
+        return encoded.dictionary, codes
+    # Ids of rows that were left out are in dictionaries, too.
+    return encoded.dictionary.filter(to_arrow(used)), (np.cumsum(used) - 1)[codes]
 
 
 def _shrink(items: ItemRows, plan: SortPlan, stats: ReadStats) -> ItemRows:

@@ -83,9 +83,18 @@ class Decoder:
         )
 
     def decode(
-        self, batch: pa.RecordBatch, layout: Layout, *, primary: bool, name: str
+        self,
+        batch: pa.RecordBatch,
+        layout: Layout,
+        *,
+        primary: bool,
+        name: str,
+        coded: bool = False,
     ) -> tuple[ItemRows, int]:
-        """Return the runs of a batch, and the number of rows dropped for their null item id."""
+        """Return the runs of a batch, and the number of rows dropped for their null item id.
+
+        With ``coded``, for rows that are sorted next, ids may be a dictionary; see `find_runs`.
+        """
         ids, keep = item_column(batch, layout, self.item_id)
         dropped = 0
         if keep is not None:
@@ -96,6 +105,8 @@ class Decoder:
             return self._decode_lists(batch, layout, ids, name, primary=primary), dropped
         starts, run_ids = find_runs(ids, self.id_type, name)
         times = self._times(batch.column(layout.timestamp), name)
+        starts, run_ids = find_runs(ids, self.id_type, name, coded=coded)
+        times = self.clock.read(batch.column(layout.timestamp), name)
         values = tuple(self._read(name, batch.column(name)) for name in self.columns)
         offsets = np.append(starts, len(times))
         return ItemRows(run_ids, offsets, times, values, np.full(len(starts), primary)), dropped
@@ -203,13 +214,22 @@ def _valid_ids(ids: pa.Array) -> pa.Array | None:
     return ids.is_valid() if ids.null_count else None
 
 
-def find_runs(ids: pa.Array, kind: pa.DataType, name: str) -> tuple[IntArray, pa.Array]:
-    """Return the starts of runs of equal ids, and the id of each as ``kind``. No nulls."""
+def find_runs(
+    ids: pa.Array, kind: pa.DataType, name: str, *, coded: bool = False
+) -> tuple[IntArray, pa.Array]:
+    """Return the starts of runs of equal ids, and the id of each as ``kind``. No nulls.
+
+    With ``coded``, ids that are a dictionary stay one, of values of ``kind``. Then an id may be in
+    it more than once, and neighbouring runs may have the same id.
+    """
     if not pa.types.is_dictionary(ids.type):
         ids = read_ids(ids, kind, name)
         starts = run_starts(ids)
         return starts, ids.take(to_arrow(starts))
     starts = run_starts(ids.indices)
+    if coded and not ids.dictionary.null_count:
+        values = read_ids(ids.dictionary, kind, name)
+        return starts, pa.DictionaryArray.from_arrays(ids.indices.take(to_arrow(starts)), values)
     run_ids = read_ids(ids.take(to_arrow(starts)), kind, name)
     # A dictionary may contain a value twice, so runs of codes may be neighbours of the same id.
     distinct = run_starts(run_ids)

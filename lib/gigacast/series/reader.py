@@ -194,6 +194,7 @@ class SeriesReader:
         continues = bool(options.columns.known_covariates)
         targets = len(agreement.decoder.targets) if continues else 0
         parts = self._wall(agreement).read(self._parts(tables, agreement))
+        parts = self._parts(tables, agreement, coded=not agreement.contiguous)
         # Half of the limit: sorting an item makes a copy of its rows.
         most = max(options.memory_limit_bytes // 2, _LEAST_ITEM_BYTES)
         room = ItemRoom(most, _LEAST_ROWS_PER_TIME * tail_length(context_length))
@@ -232,6 +233,9 @@ class SeriesReader:
         self, tables: Sequence[OpenTable], agreement: Agreement
     ) -> Iterator[tuple[ItemRows, str]]:
         """Yield rows as they come, and the name of their source."""
+        self, tables: Sequence[OpenTable], agreement: Agreement, *, coded: bool = False
+    ) -> Iterator[ItemRows]:
+        zone = self._wall_zone(agreement)
         for table in tables:
             # A row of lists has many points, and the limit is for points.
             rows = _batch_rows(self._options, len(agreement.decoder.columns))
@@ -242,7 +246,11 @@ class SeriesReader:
             for batch in read_batches(table, table.layout.columns, limits):
                 with _decoding(source.name):
                     part, dropped = agreement.decoder.decode(
-                        batch, table.layout, primary=source.primary, name=source.name
+                        batch,
+                        table.layout,
+                        primary=source.primary,
+                        name=source.name,
+                        coded=coded,
                     )
                 self.stats.rows += len(part.times) + dropped
                 self.stats.null_items += dropped

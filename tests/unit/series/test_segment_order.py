@@ -1,0 +1,81 @@
+"""Rows in the order of group and time, against numpy's stable sort by two keys."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gigacast.core.series.batch import NO_TIME
+from gigacast.series import segment
+from gigacast.series.complete import group_items
+from gigacast.series.rows import ItemRows
+from gigacast.series.segment import sort_order
+
+DAY = 86_400_000_000
+SPANS = (1, 977, 1_000_000, 3_600_000_000, DAY)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(0, 300),
+    groups=st.sampled_from([1, 3, 40, 2**31 - 1]),
+    unit=st.sampled_from(SPANS),
+    most=st.sampled_from([2, 30, 5000, 2**40]),
+    nulls=st.sampled_from([0.0, 0.1]),
+)
+def test_rows_are_sorted_by_group_and_time_and_keep_their_order_where_equal(
+    seed: int, rows: int, groups: int, unit: int, most: int, nulls: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    most = min(most, (1 << 62) // unit)
+    times = rng.integers(-most, most, rows) * unit
+    times[rng.random(rows) < nulls] = NO_TIME
+    codes = rng.integers(0, groups, rows)
+    order = sort_order(codes, times)
+    np.testing.assert_array_equal(order, np.lexsort((np.arange(rows), times, codes)))
+
+
+@pytest.mark.parametrize("way", ["cells", "keys", "ranks"])
+def test_every_way_is_taken_by_some_rows(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regular rows have cells of their own, days a key, and any microseconds two sorts."""
+    rng = np.random.default_rng(0)
+    shuffled = rng.permutation(5000)
+    times = {
+        "cells": shuffled % 50 * DAY,
+        "keys": rng.integers(0, 9000, 5000) * DAY,
+        "ranks": rng.integers(0, 1 << 61, 5000),
+    }[way]
+    codes = shuffled // 50
+    taken = []
+    for name in ("_order_of_cells", "_order_of_keys", "_order_of_ranks"):
+        function = getattr(segment, name)
+
+        def spied(*facts: object, name: str = name, function: object = function) -> object:
+            order = function(*facts)  # type: ignore[operator]
+            taken.extend([name] * (order is not None))
+            return order
+
+        monkeypatch.setattr(segment, name, spied)
+    order = sort_order(codes, times)
+    assert taken == [f"_order_of_{way}"]
+    np.testing.assert_array_equal(order, np.lexsort((times, codes)))
+
+
+def test_dictionaries_with_repeated_and_unused_ids_are_grouped_as_texts() -> None:
+    ids = pa.DictionaryArray.from_arrays(pa.array([2, 0, 1, 2]), pa.array(["b", "c", "b", "x"]))
+    plain = pa.array(["a", "b"])
+
+    def part(ids: pa.Array) -> ItemRows:
+        count = len(ids)
+        times = np.arange(count, 0, -1)
+        return ItemRows(ids, np.arange(count + 1), times, (times * 1.0,), np.ones(count, np.bool_))
+
+    for parts in ([part(ids), part(plain)], [part(plain), part(ids), part(ids)]):
+        texts = [p.item_ids for p in parts]
+        whole = pa.concat_arrays([t.cast(pa.string()) for t in texts])
+        grouped = group_items(parts)
+        assert grouped.item_ids.to_pylist() == sorted(set(whole.to_pylist()))
+        counts = {name: whole.to_pylist().count(name) for name in grouped.item_ids.to_pylist()}
+        assert np.diff(grouped.offsets).tolist() == list(counts.values())
