@@ -1,13 +1,16 @@
 """Receipts: what they compute, which are found, which are deleted."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError
-from gigacast.lake.layout import output_id, receipt_key
+from gigacast.lake.layout import output_id, parse_receipt_key, receipt_key
 from gigacast.lake.plan.receipt import (
     Receipt,
     find_receipt,
@@ -161,3 +164,23 @@ def test_a_receipt_replaces_the_stale_ones_but_never_itself(store: MemoryStore) 
     task = replace(TASK, stale_receipts=(key, *stale))
     assert write_receipt(store, task, proof, str(proof.output["etag"])) == key
     assert [entry.key for page in store.list("timings/") for entry in page] == [key]
+
+
+_ANY_KEY = st.one_of(
+    st.text(st.sampled_from("a/.0f\n"), max_size=60),
+    st.builds(
+        "{}{}.{}.{}{}".format,
+        st.sampled_from(["timings/", "timing/", ""]),
+        st.text(st.sampled_from("ab/.\n"), max_size=4),
+        st.text(st.sampled_from("0f"), min_size=15, max_size=17),
+        st.text(st.sampled_from("09aFfg_"), min_size=15, max_size=17),
+        st.sampled_from([".json", ".jsonl", "json"]),
+    ),
+)
+
+
+@given(_ANY_KEY)
+def test_the_key_of_a_receipt_is_parsed_as_by_its_expression(key: str) -> None:
+    expression = r"timings/(.+)\.([0-9a-f]{16})\.([0-9a-f]{16})\.json"
+    match = re.fullmatch(expression, key)
+    assert parse_receipt_key(key) == (match.groups() if match else None)

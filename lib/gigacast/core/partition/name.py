@@ -6,6 +6,7 @@ Keys are relative to the input root.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, cast, get_args
 from urllib.parse import unquote
 
@@ -38,6 +39,7 @@ _NULL_LEVEL = "__HIVE_DEFAULT_PARTITION__"
 _YEAR_FOLDER = re.compile(_ABOVE + r"(?P<hive>year=)?(?P<year>[0-9]{4})/")
 
 
+@lru_cache(maxsize=4096)
 def month_of_folder(folder: str) -> Month | None:
     """Return the month of ``2014/03`` or ``year=2014/month=3``; ``None`` for other folders.
 

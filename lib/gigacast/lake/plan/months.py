@@ -48,6 +48,7 @@ class MonthCursor:
 
     def __init__(self, pages: Iterable[list[ObjectMeta]], prefix: str = "") -> None:
         self._cut = len(prefix)
+        self._last = ""
         objects = (entry for page in pages for entry in page)
         self._groups = groupby(objects, key=self._place_of)
         self.place: str | None = None
@@ -56,7 +57,12 @@ class MonthCursor:
 
     def _place_of(self, entry: ObjectMeta) -> str:
         # An object outside the month folders is a place of its own, so that it is counted.
-        return month_place(entry.key[self._cut :])
+        # Keys below a folder of a month are of that folder, and a million of them come in a row.
+        if self._last and entry.key.startswith(self._last, self._cut):
+            return self._last
+        place = month_place(entry.key[self._cut :])
+        self._last = place if place.endswith("/") else ""
+        return place
 
     def _advance(self) -> None:
         self.place, self._objects = next(self._groups, (None, iter(())))
