@@ -11,11 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from gigacast.core.array import FloatArray
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastRequest
+from gigacast.core.time.frequency import Frequency
 from gigacast.errors import UnsupportedForecastError
+from gigacast.forecasters.batching import BatchBudget, ForecastOptions, forecast_batch
 from gigacast.forecasters.forecaster import Forecaster, ModelFiles
 from gigacast.forecasters.naive import SeasonalNaive
 from tests.support.tiny_models import session_folder, tiny_bolt, tiny_chronos2, tiny_t5
@@ -86,6 +90,21 @@ def ask(
     numbers = np.arange(count, dtype=np.uint64) if seeds is None else seeds
     seasons = np.full(count, 7)
     return forecaster.predict(ForecastRequest(context, horizon, levels, seasons, numbers))
+
+
+def make_batch(series: list[FloatArray]) -> SeriesBatch:
+    count = len(series)
+    return SeriesBatch(
+        item_ids=pa.array([f"item-{n}" for n in range(count)]),
+        target_names=pa.array(["target"] * count),
+        values=np.concatenate(series).astype(np.float32),
+        offsets=np.cumsum([0, *map(len, series)]),
+        last_timestamps=np.zeros(count, np.int64),
+        frequencies=(Frequency.parse("1d"),),
+        frequency_codes=np.zeros(count, np.int64),
+        reasons=np.zeros(count, np.int8),
+        timestamp_type=pa.timestamp("us"),
+    )
 
 
 def distance(actual: FloatArray, expected: FloatArray, context: FloatArray) -> FloatArray:
@@ -168,6 +187,18 @@ def test_other_series_their_order_and_padding_do_not_change_a_forecast(
         alone = ask(forecaster, pad(series[n : n + 1]), horizon, seeds=seeds[n : n + 1])
         row = context[n : n + 1]
         assert distance(alone, together[n : n + 1], row).max() <= FLOAT32_SHARE
+
+
+def test_in_calls_of_one_shape_other_series_do_not_change_a_bit(forecaster: Forecaster):
+    series = [*ordinary(), *(np.array(values) for values in STRANGE.values())]
+    batch = make_batch(series)
+    options = ForecastOptions(horizon=5)
+    whole = forecast_batch(forecaster, batch, options, BatchBudget(fixed=True)).quantiles
+    for rows in (np.arange(0, 26, 3), np.array([7])):
+        part = forecast_batch(forecaster, batch.take(rows), options, BatchBudget(fixed=True))
+        assert part.quantiles.tobytes() == whole[rows].tobytes()
+    plain = forecast_batch(forecaster, batch, options).quantiles
+    assert distance(whole, plain, pad(series)).max() <= FLOAT32_SHARE
 
 
 def test_equal_requests_give_bitwise_equal_forecasts(forecaster: Forecaster):

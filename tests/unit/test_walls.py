@@ -186,7 +186,8 @@ KEYWORDS = (
     "precision=None, model_engine=None, batch_size=None, outage_minutes=None, "
     "verify_datasets=None, "
     "memory_limit=None, n_partitions=None, "
-    "series_per_partition=None, overwrite=None, limit=None, stack=None, queue=None, children=None"
+    "series_per_partition=None, overwrite=None, incremental=None, limit=None, stack=None, "
+    "queue=None, children=None"
 )
 TRAIN_KEYWORDS = (
     "bucket=None, prefix=None, input_prefix=None, endpoint_url=None, region=None, years=None, "
