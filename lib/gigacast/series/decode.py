@@ -103,10 +103,8 @@ class Decoder:
         if layout.kind == "list":
             ids = read_ids(ids, self.id_type, name)
             return self._decode_lists(batch, layout, ids, name, primary=primary), dropped
-        starts, run_ids = find_runs(ids, self.id_type, name)
-        times = self._times(batch.column(layout.timestamp), name)
         starts, run_ids = find_runs(ids, self.id_type, name, coded=coded)
-        times = self.clock.read(batch.column(layout.timestamp), name)
+        times = self._times(batch.column(layout.timestamp), name)
         values = tuple(self._read(name, batch.column(name)) for name in self.columns)
         offsets = np.append(starts, len(times))
         return ItemRows(run_ids, offsets, times, values, np.full(len(starts), primary)), dropped

@@ -193,8 +193,9 @@ class SeriesReader:
         options, stats = self._options, self.stats
         continues = bool(options.columns.known_covariates)
         targets = len(agreement.decoder.targets) if continues else 0
-        parts = self._wall(agreement).read(self._parts(tables, agreement))
-        parts = self._parts(tables, agreement, coded=not agreement.contiguous)
+        # Repeated hours are told apart item by item, which takes the ids themselves.
+        coded = not agreement.contiguous and options.aggregation is None
+        parts = self._wall(agreement).read(self._parts(tables, agreement, coded=coded))
         # Half of the limit: sorting an item makes a copy of its rows.
         most = max(options.memory_limit_bytes // 2, _LEAST_ITEM_BYTES)
         room = ItemRoom(most, _LEAST_ROWS_PER_TIME * tail_length(context_length))
@@ -230,12 +231,9 @@ class SeriesReader:
         room.check(items)
 
     def _parts(
-        self, tables: Sequence[OpenTable], agreement: Agreement
+        self, tables: Sequence[OpenTable], agreement: Agreement, *, coded: bool = False
     ) -> Iterator[tuple[ItemRows, str]]:
         """Yield rows as they come, and the name of their source."""
-        self, tables: Sequence[OpenTable], agreement: Agreement, *, coded: bool = False
-    ) -> Iterator[ItemRows]:
-        zone = self._wall_zone(agreement)
         for table in tables:
             # A row of lists has many points, and the limit is for points.
             rows = _batch_rows(self._options, len(agreement.decoder.columns))

@@ -65,12 +65,12 @@ class Lake:
 
     def made_anew(self, **options: Any) -> dict[str, bytes]:
         """Return the forecasts of the same input in a folder that has none."""
-        other = Lake(self.folder.with_name("anew"))
-        shutil.rmtree(other.folder, ignore_errors=True)
+        anew = Lake(self.folder.with_name("anew"))
+        shutil.rmtree(anew.folder, ignore_errors=True)
         # With its times: they are part of a folder's ETags, which forecasts name.
-        shutil.copytree(self.folder / "2024", other.folder / "2024")
-        other.forecast(**options)
-        return other.files()
+        shutil.copytree(self.folder / "2024", anew.folder / "2024")
+        anew.forecast(**options)
+        return anew.files()
 
     def paths(self, root: str) -> Iterator[Path]:
         """Yield the objects below a root."""
@@ -125,8 +125,8 @@ def shifted(series: Series, rng: np.random.Generator) -> Series:
 
 def swapped(series: Series, rng: np.random.Generator) -> Series:
     """Exchange the histories of two items."""
-    one, other = rng.choice(sorted(series), 2, replace=False)
-    return {**series, one: series[other], other: series[one]}
+    first, second = rng.choice(sorted(series), 2, replace=False)
+    return {**series, first: series[second], second: series[first]}
 
 
 EDITS: tuple[Edit, ...] = (late_row, next_day, other_items, shifted, swapped)
