@@ -193,12 +193,12 @@ def test_in_calls_of_one_shape_other_series_do_not_change_a_bit(forecaster: Fore
     series = [*ordinary(), *(np.array(values) for values in STRANGE.values())]
     batch = make_batch(series)
     options = ForecastOptions(horizon=5)
-    whole = forecast_batch(forecaster, batch, options, BatchBudget(fixed=True)).quantiles
+    together = forecast_batch(forecaster, batch, options, BatchBudget(fixed=True)).quantiles
     for rows in (np.arange(0, 26, 3), np.array([7])):
         part = forecast_batch(forecaster, batch.take(rows), options, BatchBudget(fixed=True))
-        assert part.quantiles.tobytes() == whole[rows].tobytes()
+        assert part.quantiles.tobytes() == together[rows].tobytes()
     plain = forecast_batch(forecaster, batch, options).quantiles
-    assert distance(whole, plain, pad(series)).max() <= FLOAT32_SHARE
+    assert distance(together, plain, pad(series)).max() <= FLOAT32_SHARE
 
 
 def test_equal_requests_give_bitwise_equal_forecasts(forecaster: Forecaster):

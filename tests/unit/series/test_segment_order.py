@@ -22,15 +22,15 @@ SPANS = (1, 977, 1_000_000, 3_600_000_000, DAY)
     rows=st.integers(0, 300),
     groups=st.sampled_from([1, 3, 40, 2**31 - 1]),
     unit=st.sampled_from(SPANS),
-    most=st.sampled_from([2, 30, 5000, 2**40]),
+    bound=st.sampled_from([2, 30, 5000, 2**40]),
     nulls=st.sampled_from([0.0, 0.1]),
 )
 def test_rows_are_sorted_by_group_and_time_and_keep_their_order_where_equal(
-    seed: int, rows: int, groups: int, unit: int, most: int, nulls: float
+    seed: int, rows: int, groups: int, unit: int, bound: int, nulls: float
 ) -> None:
     rng = np.random.default_rng(seed)
-    most = min(most, (1 << 62) // unit)
-    times = rng.integers(-most, most, rows) * unit
+    bound = min(bound, (1 << 62) // unit)
+    times = rng.integers(-bound, bound, rows) * unit
     times[rng.random(rows) < nulls] = NO_TIME
     codes = rng.integers(0, groups, rows)
     order = sort_order(codes, times)
@@ -48,18 +48,18 @@ def test_every_way_is_taken_by_some_rows(way: str, monkeypatch: pytest.MonkeyPat
         "ranks": rng.integers(0, 1 << 61, 5000),
     }[way]
     codes = shuffled // 50
-    taken = []
+    ways = []
     for name in ("_order_of_cells", "_order_of_keys", "_order_of_ranks"):
         function = getattr(segment, name)
 
         def spied(*facts: object, name: str = name, function: object = function) -> object:
             order = function(*facts)  # type: ignore[operator]
-            taken.extend([name] * (order is not None))
+            ways.extend([name] * (order is not None))
             return order
 
         monkeypatch.setattr(segment, name, spied)
     order = sort_order(codes, times)
-    assert taken == [f"_order_of_{way}"]
+    assert ways == [f"_order_of_{way}"]
     np.testing.assert_array_equal(order, np.lexsort((times, codes)))
 
 
@@ -74,8 +74,10 @@ def test_dictionaries_with_repeated_and_unused_ids_are_grouped_as_texts() -> Non
 
     for parts in ([part(ids), part(plain)], [part(plain), part(ids), part(ids)]):
         texts = [p.item_ids for p in parts]
-        whole = pa.concat_arrays([t.cast(pa.string()) for t in texts])
+        texts_of_all = pa.concat_arrays([t.cast(pa.string()) for t in texts])
         grouped = group_items(parts)
-        assert grouped.item_ids.to_pylist() == sorted(set(whole.to_pylist()))
-        counts = {name: whole.to_pylist().count(name) for name in grouped.item_ids.to_pylist()}
+        assert grouped.item_ids.to_pylist() == sorted(set(texts_of_all.to_pylist()))
+        counts = {
+            name: texts_of_all.to_pylist().count(name) for name in grouped.item_ids.to_pylist()
+        }
         assert np.diff(grouped.offsets).tolist() == list(counts.values())

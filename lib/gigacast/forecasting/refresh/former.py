@@ -97,12 +97,12 @@ class FormerForecast:
         if self._file is None:
             places[:] = -1
         self._spare_far_reads(places)
-        kept = places[places >= 0]
-        numbers = np.full((len(kept), self._form.horizon, len(self._form.columns)), np.nan)
+        unchanged = places[places >= 0]
+        numbers = np.full((len(unchanged), self._form.horizon, len(self._form.columns)), np.nan)
         numbers = numbers.astype(np.float32)
-        has_rows = self._has_rows[kept]
+        has_rows = self._has_rows[unchanged]
         try:
-            numbers[has_rows] = self._read(self._ranks[kept[has_rows]])
+            numbers[has_rows] = self._read(self._ranks[unchanged[has_rows]])
         except (ObjectNotFoundError, PreconditionFailedError, DataError):
             self.close()
             places[:] = -1
@@ -146,16 +146,16 @@ class FormerForecast:
         Inputs keep their order, mostly. If one was shuffled, the series of a batch are all over the
         former forecast, and each batch would read the whole of it.
         """
-        kept = np.flatnonzero(places >= 0)
-        kept = kept[self._has_rows[places[kept]]]
-        if self._file is None or not len(kept):
+        unchanged = np.flatnonzero(places >= 0)
+        unchanged = unchanged[self._has_rows[places[unchanged]]]
+        if self._file is None or not len(unchanged):
             return
-        first, last = self._groups_of(self._ranks[places[kept]])
+        first, last = self._groups_of(self._ranks[places[unchanged]])
         needed = np.unique(np.concatenate([first, last]))
         rows = len(places) * self._rows_each
         largest = max(1, int(np.diff(self._borders).max()))
         allowed = needed[: 2 * (-(-rows // largest)) + _GROUPS_HELD]
-        places[kept[~(np.isin(first, allowed) & np.isin(last, allowed))]] = -1
+        places[unchanged[~(np.isin(first, allowed) & np.isin(last, allowed))]] = -1
 
     def _read(self, ranks: IntArray) -> FloatArray:
         """Return the numbers of series, float32 [K, H, 1 + Q]."""
@@ -168,8 +168,8 @@ class FormerForecast:
         numbers = np.empty((len(rows), each * width), np.float32)
         groups = np.searchsorted(self._borders, rows, "right") - 1
         for group in np.unique(groups):
-            here = groups == group
-            numbers[here] = self._group(int(group))[rows[here] - self._borders[group]]
+            in_group = groups == group
+            numbers[in_group] = self._group(int(group))[rows[in_group] - self._borders[group]]
         return numbers.reshape(len(ranks), steps, width)
 
     def _group(self, group: int) -> FloatArray:

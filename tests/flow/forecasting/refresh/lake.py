@@ -52,9 +52,9 @@ class Lake:
 
     def forecast(self, **options: Any) -> Totals:
         """Forecast what is pending, as an incremental run."""
-        done = gigacast.forecast(self.folder, **{**BASE, **options})
-        assert not done.failures
-        return done.totals
+        run = gigacast.forecast(self.folder, **{**BASE, **options})
+        assert not run.failures
+        return run.totals
 
     def files(self) -> dict[str, bytes]:
         """Return the forecasts by key."""

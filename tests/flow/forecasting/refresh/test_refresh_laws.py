@@ -61,8 +61,8 @@ def test_networks_compute_no_series_that_did_not_change(lake: Lake, way: str) ->
     for edit in EDITS:
         series = edit(series, rng)
     lake.write(series)
-    kept = lake.forecast(**options).kept or 0
-    assert 0 < kept <= sum(name in former and f.equals(former[name]) for name, f in series.items())
+    count = lake.forecast(**options).kept or 0
+    assert 0 < count <= sum(name in former and f.equals(former[name]) for name, f in series.items())
     assert lake.files() == lake.made_anew(**options)
 
 
@@ -134,19 +134,22 @@ def test_receipts_audit_and_summary_count_both(lake: Lake) -> None:
     lake.write(series)
     lake.forecast()
     lake.write(late_row(series, np.random.default_rng(0)))
-    done = gigacast.forecast(lake.folder, **BASE)
-    kept = len(series) - 3
+    finished = gigacast.forecast(lake.folder, **BASE)
+    unchanged = len(series) - 3
     receipts = [json.loads(p.read_text()) for p in lake.folder.glob("timings/**/*.json")]
-    assert sum(receipt["kept"] for receipt in receipts) == kept
-    audit = json.loads((lake.folder / f"audit/{done.run_id}.json").read_text())
-    assert (audit["totals"]["series"], audit["totals"]["kept"]) == (len(series), kept)
+    assert sum(receipt["kept"] for receipt in receipts) == unchanged
+    audit = json.loads((lake.folder / f"audit/{finished.run_id}.json").read_text())
+    assert (audit["totals"]["series"], audit["totals"]["kept"]) == (len(series), unchanged)
 
 
 def test_whoever_does_not_ask_for_it_has_nothing_of_it(lake: Lake) -> None:
     lake.write(make_series())
-    done = gigacast.forecast(lake.folder, **{**BASE, "incremental": False})
+    finished = gigacast.forecast(lake.folder, **{**BASE, "incremental": False})
     assert not (lake.folder / "digests").exists()
-    for path in (*lake.folder.glob("timings/**/*.json"), lake.folder / f"audit/{done.run_id}.json"):
+    for path in (
+        *lake.folder.glob("timings/**/*.json"),
+        lake.folder / f"audit/{finished.run_id}.json",
+    ):
         assert '"kept"' not in path.read_text()
 
 
