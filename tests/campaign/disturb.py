@@ -183,8 +183,8 @@ def nothing_half(trial: Trial) -> list[str]:
     """Return the objects that are visible and differ from those of an undisturbed run."""
     if not trial.job.is_stepwise:
         return []
-    seen = trial.value()
-    return [f"half visible: {k}" for k, digest in seen.items() if trial.truth.get(k) != digest]
+    visible = trial.value()
+    return [f"half visible: {k}" for k, digest in visible.items() if trial.truth.get(k) != digest]
 
 
 def laws(trial: Trial) -> list[str]:
@@ -201,9 +201,9 @@ def laws(trial: Trial) -> list[str]:
         problems.append(
             f"receipts: {sorted(current.values())}, {stale} stale, not one of {job.receipts} each"
         )
-    left = [path.name for path in (trial.place.folder / "tmp").glob(f"{PREFIX}*")]
-    if left:
-        problems.append(f"temporary files are left: {left}")
+    leftovers = [path.name for path in (trial.place.folder / "tmp").glob(f"{PREFIX}*")]
+    if leftovers:
+        problems.append(f"temporary files are left: {leftovers}")
     return problems
 
 

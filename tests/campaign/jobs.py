@@ -137,14 +137,14 @@ def with_pages(store: Store) -> Value:
 
 def measures(store: Store) -> Value:
     """Return the measures of quality by partition, without times and ids of runs."""
-    found = {}
+    digests = {}
     for key in keys_of(store, "quality/partitions/"):
         if "/_" in key:
             continue
         content = json.loads(store.get(key))
-        kept = {name: content.get(name) for name in ("keys", "columns", "rows", "contract")}
-        found[key] = json.dumps(kept, sort_keys=True)
-    return found
+        described = {name: content.get(name) for name in ("keys", "columns", "rows", "contract")}
+        digests[key] = json.dumps(described, sort_keys=True)
+    return digests
 
 
 def published(store: Store) -> Value:
@@ -152,27 +152,27 @@ def published(store: Store) -> Value:
 
     The footer of a file has the time of its writing, so its bytes differ from run to run.
     """
-    found = {}
+    digests = {}
     for key in keys_of(store, "cleaned/"):
         if not key.endswith("/manifest.json"):
             continue
         folder = key.removesuffix("manifest.json")
         for file in json.loads(store.get(key))["files"]:
             table = pq.read_table(io.BytesIO(store.get(f"{folder}{file['path']}")))
-            found[f"{folder}{file['path']}"] = hashlib.sha256(
+            digests[f"{folder}{file['path']}"] = hashlib.sha256(
                 repr(table.to_pydict()).encode()
             ).hexdigest()
-    return found
+    return digests
 
 
 def registered(store: Store) -> Value:
     """Return the versions of models with their digests, and the active one."""
-    found = {}
+    digests = {}
     for key in keys_of(store, "models/"):
         content = json.loads(store.get(key)) if key.endswith(("manifest.json", "ACTIVE")) else None
         if content is not None:
-            found[key] = str(content.get("digest") or content.get("version"))
-    return found
+            digests[key] = str(content.get("digest") or content.get("version"))
+    return digests
 
 
 JOBS = {

@@ -78,8 +78,8 @@ def _totals(
     """Return the step of SUM, AVERAGE and COUNT over one column."""
     place, unit = next(iter(totals.items()))
     operations = {p: cast("Total", states[u].operation) for p, u in totals.items()}
-    one = operations[place]
-    decode, merge, add_up = one.decode, one.merge, one.add_up
+    total_of = operations[place]
+    decode, merge, add_up = total_of.decode, total_of.merge, total_of.add_up
     # A state has the number of its values, which is the count.
     counts = [names[p] for p in members if p not in totals]
     sums = [names[p] for p, operation in operations.items() if not operation.average]

@@ -186,13 +186,13 @@ class StreamApplier:
         self._garbage.clear()
         read: list[Record] = []
         waiting: list[Record] = []
-        held: dict[str, UnknownSchemaError] = {}
+        missing_schemas: dict[str, UnknownSchemaError] = {}
         for record in records:
             try:
-                change = None if record.partition in held else self._decode(record)
-            except UnknownSchemaError as missing:
-                held[record.partition] = missing
-            if record.partition in held:
+                change = None if record.partition in missing_schemas else self._decode(record)
+            except UnknownSchemaError as unknown:
+                missing_schemas[record.partition] = unknown
+            if record.partition in missing_schemas:
                 # Those behind it wait, too: each partition is applied in its order.
                 waiting.append(record)
                 continue
@@ -203,10 +203,10 @@ class StreamApplier:
         self.waiting = waiting
         self._write(changes)
         newest = max((row.known_at for rows in changes.values() for _, row in rows), default=0)
-        reason = next((error.message for error in held.values()), "")
+        reason = next((error.message for error in missing_schemas.values()), "")
         if self.advance(read, mark) or reason:
             self._note(newest, reason)
-        for error in held.values():
+        for error in missing_schemas.values():
             raise error
 
     def _write(self, changes: Mapping[tuple[int, str], Rows]) -> None:

@@ -200,14 +200,14 @@ class StreamMetrics:
 
 def _apply(applier: StreamApplier, records: Sequence[Record], wait: "_Wait") -> None:
     """Apply records; what was written before a failure is known by its positions afterwards."""
-    left = records
+    remaining = records
 
     def attempt() -> None:
-        nonlocal left
+        nonlocal remaining
         try:
-            applier.apply(left)
+            applier.apply(remaining)
         except UnknownSchemaError:
-            left = applier.waiting
+            remaining = applier.waiting
             raise
 
     wait.call(attempt)

@@ -382,8 +382,8 @@ def test_a_record_of_an_unknown_schema_holds_its_partition_until_the_schema_come
     records = MemoryStream("returns", partitions).read(1000, 0)
     with pytest.raises(UnknownSchemaError):
         applier.apply(records)
-    held = {entry.partition for entry in applier.waiting}
-    assert held == {str(place)}
+    partitions_waiting = {entry.partition for entry in applier.waiting}
+    assert partitions_waiting == {str(place)}
     assert set(applier.positions()) == {
         str(n) for n, values in enumerate(partitions.values()) if values and n != place
     } | ({str(place)} if late != partitions[str(place)][0] else set())
