@@ -6,6 +6,7 @@ from typing import Literal
 
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.lean.shape import lean_engine, numpy_engine, openvino_engine
+from gigacast.forecasters.naive import NAIVE_ENGINE
 
 logger = logging.getLogger(__name__)
 
@@ -17,10 +18,11 @@ between 800 and 4,000 tokens; above, activations no longer fit into the cache. T
 is an estimate, not a measurement.
 """
 LEAN_TOKENS_PER_CALL = 65_536
-"""Tokens per call of our own engines on a CPU.
+"""Tokens per call of our own engines on a CPU, and of the seasonal naive forecast.
 
 They split their batches themselves (`lean.pieces.piece_sizes`) into a few fixed sizes, and large
-batches leave less of a remainder to fill up.
+batches leave less of a remainder to fill up. The naive forecast is a few array operations, whatever
+the size: calls of 2,048 tokens are mostly overhead.
 """
 
 
@@ -97,7 +99,7 @@ def _floor_to_power(limit: int) -> int:
 
 def tokens_per_call(info: ForecasterInfo) -> int:
     """Return the number of tokens per call at which this forecaster is fastest."""
-    own = (lean_engine(), numpy_engine(), openvino_engine())
+    own = (lean_engine(), numpy_engine(), openvino_engine(), NAIVE_ENGINE)
     if info.device == "cpu" and info.engine.startswith(own):
         return LEAN_TOKENS_PER_CALL
     return TOKENS_PER_CALL[info.device]

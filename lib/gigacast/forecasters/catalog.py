@@ -7,6 +7,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from gigacast.forecasters.lean.shape import (
     lean_engine,
     numpy_engine,
     openvino_engine,
+    precision_beside_int8,
     runs_lean,
 )
 from gigacast.forecasters.naive import SeasonalNaive
@@ -97,7 +99,9 @@ def _engine_name(engine: str, folder: Path, *, lean: bool, precision: str) -> st
     if engine == "numpy":
         return numpy_engine()
     if engine == "openvino":
-        return openvino_engine(_scales_digest(folder) if precision == "int8" else None)
+        if precision != "int8":
+            return openvino_engine()
+        return openvino_engine(_scales_digest(folder), resolve_precision("auto", "cpu"))
     return lean_engine() if lean else chronos_engine()
 
 
@@ -157,7 +161,8 @@ def _loader(engine: str) -> Callable[[ModelFiles], Forecaster]:
         if engine.startswith(openvino_engine()):
             from gigacast.forecasters.openvino.forecaster import load_openvino  # noqa: PLC0415
 
-            return load_openvino
+            # Named in the plan, so that every machine computes the same numbers.
+            return partial(load_openvino, rest=precision_beside_int8(engine))
         if not has_library("torch"):
             raise missing_library("torch")
         if engine == lean_engine():

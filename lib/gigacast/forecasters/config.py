@@ -1,13 +1,18 @@
 """The configuration of a Chronos model, read without torch, and the name of its stock engine."""
 
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json
-from gigacast.errors import ModelError, ModelIntegrityError, ModelNotFoundError
+from gigacast.errors import (
+    MissingExtraError,
+    ModelError,
+    ModelIntegrityError,
+    ModelNotFoundError,
+)
 
 ADAPTER_CONFIG, BASE = "adapter_config.json", "base"
 """The file that marks a folder as a LoRA adapter, and the subfolder of its base model."""
@@ -18,8 +23,20 @@ is part of the spec, so forecasts of two revisions never mix in a run."""
 
 
 def chronos_engine() -> str:
-    """Return the engine name of the stock Chronos code, for models without a lean forward."""
-    return f"chronos-{version('chronos-forecasting')}-r{ENGINE_REVISION}"
+    """Return the engine name of the stock Chronos code, for models without a lean forward.
+
+    Raises
+    ------
+    MissingExtraError
+        If the stock code is not installed.
+    """
+    try:
+        return f"chronos-{version('chronos-forecasting')}-r{ENGINE_REVISION}"
+    except PackageNotFoundError as error:
+        raise MissingExtraError(
+            "this model runs in the stock Chronos code, which is not installed",
+            hint="pip install 'gigacast[torch]'",
+        ) from error
 
 
 def read_model_config(folder: Path) -> Mapping[str, Any]:

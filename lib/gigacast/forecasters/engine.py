@@ -5,7 +5,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Literal
 
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, MissingExtraError
 
 EngineName = Literal["auto", "torch", "numpy", "openvino"]
 """Engines by the names that people type. The name in specs has a revision as well."""
@@ -110,10 +110,30 @@ def has_library(name: str) -> bool:
     return find_spec(name) is not None
 
 
-def missing_library(engine: str) -> ConfigError:
+def missing_library(engine: str) -> MissingExtraError:
     """Return the error of an engine whose library is not installed."""
     extra = {"torch": "torch", "openvino": "fast"}[engine]
-    return ConfigError(
+    return MissingExtraError(
         f"the engine {engine} needs {engine}, which is not installed",
         hint=f"pip install 'gigacast[{extra}]'",
     )
+
+
+def require_torch(purpose: str) -> None:
+    """Check that torch and the stock Chronos code are installed.
+
+    Parameters
+    ----------
+    purpose : str
+        What needs them, as the start of a sentence.
+
+    Raises
+    ------
+    MissingExtraError
+    """
+    # One extra has both; the planner of a cloud has the second one's version only.
+    if not has_library("torch"):
+        raise MissingExtraError(
+            f"{purpose} needs torch, which is not installed",
+            hint="pip install 'gigacast[torch]'",
+        )

@@ -134,7 +134,9 @@ class StartingForecaster(Forecaster, Protocol):
 
 def start(forecaster: Forecaster, request: ForecastRequest) -> PendingForecast:
     """Start to forecast one batch; forecasters that cannot start compute it before returning."""
-    if isinstance(forecaster, StartingForecaster):
-        return forecaster.start(request)
+    # Not `isinstance`, which takes 100 us for a protocol, as long as a small batch.
+    begin: Callable[[ForecastRequest], PendingForecast] | None
+    if (begin := getattr(forecaster, "start", None)) is not None:
+        return begin(request)
     values = forecaster.predict(request)
     return lambda: values

@@ -17,6 +17,10 @@ CONTEXT_LENGTH = 8192
 """Steps of history: twelve of the longest common seasons, a week of quarter hours (672 steps)."""
 
 
+NAIVE_ENGINE = "seasonal-naive-1"
+"""Code and revision, as stored in specs."""
+
+
 class SeasonalNaive:
     """A deterministic `Forecaster` without a model, which gives any quantile level directly.
 
@@ -30,8 +34,8 @@ class SeasonalNaive:
         self._info = ForecasterInfo(
             name="seasonal-naive",
             version="1",
-            digest="seasonal-naive-1",
-            engine="seasonal-naive-1",
+            digest=NAIVE_ENGINE,
+            engine=NAIVE_ENGINE,
             device="cpu",
             precision="float32",
             context_length=context_length,

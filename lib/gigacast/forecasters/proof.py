@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gigacast.core.array import FloatArray
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import GigacastError, ModelIntegrityError
 from gigacast.forecasters.catalog import describe_forecaster, load_forecaster
 from gigacast.forecasters.config import base_folder, read_model_config
-from gigacast.forecasters.engine import EngineChoice
+from gigacast.forecasters.engine import EngineChoice, EngineName, has_library
 from gigacast.forecasters.forecaster import ForecasterInfo
 
 _LEVELS = (0.1, 0.5, 0.9)
@@ -47,12 +48,13 @@ def prove_usable(folder: Path) -> None:
         _prove_finite(place)
     _prove_layers(base_folder(folder))
     # On the CPU and in float32, which every machine that publishes has.
+    engine: EngineName = "torch" if has_library("torch") else "auto"
     info = describe_forecaster(
         folder,
         name=folder.name,
         version="",
         digest="",
-        choice=EngineChoice("torch", "cpu", "float32"),
+        choice=EngineChoice(engine, "cpu", "float32"),
     )
     if info.levels and not _are_levels(info.levels):
         raise ModelIntegrityError(
@@ -98,16 +100,27 @@ def prove_readable(folder: Path) -> None:
 
 def _prove_finite(folder: Path) -> None:
     """Check each weight by itself: a short forecast does not touch all of them."""
+    for path in sorted(folder.glob("*.safetensors")):
+        for name, values in _tensors(path):
+            if not np.isfinite(values).all():
+                raise ModelIntegrityError(
+                    f"{path}: the weights of {name} are not finite", hint=_HINT
+                )
+
+
+def _tensors(path: Path) -> Iterator[tuple[str, FloatArray]]:
+    """Yield the weights of a file, float32; with torch, one at a time is in memory."""
     from safetensors import safe_open  # noqa: PLC0415 - only to publish
 
-    for path in sorted(folder.glob("*.safetensors")):
-        # By torch, because NumPy has no bfloat16. One tensor at a time is in memory.
-        with safe_open(path, framework="pt") as weights:
-            for name in weights.keys():  # noqa: SIM118 - no mapping
-                if not weights.get_tensor(name).float().isfinite().all():
-                    raise ModelIntegrityError(
-                        f"{path}: the weights of {name} are not finite", hint=_HINT
-                    )
+    from gigacast.forecasters.lean.loading import read_tensor_file  # noqa: PLC0415
+
+    if not has_library("torch"):
+        yield from read_tensor_file(path).items()
+        return
+    # By torch, because NumPy has no bfloat16.
+    with safe_open(path, framework="pt") as weights:
+        for name in weights.keys():  # noqa: SIM118 - no mapping
+            yield name, weights.get_tensor(name).float().numpy()
 
 
 def _prove_layers(folder: Path) -> None:

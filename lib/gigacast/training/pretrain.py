@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gigacast.errors import ConfigError
+from gigacast.forecasters.engine import require_torch
 from gigacast.lake.model.manifest import check_name
 from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.resolve import is_shipped
@@ -98,6 +99,8 @@ def run_pretrain(
 
     Raises
     ------
+    MissingExtraError
+        If torch is not installed.
     ConfigError
         If the recipe is invalid, or the checkpoint belongs to another recipe.
     ModelError
@@ -107,6 +110,7 @@ def run_pretrain(
     ModelConflictError
         If the version exists already.
     """
+    require_torch("training")
     from gigacast.forecasters.network.device import set_threads  # noqa: PLC0415 - torch
     from gigacast.trainers.pretraining.config import load_config  # noqa: PLC0415
     from gigacast.trainers.pretraining.run import pretrain  # noqa: PLC0415

@@ -19,7 +19,7 @@ from gigacast.core.record import decode_json, read_value
 from gigacast.errors import ConfigError, ModelConflictError, ModelError
 from gigacast.forecasters.catalog import describe_forecaster, load_forecaster
 from gigacast.forecasters.config import ADAPTER_CONFIG, BASE, is_adapter, read_model_config
-from gigacast.forecasters.engine import EngineChoice
+from gigacast.forecasters.engine import EngineChoice, require_torch
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasting.prepare import checked_address
 from gigacast.job.forecast_job import ForecastJob, Method
@@ -133,6 +133,7 @@ class _Run:
         A training takes hours, so a wrong setting, a missing permission or a taken version must
         fail before it starts.
         """
+        require_torch("training")
         job = request.job
         # The version behind `latest` is resolved once, so that the recorded one is the one read.
         if request.data is None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gigacast.core.array import FloatArray
 from gigacast.core.series.batch import SeriesBatch
+from gigacast.forecasters.engine import require_torch
 from gigacast.forecasters.levels import plan_levels, postprocess
 from gigacast.forecasters.options import ForecastOptions
 
@@ -52,6 +53,7 @@ def reference_quantiles(
     -------
     float32 [N, H, Q]
     """
+    require_torch("a comparison with the stock pipeline")
     import torch  # noqa: PLC0415 - planning and workers without a model start without torch
 
     inputs = [torch.from_numpy(np.array(context)) for context in contexts]
@@ -124,6 +126,7 @@ def _stock_quantiles(
     folder: Path, inputs: Sequence[Any], levels: tuple[float, ...], options: ForecastOptions
 ) -> FloatArray | list[FloatArray]:
     """Return the stock pipeline's quantiles: [K, H, Q] per input, or [N, H, Q] for all of them."""
+    require_torch("a comparison with the stock pipeline")
     import torch  # noqa: PLC0415 - planning and workers without a model start without torch
 
     from gigacast.forecasters.chronos.loading import load_pipeline  # noqa: PLC0415

@@ -107,17 +107,27 @@ def read_tensors(folder: Path) -> dict[str, FloatArray]:
     """
     tensors: dict[str, FloatArray] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        try:
-            entries = deserialize(path.read_bytes())
-            tensors.update({name: _as_float32(entry) for name, entry in entries})
-        except (SafetensorError, OSError, ValueError) as error:
-            raise ModelIntegrityError(f"{path} is not a safetensors file: {error}") from error
+        tensors.update(read_tensor_file(path))
     if not tensors:
         raise ModelIntegrityError(
             f"no safetensors weights in {folder}",
             hint="pickled weights can run code when loaded: convert them to safetensors",
         )
     return tensors
+
+
+def read_tensor_file(path: Path) -> dict[str, FloatArray]:
+    """Return the tensors of one file, float32, by name.
+
+    Raises
+    ------
+    ModelIntegrityError
+        If the file is not in the safetensors format, or a tensor holds no floating-point numbers.
+    """
+    try:
+        return {name: _as_float32(entry) for name, entry in deserialize(path.read_bytes())}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelIntegrityError(f"{path} is not a safetensors file: {error}") from error
 
 
 def _as_float32(entry: Mapping[str, Any]) -> FloatArray:

@@ -86,16 +86,29 @@ def numpy_engine() -> str:
     return f"gigacast-bolt-numpy-r{NUMPY_REVISION}"
 
 
-def openvino_engine(scales: str | None = None) -> str:
+def openvino_engine(scales: str | None = None, rest: str = "float32") -> str:
     """Return the engine name of the lean forward as an OpenVINO graph, with its revision.
 
     Parameters
     ----------
     scales : str, optional
         Digest of the int8 scales, which change the numbers as weights do.
+    rest : {"float32", "bfloat16"}
+        In int8, the precision of everything that is not an int8 product.
     """
     engine = f"gigacast-bolt-openvino-r{OPENVINO_REVISION}"
-    return f"{engine}-int8-r{INT8_REVISION}-{scales}" if scales else engine
+    if scales is None:
+        return engine
+    return f"{engine}-int8-r{INT8_REVISION}{_REST_MARKS[rest]}-{scales}"
+
+
+def precision_beside_int8(engine: str) -> str:
+    """Return the precision of what an int8 engine computes beside its int8 products."""
+    return "bfloat16" if f"{_REST_MARKS['bfloat16']}-" in engine else "float32"
+
+
+_REST_MARKS = {"float32": "", "bfloat16": "-bf16"}
+"""Part of the engine's name; the first form is the older one."""
 
 
 def runs_lean(config: Mapping[str, Any]) -> bool:

@@ -21,12 +21,19 @@ from gigacast.forecasters.openvino.scales import read_scales
 from gigacast.forecasters.plain.forecaster import ArrayForecaster, check_cpu
 from gigacast.forecasters.plain.patches import PatchArrays, cut_patches
 
-PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
-"""OpenVINO's name of the type in which everything outside int8 products is computed."""
+PRECISIONS = ("float32", "bfloat16", "int8")
+_TYPES = {"float32": "f32", "bfloat16": "bf16"}
+"""OpenVINO's names of the types in which everything outside int8 products is computed."""
 
 
-def load_openvino(files: ModelFiles) -> ArrayForecaster:
+def load_openvino(files: ModelFiles, rest: str | None = None) -> ArrayForecaster:
     """Load a Chronos-Bolt into OpenVINO.
+
+    Parameters
+    ----------
+    files : ModelFiles
+    rest : {"float32", "bfloat16"}, optional
+        In int8, the precision of everything else; by default the one that is fastest here.
 
     Raises
     ------
@@ -37,19 +44,15 @@ def load_openvino(files: ModelFiles) -> ArrayForecaster:
     ModelError
         If it holds another kind of model, or int8 changes its forecasts too much.
     """
-    check_cpu(files, "openvino", tuple(PRECISIONS))
+    check_cpu(files, "openvino", PRECISIONS)
     shape = read_bolt_shape(files.folder)
     weights = read_fused(files.folder, shape)
     precision = resolve_precision(files.precision, "cpu")
     scales = read_scales(weights, shape) if precision == "int8" else None
-    info = describe_bolt(
-        files,
-        shape,
-        engine=openvino_engine(scales.digest if scales else None),
-        device="cpu",
-        precision=precision,
-    )
-    return ArrayForecaster(info, CompiledBolt(weights, shape, precision, scales))
+    floats = precision if scales is None else rest or resolve_precision("auto", "cpu")
+    engine = openvino_engine(scales.digest if scales else None, floats)
+    info = describe_bolt(files, shape, engine=engine, device="cpu", precision=precision)
+    return ArrayForecaster(info, CompiledBolt(weights, shape, floats, scales))
 
 
 class CompiledBolt:
@@ -59,17 +62,22 @@ class CompiledBolt:
     ----------
     weights : FusedBolt
     shape : BoltShape
-    precision : {"float32", "bfloat16", "int8"}
+    floats : {"float32", "bfloat16"}
+        Precision of everything that is not an int8 product.
     scales : Int8Scales, optional
-        For int8.
+        Computes the encoder's products in int8.
     """
 
     def __init__(
-        self, weights: FusedBolt, shape: BoltShape, precision: str, scales: Int8Scales | None
+        self,
+        weights: FusedBolt,
+        shape: BoltShape,
+        floats: str,
+        scales: Int8Scales | None = None,
     ) -> None:
         self._weights = weights
         self._shape = shape
-        self._precision = precision
+        self._floats = floats
         self._scales = scales
         self._requests: dict[tuple[int, bool], Any] = {}
         self._bias = lru_cache(maxsize=64)(self._make_bias)
@@ -120,7 +128,7 @@ class CompiledBolt:
             "INFERENCE_NUM_THREADS": _threads(),
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": PRECISIONS[self._precision],
+            "INFERENCE_PRECISION_HINT": _TYPES[self._floats],
         }
 
     def _make_bias(self, length: int) -> FloatArray:

@@ -69,6 +69,13 @@ def test_what_an_engine_cannot_do_is_refused_with_a_hint(
 
 def test_a_missing_library_names_its_extra(libraries: set[str]):
     libraries.clear()
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(MissingExtraError) as error:
         choose("openvino")
     assert "gigacast[fast]" in str(error.value.hint)
+
+
+def test_without_torch_what_needs_it_names_its_extra(libraries: set[str]):
+    libraries.clear()
+    with pytest.raises(MissingExtraError, match="training needs torch") as error:
+        module.require_torch("training")
+    assert "gigacast[torch]" in str(error.value.hint)

@@ -72,7 +72,7 @@ def test_the_graph_computes_what_the_simulation_rounds(
     nano: tuple[FusedBolt, BoltShape], scales: Int8Scales
 ):
     context = contexts()
-    compiled = CompiledBolt(*nano, "int8", scales)(context, 24, masked=False)
+    compiled = CompiledBolt(*nano, "float32", scales)(context, 24, masked=False)
     simulated = SimulatedInt8(*nano, scales.products)(context, 24, masked=False)
     exact = PlainBolt(*nano)(context, 24, masked=False)
     width = np.abs(exact[:, -1] - exact[:, 0]).mean()
