@@ -98,7 +98,7 @@ def _roll(
     job: AnomalyJob, name: str, events: RunEvents | None, executor: Executor | None, clock: Clock
 ) -> AnomalyReport:
     """Forecast the last steps of every partition from before them, as a job, and compare."""
-    prepared = prepare(job.forecast)
+    prepared = prepare(job.forecast, settles=False)
     own = {
         "job": "anomalies",
         "revision": FORMAT_REVISION,
@@ -115,7 +115,7 @@ def _roll(
         run.execute(
             planned.tasks,
             AnomalySetup(work, Windows(job.windows), job.limits),
-            executor or make_executor_for(prepared, len(planned.tasks)),
+            executor or make_executor_for(prepared, planned.tasks),
             on_done=lambda task, receipt: finished.append(FinishedTask.now(task, receipt)),
         )
     report = AnomalyReport("rolling", job.limits, run_id=run.run_id if planned.tasks else "")

@@ -157,7 +157,7 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
     """
     _check(job)
     base = replace(job.forecast, synthetic=None)
-    resolve = partial(prepare, compares=True, models=job.registry)
+    resolve = partial(prepare, compares=True, models=job.registry, settles=False)
     prepared = [resolve(replace(base, model=choice)) for choice in job.models]
     naive = replace(job.models[0], reference=NAIVE_MODEL, version=None)
     # The baseline forecasts from the targets alone: covariates must not make it fail.
@@ -247,7 +247,7 @@ def _run_side(
         run.execute(
             planned.tasks,
             BacktestSetup(work, job.windows, job.series, job.season),
-            executor or make_executor_for(side, len(planned.tasks)),
+            executor or make_executor_for(side, planned.tasks),
             on_done=lambda task, receipt: finished.append(FinishedTask.now(task, receipt)),
         )
     return _SideRun(

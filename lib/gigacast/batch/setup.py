@@ -214,7 +214,7 @@ class ForecastWork:
 
     def executor(self, tasks: int) -> Executor:
         """Return one process per GPU, or per core without a GPU."""
-        return make_executor_for(fill_cores(prepared_of(self.setup), tasks), tasks)
+        return make_executor_for(fill_cores(prepared_of(self.setup), tasks), (), tasks)
 
     def close(self, closing: Closing, tables: Iterable[pa.Table]) -> None:
         """Update the manifests with all partitions that are done now, by whichever run."""

@@ -8,7 +8,7 @@ from gigacast.cli.flags import read_settings
 from gigacast.core.partition.name import month_of_folder
 from gigacast.forecasting.drawing import looks_of, method_for
 from gigacast.forecasting.file import STANDARD, is_file_name, open_file, read_predictions
-from gigacast.forecasting.frame import forecast_source, load_chosen
+from gigacast.forecasting.frame import count_rows, forecast_source, load_chosen
 from gigacast.forecasting.preview import Look
 from gigacast.settings.assembly import registry_of
 from gigacast.settings.command.forecast import SeriesOptions
@@ -40,7 +40,7 @@ def look_at_file(
     settings = read_settings({n: v for n, v in flags.items() if n != "spec"})
     job, source = file_job(settings), open_file(file)
     if predictions is None:
-        forecaster = load_chosen(job.model, registry_of(settings))
+        forecaster = load_chosen(job.model, registry_of(settings), rows=count_rows(source))
         table, method = forecast_source(source, forecaster, job.method).predictions, job.method
     else:
         table = read_predictions(predictions)

@@ -14,7 +14,7 @@ from gigacast.forecasting.file import (
     forecast_file,
     open_file,
 )
-from gigacast.forecasting.frame import load_chosen
+from gigacast.forecasting.frame import count_rows, load_chosen
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.report.terminal import say, show, show_json
 from gigacast.series.duplicates import conflict_text, dropped_text
@@ -50,7 +50,7 @@ def forecast_one_file(
         encoding_of(output)  # before the model is loaded
     source = open_file(file)
     # A bucket is only the place of models here.
-    forecaster = load_chosen(job.model, registry_of(settings))
+    forecaster = load_chosen(job.model, registry_of(settings), rows=count_rows(source))
     result = forecast_file(source, forecaster, job, output, settings.report.names)
     if not result.series:
         say(f"gigacast: {file}: no series: there is no row below the names of columns", err=True)

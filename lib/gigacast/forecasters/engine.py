@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from gigacast.errors import ConfigError, MissingExtraError
+from gigacast.forecasters.lean.shape import lean_engine
 
 EngineName = Literal["auto", "torch", "numpy", "openvino"]
 """Engines by the names that people type. The name in specs has a revision as well."""
@@ -63,6 +64,23 @@ def choose_engine(choice: EngineChoice, *, lean: bool) -> str:
     if engine != "numpy" and is_needed_here and not has_library(engine):
         raise missing_library(engine)
     return engine
+
+
+def has_quick_engine(choice: EngineChoice, chosen: str) -> bool:
+    """Return whether NumPy can take the place of torch that nobody named.
+
+    Parameters
+    ----------
+    choice : EngineChoice
+    chosen : str
+        Name of the engine that was chosen, with its revision.
+    """
+    return (
+        choice.engine == "auto"
+        and choice.precision in ("auto", "float32")
+        and not choice.device.startswith("cuda")
+        and chosen == lean_engine()
+    )
 
 
 def _resolve_auto(choice: EngineChoice, *, lean: bool) -> str:

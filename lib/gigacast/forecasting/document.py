@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gigacast.core.plural import counted
 from gigacast.forecasting.plan import PlanReport
+from gigacast.forecasting.prepare import Prepared
 from gigacast.forecasting.quote import Quote
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.layout import audit_key
@@ -114,10 +115,12 @@ def _plan_facts(report: PlanReport, job: ForecastJob) -> list[tuple[str, str]]:
         ("input", job.inputs.url),
         ("model", f"{info.name} {info.version} ({report.prepared.model.source})"),
         ("runs on", f"{info.device}, {info.precision}"),
+        ("engine", engine_text(report.prepared)),
+        ("processes", str(report.processes) if plan.tasks else ""),
         ("spec", ", ".join(sorted(plan.specs)[:_FIRST]) or "-"),
         ("done", f"{counted(totals.done, 'partition')}, {quantity.size(plan.done_bytes)}"),
         ("pending", f"{counted(totals.pending, 'partition')}, {quantity.size(plan.pending_bytes)}"),
-        ("estimate", _estimate_text(report, job) if has_estimate else ""),
+        ("estimate", _estimate_text(report) if has_estimate else ""),
         (
             "superseded",
             counted(totals.superseded, "older generation") if totals.superseded else "",
@@ -131,11 +134,17 @@ def _plan_facts(report: PlanReport, job: ForecastJob) -> list[tuple[str, str]]:
     ]
 
 
-def _estimate_text(report: PlanReport, job: ForecastJob) -> str:
+def engine_text(prepared: Prepared) -> str:
+    """Return the engine of a job, with the reason why it was chosen."""
+    reason = f" ({prepared.engine_reason})" if prepared.engine_reason else ""
+    return f"{prepared.info.engine}{reason}"
+
+
+def _estimate_text(report: PlanReport) -> str:
     estimate = report.estimate
     if estimate.series is None or estimate.seconds is None:
         return "none: no receipts of earlier runs yet"
-    jobs = max(1, job.resources.n_jobs or 1)
+    jobs = report.processes.count
     return (
         f"about {quantity.count(estimate.series)} series, "
         f"{quantity.duration(estimate.seconds / jobs)} with --n_jobs {jobs} "
@@ -150,6 +159,8 @@ def plan_json(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> 
         "input": job.inputs.url,
         "output": job.outputs.url,
         "model": asdict(report.prepared.info),
+        "engine_reason": report.prepared.engine_reason,
+        "processes": report.processes.count,
         **asdict(plan.totals),
         "pending_bytes": plan.pending_bytes,
         "done_bytes": plan.done_bytes,

@@ -1,6 +1,8 @@
 """Forecasts of a table in memory, for notebooks: the code of the job without a bucket."""
 
 import logging
+import os
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -10,6 +12,7 @@ from gigacast.forecasters.batching import BatchBudget, forecast_batch
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecasting.prediction import prediction_batch, prediction_schema, without_dropped
 from gigacast.job.covariates import Futures, check_context, fit_method, warn_of_horizon
+from gigacast.job.engine_choice import settle_rows
 from gigacast.job.forecast_job import Method, ModelChoice
 from gigacast.job.model_choice import load_resolved, resolve_choice
 from gigacast.series.duplicates import warn_of_conflicts, warn_of_dropped
@@ -22,7 +25,9 @@ from gigacast.storage.store import StoreAddress
 logger = logging.getLogger(__name__)
 
 
-def load_chosen(choice: ModelChoice, models: StoreAddress | None = None) -> Forecaster:
+def load_chosen(
+    choice: ModelChoice, models: StoreAddress | None = None, *, rows: int | None = None
+) -> Forecaster:
     """Load the model of a choice.
 
     Parameters
@@ -30,6 +35,8 @@ def load_chosen(choice: ModelChoice, models: StoreAddress | None = None) -> Fore
     choice : ModelChoice
     models : StoreAddress, optional
         Root of ``models/``; models of a bucket are not searched by default.
+    rows : int, optional
+        About how many rows will be forecast from: an engine that is left open depends on it.
 
     Raises
     ------
@@ -38,7 +45,24 @@ def load_chosen(choice: ModelChoice, models: StoreAddress | None = None) -> Fore
     # An empty store: without a bucket, only shipped, local and public models can be found.
     store = open_store(models) if models is not None else MemoryStore("no-bucket")
     model, info = resolve_choice(choice, store)
+    if rows is not None:
+        info = settle_rows(model, info, choice, rows)
     return load_resolved(choice, model, info)
+
+
+def count_rows(source: SeriesSource) -> int:
+    """Return about how many rows a source has, by its size; wide rows count once per value."""
+    with ExitStack() as stack:
+        content = source.open()
+        if isinstance(content, pa.Table):
+            return content.nbytes // _BYTES_PER_ROW["table"]
+        file = stack.enter_context(content)
+        size = int(file.seek(0, os.SEEK_END))
+    return size // _BYTES_PER_ROW[source.format]
+
+
+_BYTES_PER_ROW = {"table": 24, "parquet": 8, "csv": 30, "json": 60}
+"""An id, a time and a value, as they usually are in each format."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.plan.planner import Plan, make_plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.instance import this_machine
+from gigacast.runtime.processes import Processes
 from gigacast.series.frame import to_pandas
 
 _TABLE = pa.schema(
@@ -52,6 +53,11 @@ class PlanReport:
     def workload(self) -> Workload:
         """The tasks that a run would do, up to the limit of the job."""
         return Workload.of(self.plan.tasks[: self.prepared.job.limit], self.receipts)
+
+    @property
+    def processes(self) -> Processes:
+        """The processes that a run would use on this machine."""
+        return processes_for(self.prepared, self.plan.tasks[: self.prepared.job.limit])
 
     def to_table(self) -> pa.Table:
         """Return a row per pending partition."""
@@ -108,6 +114,7 @@ def quote_plan(report: PlanReport, options: ArrayOptions) -> list[Quote]:
         Machines of the queues, and their prices.
     """
     work, prepared = report.workload, report.prepared
-    local_quote = quote_here(work, processes_for(prepared), this_machine(), prepared.job.prices)
+    count = report.processes.count
+    local_quote = quote_here(work, count, this_machine(), prepared.job.prices)
     local = [local_quote] if local_quote is not None and work.tasks else []
     return [*local, *quote_queues(work, options)]

@@ -1,14 +1,17 @@
 """Preparation of a forecasting job: its stores are opened, its model resolved, its spec made."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from gigacast.core.cost.array_plan import QueueKind
 from gigacast.core.partition.spec import Spec
+from gigacast.core.partition.task import Task
 from gigacast.core.text import blank_secrets
 from gigacast.errors import ConfigError, DataError, DataNotFoundError
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.hardware import count_processes
 from gigacast.job.covariates import check_context, fit_method, warn_of_horizon
+from gigacast.job.engine_choice import settle_engine
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.location import open_inputs, pin_inputs
 from gigacast.job.model_choice import resolve_choice, usable_devices
@@ -18,6 +21,7 @@ from gigacast.lake.model.resolve import ResolvedModel
 from gigacast.lake.plan.months import with_latest_month
 from gigacast.lake.plan.planner import Plan, PlanRequest
 from gigacast.runtime.cores import resolve_jobs
+from gigacast.runtime.processes import Processes, choose_processes
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 
@@ -38,6 +42,8 @@ class Prepared:
         Horizon in place of the model's own, where several models have to agree.
     ignored : tuple of str
         Covariates and joint targets that the model does not support and the settings leave out.
+    engine_reason : str
+        Why the engine was chosen, for people; empty if nothing was left open.
     """
 
     job: ForecastJob
@@ -48,6 +54,7 @@ class Prepared:
     spec: Spec
     model_horizon: int | None = None
     ignored: tuple[str, ...] = ()
+    engine_reason: str = ""
 
     def request(self) -> PlanRequest:
         """Return the request to the planner."""
@@ -73,7 +80,11 @@ class Prepared:
 
 
 def prepare(
-    job: ForecastJob, *, compares: bool = False, models: StoreAddress | None = None
+    job: ForecastJob,
+    *,
+    compares: bool = False,
+    models: StoreAddress | None = None,
+    settles: bool = True,
 ) -> Prepared:
     """Open the stores of a job and resolve its settings that are ``auto`` or ``ACTIVE``.
 
@@ -85,6 +96,9 @@ def prepare(
         instead of refused.
     models : StoreAddress, optional
         Root of ``models/``; that of the outputs by default.
+    settles : bool
+        Whether an engine that is left open is that of earlier forecasts, or else by the amount of
+        work; see `job.engine_choice`. Jobs whose outputs are no forecasts leave it as it is.
 
     Raises
     ------
@@ -102,8 +116,11 @@ def prepare(
         warn_of_horizon(job.method.horizon, info)
     method, ignored = fit_method(job.method, info)
     job = replace(job, method=method)
+    reason = ""
+    if settles:
+        info, reason = settle_engine(model, info, job, inputs, outputs)
     spec = make_spec(info, job.method, job.selection)
-    return Prepared(job, inputs, outputs, model, info, spec, ignored=ignored)
+    return Prepared(job, inputs, outputs, model, info, spec, ignored=ignored, engine_reason=reason)
 
 
 def pin_months(job: ForecastJob) -> ForecastJob:
@@ -129,10 +146,17 @@ def checked_address(job: ForecastJob, address: StoreAddress) -> StoreAddress:
     return job.bucket if is_folder and address.is_below(job.bucket) else address
 
 
-def processes_for(prepared: Prepared) -> int:
-    """Return the number of processes that a job gets on this machine."""
+def processes_for(prepared: Prepared, tasks: Sequence[Task]) -> Processes:
+    """Return the number of processes that a job gets on this machine for some tasks."""
+    resources = prepared.job.resources
     devices = usable_devices(prepared.job.model, prepared.info)
-    return resolve_jobs(count_processes(prepared.job.resources.n_jobs, devices))
+    named = count_processes(resources.n_jobs, devices)
+    if named is not None:
+        return Processes(resolve_jobs(named))
+    if resources.executor not in ("auto", "joblib"):
+        return Processes(1)
+    work = sum(task.size_bytes for task in tasks)
+    return choose_processes(len(tasks), work, resources.memory_limit_bytes)
 
 
 def check_discovered(plan: Plan, job: ForecastJob) -> None:

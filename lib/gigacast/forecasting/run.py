@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from gigacast.core.lazy import shown_by
 from gigacast.core.partition.task import Task
 from gigacast.forecasters.forecaster import ForecasterInfo
-from gigacast.forecasters.hardware import count_processes
 from gigacast.forecasting.estimate import ReceiptSample, Workload
 from gigacast.forecasting.generation import Generation, generate_missing
 from gigacast.forecasting.look import Look, look_for_spans, look_into
@@ -24,7 +23,6 @@ from gigacast.forecasting.quote import quote_here
 from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.covariates import describe_companions
 from gigacast.job.forecast_job import ForecastJob
-from gigacast.job.model_choice import usable_devices
 from gigacast.job.run import Run, RunEvents, Silent, start_run, utc_now
 from gigacast.job.totals import Totals
 from gigacast.lake.layout import version_prefix
@@ -125,7 +123,7 @@ def run_forecast(
         run.execute(
             planned.tasks,
             replace(ForecastSetup.of(prepared, run.run_id), generated=generation.seconds),
-            executor or make_executor_for(prepared, len(planned.tasks)),
+            executor or make_executor_for(prepared, planned.tasks),
             on_done=lambda _, receipt: draft.add_receipt(receipt),
             # Readers see the forecasts of this run only when all of them are there.
             on_results=lambda _: draft.commit(run.run_id, job.keep_origins),
@@ -201,7 +199,7 @@ def describe_plan(prepared: Prepared, plan: Plan, *, may_be_empty: bool = False)
     if not may_be_empty:
         check_discovered(plan, job)
     tasks = plan.tasks[: job.limit]
-    description = _describe_run(prepared, plan, len(tasks))
+    description = _describe_run(prepared, plan, tasks)
     return PlannedJob(
         prepared.outputs,
         plan,
@@ -227,27 +225,41 @@ def predict_cost(
         tasks,
         sample.read(prepared.outputs, prepared.spec, prepared.job.selection.partitioning),
     )
-    quote = quote_here(work, processes_for(prepared), rental, prices)
+    quote = quote_here(work, processes_for(prepared, tasks).count, rental, prices)
     return {"predicted": [quote.describe()]} if quote is not None else {}
 
 
-def make_executor_for(prepared: Prepared, tasks: int) -> Executor:
-    """Return the executor that a job names; by default with one process per GPU."""
-    job = prepared.job
-    devices = usable_devices(job.model, prepared.info)
-    processes = count_processes(job.resources.n_jobs, devices)
-    return make_executor(job.resources.executor, processes, n_tasks=tasks)
+def make_executor_for(
+    prepared: Prepared, tasks: Sequence[Task], n_tasks: int | None = None
+) -> Executor:
+    """Return the executor that a job names, by default with as many processes as pay.
+
+    On GPUs that is one for each.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    tasks : sequence of Task
+    n_tasks : int, optional
+        Their number, where the tasks themselves are not at hand.
+    """
+    resources = prepared.job.resources
+    # A cluster has its own workers, which this machine cannot count.
+    is_here = resources.executor in ("auto", "joblib", "inline")
+    processes = processes_for(prepared, tasks).count if is_here else resources.n_jobs
+    count = len(tasks) if n_tasks is None else n_tasks
+    return make_executor(resources.executor, processes, n_tasks=count)
 
 
-def _describe_run(prepared: Prepared, plan: Plan, tasks: int) -> RunDescription:
+def _describe_run(prepared: Prepared, plan: Plan, tasks: Sequence[Task]) -> RunDescription:
     """Return the job and the plan of a forecasting run for its audit.
 
     Parameters
     ----------
     prepared : Prepared
     plan : Plan
-    tasks : int
-        Number of the plan's tasks that the run does; a limit may leave some out.
+    tasks : sequence of Task
+        The plan's tasks that the run does; a limit may leave some out.
     """
     totals = plan.totals
     specs = {(task.spec, task.horizon) for task in plan.tasks}
@@ -255,7 +267,8 @@ def _describe_run(prepared: Prepared, plan: Plan, tasks: int) -> RunDescription:
         job="forecast",
         settings=describe_job(prepared.job),
         plan={
-            "tasks": tasks,
+            "tasks": len(tasks),
+            "processes": str(processes_for(prepared, tasks)),
             "pending": totals.pending,
             "pending_bytes": plan.pending_bytes,
             "done": totals.done,
@@ -264,6 +277,7 @@ def _describe_run(prepared: Prepared, plan: Plan, tasks: int) -> RunDescription:
             "unmatched": plan.unmatched_count,
             "specs": {spec: prepared.spec.describe(horizon) for spec, horizon in sorted(specs)},
             "model_source": prepared.model.source,
+            "engine_reason": prepared.engine_reason,
             "covariates": describe_companions(prepared.job.method, prepared.ignored),
         },
         engine=prepared.info.engine,

@@ -57,7 +57,7 @@ class Options(TypedDict, total=False):
     past_covariates: str | Sequence[str]
     known_covariates: str | Sequence[str]
     executor: str
-    n_jobs: int
+    n_jobs: int | str
     device: str
     precision: str
     model_engine: str

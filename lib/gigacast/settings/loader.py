@@ -64,6 +64,12 @@ def flatten_groups(value: object) -> object:
     return split_list(value)
 
 
+def parse_jobs(value: object) -> object:
+    """Return ``None`` for ``auto``, and other numbers of processes as they are."""
+    return None if value == "auto" else value
+
+
+Jobs = Annotated[int | None, BeforeValidator(parse_jobs)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0), AfterValidator(check_size)]
 Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
 Numbers = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list)]

@@ -14,6 +14,7 @@ Kind = Literal[
     "names",
     "numbers",
     "size",
+    "jobs",
     "file",
     "folder",
     "path",
@@ -49,6 +50,7 @@ GROUPS: Mapping[str, str] = {
 _METAVARS: Mapping[Kind, str] = {
     "integer": "N",
     "number": "N",
+    "jobs": "N",
     "names": "NAMES",
     "file": "FILE",
     "folder": "DIRECTORY",
@@ -63,6 +65,7 @@ _KEYWORD_TYPES: Mapping[Kind, str] = {
     "names": "str | Sequence[str]",
     "numbers": "Sequence[float]",
     "size": "int | str",
+    "jobs": "int | str",
     "file": "str | Path",
     "folder": "str | Path",
     "path": "str | Path",
@@ -197,7 +200,7 @@ class Option:
     def default_value(self) -> str:
         """Default as Python source; empty where the help says what happens without the option."""
         return (
-            repr(self.default_text if self.kind == "size" else self.default)
+            repr(self.default_text if self.kind in ("size", "jobs") else self.default)
             if (self.default_text)
             else ""
         )
@@ -205,6 +208,8 @@ class Option:
     @property
     def default_text(self) -> str:
         """Default as on a command line; empty where the help says what happens without it."""
+        if self.kind == "jobs":
+            return "auto" if self.default is None else str(self.default)
         if self.default is None or self.default in ((), ""):
             return ""
         if isinstance(self.default, bool):

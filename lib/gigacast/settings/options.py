@@ -98,9 +98,10 @@ def _kind_of(field: FieldInfo) -> tuple[Kind, tuple[str, ...]]:
         return "choice", get_args(kind)
     if get_origin(kind) is tuple:
         return ("numbers" if float in get_args(kind) else "names"), ()
-    # A whole number that may be written with a unit, as `loader.Size`.
+    # A whole number that may be written as a text: `loader.Size`, or `loader.Jobs`, which is
+    # optional.
     if kind is int and any(isinstance(part, BeforeValidator) for part in field.metadata):
-        return "size", ()
+        return ("size" if kind is field.annotation else "jobs"), ()
     kinds: dict[Any, Kind] = {bool: "switch", int: "integer", float: "number"}
     return kinds.get(kind, "text"), ()
 

@@ -8,7 +8,7 @@ from pydantic import field_validator
 from gigacast.forecasters.engine import EngineName
 from gigacast.job.forecast_job import ModelChoice, Resources
 from gigacast.settings.field import Section, option
-from gigacast.settings.loader import Strings
+from gigacast.settings.loader import Jobs, Strings
 from gigacast.storage.store import Verify
 
 _MODEL, _RESOURCES = ModelChoice(), Resources()
@@ -71,13 +71,14 @@ class RunSettings(Section):
         group="with",
         details="`auto` is joblib for more than one job, else inline.",
     )
-    n_jobs: int | None = option(
+    n_jobs: Jobs = option(
         _RESOURCES.n_jobs,
-        "Processes; -1 for all cores. By default one, or one for each GPU.",
+        "Processes; -1 for all cores. auto is as many as pay, or one for each GPU.",
         group="with",
-        details="-1 is one for each core (each GPU), the fastest on a CPU. Each process loads the "
-        "model once; threads are divided between them.",
-        ge=-1,
+        details="`auto` takes cores, free memory, limits of a container and the size of the inputs "
+        "into account when series are forecast; small runs, and jobs without a model, have one. "
+        "-1 is one for each core. Each process loads the model once; threads are divided between "
+        "them.",
     )
     device: str = option(
         _MODEL.device,
@@ -92,9 +93,11 @@ class RunSettings(Section):
     )
     model_engine: EngineName = option(
         _MODEL.engine,
-        "Library that runs a Chronos-Bolt: torch, numpy or openvino; auto is the first installed.",
+        "Library that runs a Chronos-Bolt: torch, numpy or openvino; auto chooses by the work.",
         group="with",
-        details="In the order torch, openvino, numpy. Other models always run in torch.",
+        details="`auto` is the one that made the forecasts that are there; else numpy for little "
+        "work, and the first installed of torch, openvino, numpy for more. Other models always run "
+        "in torch.",
     )
     batch_size: int | None = option(
         _RESOURCES.batch_size,
@@ -142,6 +145,8 @@ class RunSettings(Section):
     def _some_jobs(cls, n_jobs: int | None) -> int | None:
         if n_jobs == 0:
             raise ValueError("0 processes can do nothing; use -1 for all cores")
+        if n_jobs is not None and n_jobs < -1:
+            raise ValueError("should be -1, or 1 and more, or auto")
         return n_jobs
 
     @field_validator("device")

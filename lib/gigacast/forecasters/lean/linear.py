@@ -90,7 +90,7 @@ def _can_pack(weight: Tensor) -> bool:
     if not hasattr(onednn, "_linear_pointwise"):
         return False
     if weight.dtype == torch.float32:
-        return bool(torch.backends.mkldnn.is_available())
+        return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
     return bool(onednn._is_mkldnn_bf16_supported())  # noqa: SLF001
 
 

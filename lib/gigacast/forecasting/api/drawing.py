@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from gigacast.errors import ConfigError
 from gigacast.forecasting.document import figure_of
 from gigacast.forecasting.drawing import checked_predictions, looks_of, method_for
-from gigacast.forecasting.frame import forecast_table, load_chosen
+from gigacast.forecasting.frame import count_rows, forecast_table, load_chosen
 from gigacast.forecasting.preview import Look
 from gigacast.report.document import Document
 from gigacast.report.notebook import render_notebook
@@ -118,7 +118,8 @@ def plot(  # noqa: PLR0913 - keywords, most of them the names of flags
     job = job_of(settings.model_copy(update={"run": memory}))
     method = job.method
     if predictions is None:
-        forecaster = load_chosen(job.model, registry_of(settings))
+        rows = count_rows(SeriesSource.of_table(table))
+        forecaster = load_chosen(job.model, registry_of(settings), rows=rows)
         forecasts = forecast_table(table, forecaster, method, job.resources.batch_size)
     else:
         forecasts = checked_predictions(table_of(predictions, "predictions"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 import pyarrow as pa
 
 from gigacast.errors import ConfigError
-from gigacast.forecasting.frame import forecast_table, load_chosen
+from gigacast.forecasting.frame import count_rows, forecast_table, load_chosen
 from gigacast.forecasting.plan import PlanReport, report_plan
 from gigacast.forecasting.prediction import with_names
 from gigacast.forecasting.read import choose_generation, open_forecasts, read_generation
@@ -21,6 +21,7 @@ from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
 from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.series.frame import give_back, table_of
+from gigacast.series.source import SeriesSource
 from gigacast.settings.argument import as_path, as_text
 from gigacast.settings.assembly import addresses, job_of, registry_of
 from gigacast.settings.keywords import Options
@@ -160,7 +161,8 @@ def _forecast_frame(
     arguments = nest_arguments({**options, "bucket": bucket})
     settings = load_settings(arguments, file=as_path("config", config))
     job = _job("memory://frame", config, options)
-    forecaster = load_chosen(job.model, registry_of(settings))
+    rows = count_rows(SeriesSource.of_table(table))
+    forecaster = load_chosen(job.model, registry_of(settings), rows=rows)
     predictions = forecast_table(table, forecaster, job.method, job.resources.batch_size)
     return with_names(predictions, names or settings.report.names)
 

@@ -13,6 +13,7 @@ from gigacast.errors import (
     CorruptedFileError,
     DataError,
     DataNotFoundError,
+    MissingExtraError,
     ModelError,
     ObjectNotFoundError,
 )
@@ -196,7 +197,7 @@ def _described(
     # A model that is no longer there has nothing to say about forecasts that are.
     try:
         prepared = prepare(job)
-    except (ModelError, ConfigError):
+    except (ModelError, ConfigError, MissingExtraError):
         return None
     own = (g for g in generations if _is_of(g, prepared.spec, job.method.horizon))
     generation = next(own, None)
@@ -325,7 +326,7 @@ def with_model(chosen: Chosen) -> Prepared:
         exact = replace(choice, precision=recipe.info.precision, device=job.model.device)
         try:
             prepared = prepare(replace(job, model=exact))
-        except (ModelError, ConfigError):
+        except (ModelError, ConfigError, MissingExtraError):
             continue
         if prepared.spec.id(recipe.horizon) == recipe.spec.id(recipe.horizon):
             return prepared

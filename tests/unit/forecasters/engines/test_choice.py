@@ -2,7 +2,7 @@
 
 import pytest
 
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, MissingExtraError
 from gigacast.forecasters import engine as module
 from gigacast.forecasters.engine import EngineChoice, choose_engine
 
@@ -35,7 +35,7 @@ def test_int8_is_computed_by_openvino(libraries: set[str]):
 def test_a_model_that_only_torch_runs_needs_torch_whatever_is_installed(libraries: set[str]):
     assert choose(lean=False) == "torch"
     libraries.remove("torch")
-    with pytest.raises(ConfigError, match="needs torch") as error:
+    with pytest.raises(MissingExtraError, match="needs torch") as error:
         choose(lean=False)
     assert "gigacast[torch]" in str(error.value.hint)
 
@@ -43,7 +43,7 @@ def test_a_model_that_only_torch_runs_needs_torch_whatever_is_installed(librarie
 def test_a_gpu_is_computed_on_by_torch(libraries: set[str]):
     assert choose(device="cuda") == "torch"
     libraries.remove("torch")
-    with pytest.raises(ConfigError, match="needs torch"):
+    with pytest.raises(MissingExtraError, match="needs torch"):
         choose(device="cuda")
 
 

@@ -1,0 +1,118 @@
+"""The engine of a job that leaves it open: that of earlier forecasts, else by the work at hand.
+
+Torch computes fastest where a processor has bfloat16, but loading it takes as long as forecasting
+some 15,000 series with the shipped model. NumPy starts at once.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+from gigacast.core.partition.spec import Spec, horizon_of_spec
+from gigacast.forecasters.catalog import describe_forecaster
+from gigacast.forecasters.engine import has_quick_engine
+from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.job.forecast_job import ForecastJob, ModelChoice
+from gigacast.job.spec import make_spec
+from gigacast.lake.layout import version_prefix
+from gigacast.lake.model.resolve import ResolvedModel
+from gigacast.storage.store import ObjectMeta, Store
+
+MOST_QUICK_BYTES = 16 * 1024**2
+"""Parquet of about 15,000 series of 150 steps: less is done before torch is loaded."""
+
+MOST_QUICK_SERIES = 15_000
+MOST_QUICK_ROWS = 2_250_000
+"""The same as series, and as rows of a table in memory."""
+
+MOST_PAGES = 3
+"""Pages of a listing that are read to measure the work; a bucket of more objects is not small."""
+
+AS_BEFORE = "the forecasts that are there were made by it"
+FOR_LITTLE = "little work: torch would take longer to start"
+
+
+class Settled(NamedTuple):
+    """The forecaster of a job, and why its engine was chosen; empty if nothing was left open."""
+
+    info: ForecasterInfo
+    reason: str = ""
+
+
+def quick_info(
+    model: ResolvedModel, info: ForecasterInfo, choice: ModelChoice
+) -> ForecasterInfo | None:
+    """Return the forecaster of the engine that starts at once; ``None`` if there is no choice.
+
+    Parameters
+    ----------
+    model : ResolvedModel
+    info : ForecasterInfo
+        Of the engine that computes fastest.
+    choice : ModelChoice
+    """
+    if model.folder is None or info.device != "cpu":
+        return None
+    if not has_quick_engine(choice.engine_choice, info.engine):
+        return None
+    return describe_forecaster(
+        model.folder,
+        name=info.name,
+        version=info.version,
+        digest=info.digest,
+        choice=replace(choice, engine="numpy", device=info.device).engine_choice,
+    )
+
+
+def settle_engine(
+    model: ResolvedModel, info: ForecasterInfo, job: ForecastJob, inputs: Store, outputs: Store
+) -> Settled:
+    """Return the forecaster of a job over a bucket.
+
+    The engine is part of the spec. A choice by the amount of work alone would forecast everything
+    again as soon as the amount passes the limit, so forecasts that are there decide.
+
+    Raises
+    ------
+    StorageError
+    """
+    quick = quick_info(model, info, job.model)
+    if quick is None:
+        return Settled(info)
+    root = version_prefix(info.name, info.version)
+    names = [name.removeprefix(root).rstrip("/") for name in outputs.list_folder(root).folders]
+    for candidate in (info, quick):
+        if _is_among(make_spec(candidate, job.method, job.selection), names):
+            return Settled(candidate, AS_BEFORE)
+    return Settled(quick, FOR_LITTLE) if _is_little(job, inputs) else Settled(info)
+
+
+def _is_among(spec: Spec, names: Iterable[str]) -> bool:
+    horizons = ((name, horizon_of_spec(name)) for name in names)
+    return any(horizon is not None and spec.id(horizon) == name for name, horizon in horizons)
+
+
+def _is_little(job: ForecastJob, inputs: Store) -> bool:
+    """Return whether the partitions of a job are so small that starting torch takes longer."""
+    if job.synthetic is not None:
+        made = job.synthetic.partitions * job.synthetic.series_per_partition
+        return made <= MOST_QUICK_SERIES
+    total = 0
+    for number, page in enumerate(inputs.list()):
+        total += sum(entry.size_bytes for entry in page if _is_wanted(job, entry))
+        if total > MOST_QUICK_BYTES or number == MOST_PAGES:
+            return False
+    return True
+
+
+def _is_wanted(job: ForecastJob, entry: ObjectMeta) -> bool:
+    name = job.pattern.parse(entry.key)
+    return name is not None and job.selection.wants(name)
+
+
+def settle_rows(
+    model: ResolvedModel, info: ForecasterInfo, choice: ModelChoice, rows: int
+) -> ForecasterInfo:
+    """Return the forecaster of a table or a file of about this many rows."""
+    quick = quick_info(model, info, choice) if rows <= MOST_QUICK_ROWS else None
+    return quick or info
