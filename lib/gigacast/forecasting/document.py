@@ -159,8 +159,6 @@ def plan_json(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> 
         "input": job.inputs.url,
         "output": job.outputs.url,
         "model": asdict(report.prepared.info),
-        "engine_reason": report.prepared.engine_reason,
-        "processes": report.processes.count,
         **asdict(plan.totals),
         "pending_bytes": plan.pending_bytes,
         "done_bytes": plan.done_bytes,

@@ -70,7 +70,8 @@ def settle_engine(
     """Return the forecaster of a job over a bucket.
 
     The engine is part of the spec. A choice by the amount of work alone would forecast everything
-    again as soon as the amount passes the limit, so forecasts that are there decide.
+    again as soon as the amount passes the limit, so forecasts that are there decide, whichever of
+    the engines has made them; only a model that has made none yet is chosen an engine for.
 
     Raises
     ------
@@ -84,7 +85,11 @@ def settle_engine(
     for candidate in (info, quick):
         if _is_among(make_spec(candidate, job.method, job.selection), names):
             return Settled(candidate, AS_BEFORE)
-    return Settled(quick, FOR_LITTLE) if _is_little(job, inputs) else Settled(info)
+    # Forecasts by other settings: their engine is not in their keys, and the first one of all
+    # releases was torch.
+    if any(map(horizon_of_spec, names)) or not _is_little(job, inputs):
+        return Settled(info)
+    return Settled(quick, FOR_LITTLE)
 
 
 def _is_among(spec: Spec, names: Iterable[str]) -> bool:

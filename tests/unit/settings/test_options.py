@@ -41,6 +41,7 @@ VALUES: dict[str, Any] = {
     "names": "a,b",
     "numbers": "0.2,0.8",
     "size": "2GB",
+    "jobs": 3,
 }
 JOB_VALUES = {
     "bucket": "file:///y",
