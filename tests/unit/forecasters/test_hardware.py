@@ -2,6 +2,7 @@
 
 import pytest
 
+from gigacast.forecasters import hardware
 from gigacast.forecasters.hardware import count_processes, device_of, list_devices
 
 
@@ -44,3 +45,18 @@ def test_the_default_is_one_process_per_gpu(
     n_jobs: int | None, devices: tuple[str, ...], expected: int | None
 ):
     assert count_processes(n_jobs, devices) == expected
+
+
+@pytest.mark.parametrize(
+    ("described", "expected"),
+    [
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: avx2\n", True),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: avx2\n", False),
+        ("", False),
+    ],
+)
+def test_products_in_float32_are_packed_on_amd(
+    described: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(hardware.Path, "read_text", lambda *_, **__: described)
+    assert hardware.packs_float32() is expected

@@ -12,10 +12,15 @@ import gigacast
 from gigacast.core.array import FloatArray
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import ModelError
+from gigacast.forecasters.catalog import load_forecaster
 from gigacast.forecasters.forecaster import ModelFiles
 from gigacast.forecasters.lean.fused import FusedBolt
 from gigacast.forecasters.lean.loading import read_bolt_shape, read_fused
-from gigacast.forecasters.lean.shape import BoltShape
+from gigacast.forecasters.lean.shape import (
+    BoltShape,
+    openvino_engine,
+    precision_beside_int8,
+)
 from gigacast.forecasters.openvino import scales as cache
 from gigacast.forecasters.openvino.forecaster import CompiledBolt, load_openvino
 from gigacast.forecasters.openvino.int8 import Int8Scales, SimulatedInt8, calibrate
@@ -162,3 +167,25 @@ def test_a_model_that_int8_spoils_is_refused(
     with pytest.raises(ModelError, match=r"8\.0% of their spread") as error:
         cache.read_scales(*nano)
     assert "bfloat16" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("rest", ["float32", "bfloat16"])
+def test_the_engine_names_the_precision_beside_int8_so_that_every_machine_takes_it(
+    rest: str, nano: tuple[FusedBolt, BoltShape], scales: Int8Scales, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cache, "calibrate", lambda *_: scales)
+    files = ModelFiles(NANO, "nano", "1", "d", "cpu", "int8")
+    info = load_openvino(files, rest=rest).info
+    assert precision_beside_int8(info.engine) == rest
+    # As a plan from another machine names it, whatever is fastest on this one.
+    for fastest in ("float32", "bfloat16"):
+        monkeypatch.setattr(
+            "gigacast.forecasters.openvino.forecaster.resolve_precision",
+            lambda name, _, fastest=fastest: fastest if name == "auto" else name,
+        )
+        assert load_forecaster(NANO, info).info == info
+
+
+def test_the_first_form_of_the_engines_name_is_float32_beside_int8():
+    assert openvino_engine(NANO_DIGEST) == f"gigacast-bolt-openvino-r1-int8-r1-{NANO_DIGEST}"
+    assert precision_beside_int8(openvino_engine(NANO_DIGEST)) == "float32"

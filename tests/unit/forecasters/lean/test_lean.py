@@ -22,6 +22,7 @@ from gigacast.errors import (  # noqa: E402
     UnsupportedForecastError,
 )
 from gigacast.forecasters.forecaster import Forecaster  # noqa: E402
+from gigacast.forecasters.lean import linear  # noqa: E402
 from gigacast.forecasters.lean.forward import fill_keys  # noqa: E402
 from gigacast.forecasters.lean.input import cut_patches  # noqa: E402
 from gigacast.forecasters.lean.linear import Linear, PackedLinear  # noqa: E402
@@ -275,6 +276,18 @@ def test_a_packed_product_equals_the_plain_one(dtype: "torch.dtype"):
     torch.testing.assert_close(packed(rows), plain(rows), **near)
     torch.testing.assert_close(packed.relu(rows), plain.relu(rows), **near)
     torch.testing.assert_close(packed.add(rows, residual), plain.add(rows, residual), **near)
+
+
+def test_forecasts_in_float32_do_not_depend_on_packing(root: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = save_bolt(root, SMALLEST)
+    answers = []
+    for packs in (False, True):
+        monkeypatch.setattr(linear, "packs_float32", lambda packs=packs: packs)
+        forecaster = load_ours.__wrapped__(folder)  # not the one in the cache of these tests
+        assert isinstance(forecaster._model._weights.encoder[0].widen, PackedLinear) is packs
+        answers.append(forecaster.predict(request(walks(5, 60), 7)))
+    plain, packed = answers
+    np.testing.assert_allclose(packed, plain, rtol=1e-4, atol=1e-4)
 
 
 def test_patches_are_normalised_and_carry_their_mask():

@@ -1,0 +1,114 @@
+"""An engine that is left open: that of the forecasts that are there, else by the work at hand."""
+
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from gigacast.forecasters import catalog, engine
+from gigacast.forecasters.lean.shape import lean_engine, numpy_engine
+from gigacast.job.engine_choice import (
+    AS_BEFORE,
+    FOR_LITTLE,
+    MOST_QUICK_BYTES,
+    MOST_QUICK_ROWS,
+    Settled,
+    settle_engine,
+    settle_rows,
+)
+from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice, Synthetic
+from gigacast.job.model_choice import resolve_choice
+from gigacast.job.spec import make_spec
+from gigacast.lake.layout import spec_prefix
+from gigacast.storage.memory import MemoryStore
+from gigacast.storage.store import StoreAddress
+
+LITTLE, MUCH = b"x", bytes(MOST_QUICK_BYTES + 1)
+TORCH, NUMPY = lean_engine(), numpy_engine()
+
+
+@pytest.fixture(autouse=True)
+def with_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (engine, catalog):
+        monkeypatch.setattr(module, "has_library", lambda name: name == "torch")
+
+
+def job_of(**changes: object) -> ForecastJob:
+    place = StoreAddress("memory://unused")
+    # On a CPU whatever the machine has, and in the precision that both engines have.
+    model = ModelChoice(device="cpu", precision="float32")
+    job = ForecastJob(place, place, place, model=model, method=Method(horizon=7))
+    return replace(job, **changes)  # type: ignore[arg-type]
+
+
+def settled(job: ForecastJob, content: bytes, *done: ForecastJob) -> Settled:
+    """Settle the engine over a bucket of one partition, after other jobs with named engines."""
+    store = MemoryStore(str(uuid4()))
+    store.put("2024/01/part-00000.parquet", content)
+    for other in done:
+        _, info = resolve_choice(other.model, store)
+        spec = make_spec(info, other.method, other.selection)
+        store.put(f"{spec_prefix(info.name, info.version, spec.id(7))}2024/01/p.parquet", b"")
+    model, info = resolve_choice(job.model, store)
+    return settle_engine(model, info, job, store, store)
+
+
+def by(name: str, **changes: object) -> ForecastJob:
+    job = job_of(**changes)
+    return replace(job, model=replace(job.model, engine=name))
+
+
+def test_little_work_is_done_by_the_engine_that_starts_at_once() -> None:
+    answer = settled(job_of(), LITTLE)
+    assert (answer.info.engine, answer.reason) == (NUMPY, FOR_LITTLE)
+
+
+def test_much_work_is_done_by_the_engine_that_computes_fastest() -> None:
+    answer = settled(job_of(), MUCH)
+    assert (answer.info.engine, answer.reason) == (TORCH, "")
+
+
+@pytest.mark.parametrize("content", [LITTLE, MUCH], ids=["little", "much"])
+@pytest.mark.parametrize(("name", "expected"), [("torch", TORCH), ("numpy", NUMPY)])
+def test_what_either_engine_has_done_stays_done(name: str, expected: str, content: bytes) -> None:
+    answer = settled(job_of(), content, by(name))
+    assert (answer.info.engine, answer.reason) == (expected, AS_BEFORE)
+    (_, info) = resolve_choice(by(name).model, MemoryStore(str(uuid4())))
+    # The whole spec is that of the job that did it, not only the engine.
+    assert make_spec(answer.info, job_of().method, job_of().selection) == make_spec(
+        info, job_of().method, job_of().selection
+    )
+
+
+def test_another_horizon_is_forecast_by_the_engine_of_the_first() -> None:
+    assert settled(job_of(method=Method(horizon=3)), LITTLE, by("numpy")).info.engine == NUMPY
+
+
+def test_forecasts_by_other_settings_keep_the_engine_of_all_releases() -> None:
+    other = by("torch", method=Method(horizon=7, min_length=5))
+    assert settled(job_of(), LITTLE, other).info.engine == TORCH
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"engine": "torch"}, {"precision": "bfloat16"}, {"reference": "seasonal-naive"}],
+    ids=["engine", "precision", "no weights"],
+)
+def test_what_somebody_named_is_left_alone(changes: dict[str, str]) -> None:
+    job = job_of()
+    job = replace(job, model=replace(job.model, **changes))  # type: ignore[arg-type]
+    answer = settled(job, LITTLE)
+    _, info = resolve_choice(job.model, MemoryStore(str(uuid4())))
+    assert (answer.info, answer.reason) == (info, "")
+
+
+@pytest.mark.parametrize(("count", "expected"), [(2, NUMPY), (1_000_000, TORCH)])
+def test_series_that_are_still_to_be_made_count_as_work(count: int, expected: str) -> None:
+    assert settled(job_of(synthetic=Synthetic(1, count)), LITTLE).info.engine == expected
+
+
+def test_a_table_is_forecast_by_the_engine_for_its_rows() -> None:
+    choice = job_of().model
+    model, info = resolve_choice(choice, MemoryStore(str(uuid4())))
+    assert settle_rows(model, info, choice, MOST_QUICK_ROWS).engine == NUMPY
+    assert settle_rows(model, info, choice, MOST_QUICK_ROWS + 1).engine == TORCH

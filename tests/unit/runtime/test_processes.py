@@ -1,0 +1,56 @@
+"""The number of processes of a run whose settings leave it open."""
+
+import pytest
+
+from gigacast.runtime import processes
+from gigacast.runtime.processes import PROCESS_BYTES, WORK_BYTES, choose_processes, free_memory
+
+GIB = 2**30
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with eight cores and much memory."""
+    monkeypatch.setattr(processes, "count_cores", lambda: 8)
+    monkeypatch.setattr(processes, "free_memory", lambda: 100 * GIB)
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize(
+    ("tasks", "work", "expected"),
+    [
+        (100, 100 * WORK_BYTES, "8 (limited by cores)"),
+        (3, 100 * WORK_BYTES, "3 (limited by tasks)"),
+        (100, 5 * WORK_BYTES, "5 (limited by work)"),
+        (100, 2 * WORK_BYTES - 1, "1 (little work)"),
+        (1, 100 * WORK_BYTES, "1 (a single task)"),
+        (0, 0, "1 (a single task)"),
+    ],
+)
+def test_there_are_as_many_processes_as_cores_tasks_and_work_allow(
+    tasks: int, work: int, expected: str
+) -> None:
+    assert str(choose_processes(tasks, work, GIB)) == expected
+
+
+@pytest.mark.usefixtures("large")
+def test_free_memory_limits_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "free_memory", lambda: 3 * (PROCESS_BYTES + GIB))
+    assert str(choose_processes(100, 100 * GIB, GIB)) == "3 (limited by free memory)"
+    # What is read at most is what there is to read.
+    assert choose_processes(100, 100 * WORK_BYTES, 50 * GIB).count > 3
+    monkeypatch.setattr(processes, "free_memory", lambda: 0)
+    assert str(choose_processes(100, 100 * GIB, GIB)) == "1 (little free memory)"
+
+
+def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.setattr(processes, "_CGROUP", tmp_path)
+    unlimited = free_memory()
+    assert unlimited > 0
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("70\n")
+    assert free_memory() > 100
+    (tmp_path / "memory.max").write_text("100\n")
+    assert free_memory() == 30
+    (tmp_path / "memory.current").write_text("170\n")
+    assert free_memory() == 0
