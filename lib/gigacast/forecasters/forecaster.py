@@ -135,9 +135,8 @@ class StartingForecaster(Forecaster, Protocol):
 def start(forecaster: Forecaster, request: ForecastRequest) -> PendingForecast:
     """Start to forecast one batch; forecasters that cannot start compute it before returning."""
     # Not `isinstance`, which takes 100 us for a protocol, as long as a small batch.
-    begin: Callable[[ForecastRequest], PendingForecast] | None
-    begin = getattr(forecaster, "start", None)
-    if begin is not None:
-        return begin(request)
+    if (begin := getattr(forecaster, "start", None)) is not None:
+        pending: PendingForecast = begin(request)
+        return pending
     values = forecaster.predict(request)
     return lambda: values

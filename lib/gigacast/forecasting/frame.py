@@ -55,7 +55,7 @@ def count_rows(source: SeriesSource) -> int:
     with ExitStack() as stack:
         content = source.open()
         if isinstance(content, pa.Table):
-            return content.nbytes // _BYTES_PER_ROW["table"]
+            return int(content.nbytes) // _BYTES_PER_ROW["table"]
         file = stack.enter_context(content)
         size = int(file.seek(0, os.SEEK_END))
     return size // _BYTES_PER_ROW[source.format]

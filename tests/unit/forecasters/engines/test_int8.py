@@ -171,7 +171,10 @@ def test_a_model_that_int8_spoils_is_refused(
 
 @pytest.mark.parametrize("rest", ["float32", "bfloat16"])
 def test_the_engine_names_the_precision_beside_int8_so_that_every_machine_takes_it(
-    rest: str, nano: tuple[FusedBolt, BoltShape], scales: Int8Scales, monkeypatch: pytest.MonkeyPatch
+    rest: str,
+    nano: tuple[FusedBolt, BoltShape],
+    scales: Int8Scales,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(cache, "calibrate", lambda *_: scales)
     files = ModelFiles(NANO, "nano", "1", "d", "cpu", "int8")
