@@ -32,6 +32,16 @@ ANY_ENGINE = EngineChoice()
 """What a person who says nothing wants."""
 
 
+def kind_of_engine(stored: str) -> EngineName:
+    """Return the engine that people name for the one in a spec; ``auto`` for other models'."""
+    kinds: dict[str, EngineName] = {
+        "gigacast-bolt-numpy-": "numpy",
+        "gigacast-bolt-openvino-": "openvino",
+        "gigacast-bolt-r": "torch",
+    }
+    return next((kind for start, kind in kinds.items() if stored.startswith(start)), "auto")
+
+
 def choose_engine(choice: EngineChoice, *, lean: bool) -> str:
     """Return the engine that runs a model: ``torch``, ``numpy`` or ``openvino``.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gigacast
 
-PROGRAM = '''
+PROGRAM = """
 import sys
 
 # As if they were not installed.
@@ -49,7 +49,7 @@ for action in (
         assert error.hint == "pip install 'gigacast[torch]'", error
     else:
         raise AssertionError(action)
-'''
+"""
 
 
 def test_forecasts_need_no_torch_and_what_needs_it_says_so(tmp_path: Path) -> None:

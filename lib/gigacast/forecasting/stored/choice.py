@@ -17,6 +17,7 @@ from gigacast.errors import (
     ModelError,
     ObjectNotFoundError,
 )
+from gigacast.forecasters.engine import kind_of_engine
 from gigacast.forecasting.prepare import Prepared, prepare
 from gigacast.forecasting.read import Generation, find_generations, is_spec
 from gigacast.forecasting.stored.recipe import Recipe, recipe_of
@@ -323,7 +324,12 @@ def with_model(chosen: Chosen) -> Prepared:
     name, version, digest = recipe.info.name, recipe.info.version, recipe.info.digest
     choices = (job.model, ModelChoice(name, version), ModelChoice(f"sha256:{digest}"))
     for choice in choices:
-        exact = replace(choice, precision=recipe.info.precision, device=job.model.device)
+        exact = replace(
+            choice,
+            precision=recipe.info.precision,
+            device=job.model.device,
+            engine=kind_of_engine(recipe.info.engine),
+        )
         try:
             prepared = prepare(replace(job, model=exact))
         except (ModelError, ConfigError, MissingExtraError):

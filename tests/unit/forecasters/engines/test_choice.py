@@ -4,7 +4,8 @@ import pytest
 
 from gigacast.errors import ConfigError, MissingExtraError
 from gigacast.forecasters import engine as module
-from gigacast.forecasters.engine import EngineChoice, choose_engine
+from gigacast.forecasters.engine import EngineChoice, choose_engine, kind_of_engine
+from gigacast.forecasters.lean.shape import lean_engine, numpy_engine, openvino_engine
 
 
 @pytest.fixture
@@ -38,6 +39,21 @@ def test_a_model_that_only_torch_runs_needs_torch_whatever_is_installed(librarie
     with pytest.raises(MissingExtraError, match="needs torch") as error:
         choose(lean=False)
     assert "gigacast[torch]" in str(error.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("stored", "kind"),
+    [
+        (lean_engine(), "torch"),
+        (numpy_engine(), "numpy"),
+        (openvino_engine(), "openvino"),
+        (openvino_engine("9ef759a8", "bfloat16"), "openvino"),
+        ("chronos-2.3.2-r1", "auto"),
+        ("seasonal-naive-1", "auto"),
+    ],
+)
+def test_the_engine_of_a_spec_can_be_named_again(stored: str, kind: str):
+    assert kind_of_engine(stored) == kind
 
 
 def test_a_gpu_is_computed_on_by_torch(libraries: set[str]):
