@@ -45,9 +45,9 @@ def settled(job: ForecastJob, content: bytes, *done: ForecastJob) -> Settled:
     """Settle the engine over a bucket of one partition, after other jobs with named engines."""
     store = MemoryStore(str(uuid4()))
     store.put("2024/01/part-00000.parquet", content)
-    for other in done:
-        _, info = resolve_choice(other.model, store)
-        spec = make_spec(info, other.method, other.selection)
+    for earlier in done:
+        _, info = resolve_choice(earlier.model, store)
+        spec = make_spec(info, earlier.method, earlier.selection)
         store.put(f"{spec_prefix(info.name, info.version, spec.id(7))}2024/01/p.parquet", b"")
     model, info = resolve_choice(job.model, store)
     return settle_engine(model, info, job, store, store)
@@ -85,8 +85,8 @@ def test_another_horizon_is_forecast_by_the_engine_of_the_first() -> None:
 
 
 def test_forecasts_by_other_settings_keep_the_engine_of_all_releases() -> None:
-    other = by("torch", method=Method(horizon=7, min_length=5))
-    assert settled(job_of(), LITTLE, other).info.engine == TORCH
+    earlier = by("torch", method=Method(horizon=7, min_length=5))
+    assert settled(job_of(), LITTLE, earlier).info.engine == TORCH
 
 
 @pytest.mark.parametrize(
