@@ -158,10 +158,15 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
     _check(job)
     base = replace(job.forecast, synthetic=None)
     resolve = partial(prepare, compares=True, models=job.registry)
-    prepared = [resolve(replace(base, model=choice)) for choice in job.models]
+    # The baseline is the same beside every model: enhanced, it would be another one.
+    plain = replace(base, method=replace(base.method, enhance=None))
+    prepared = [
+        resolve(replace(plain if choice.reference == NAIVE_MODEL else base, model=choice))
+        for choice in job.models
+    ]
     naive = replace(job.models[0], reference=NAIVE_MODEL, version=None)
     # The baseline forecasts from the targets alone: covariates must not make it fail.
-    method = replace(base.method, unsupported_covariates="ignore")
+    method = replace(plain.method, unsupported_covariates="ignore")
     prepared.append(resolve(replace(base, model=naive, method=method)))
     # Without a horizon in the settings, all models forecast as far as the first one would.
     horizon = prepared[0].info.prediction_length
@@ -344,6 +349,8 @@ def _describe_run(side: Prepared, job: BacktestJob, board: str, plan: Plan) -> R
 def leaderboard_name(job: BacktestJob, sides: Sequence[Prepared]) -> str:
     """Return the name of a leaderboard, the same for the same models, data and settings."""
     selection = job.forecast.selection
+    horizon = job.forecast.method.horizon or sides[0].model_horizon
+    long = [side.spec.long_fields for side in sides if side.spec.trained_steps < (horizon or 1)]
     digest = digest_value(
         {
             # The id for any horizon will do here, as the horizon is an entry of its own.
@@ -356,8 +363,9 @@ def leaderboard_name(job: BacktestJob, sides: Sequence[Prepared]) -> str:
             "limit": job.forecast.limit,
             "partitions": job.partitions,
             "inputs": job.forecast.inputs.url,
+            # Only where it changes figures, so that other leaderboards keep their names.
+            **({"long": long} if any(long) else {}),
         },
         length=8,
     )
-    horizon = job.forecast.method.horizon or sides[0].model_horizon
     return f"h{horizon}-w{job.windows.count}-{job.segment.partition(':')[0]}-{digest}"

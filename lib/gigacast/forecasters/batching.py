@@ -5,7 +5,7 @@ gives the remaining series their fallback, and returns everything in the order o
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from gigacast.core.series.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.series.reason import Reason
 from gigacast.errors import ModelError
 from gigacast.forecasters.budget import BatchBudget, fixed_length, series_tokens
+
+from gigacast.forecasters.around.enhancement import EnhancedForecaster
+from gigacast.forecasters.budget import BatchBudget, series_tokens
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
 from gigacast.forecasters.grouping import Windows, gather_members, group_rows
 from gigacast.forecasters.levels import MEDIAN, find_level, plan_levels, postprocess, union_levels
@@ -67,7 +70,9 @@ def forecast_batch(
     levels = union_levels(settings.levels, (MEDIAN,))
     shape = (len(batch), settings.horizon, len(levels))
     quantiles = np.full(shape, np.nan, dtype=np.float32)
-    job = _Job(forecaster, settings, levels, budget or BatchBudget(settings.batch_size))
+    budget = budget or BatchBudget(settings.batch_size)
+    around = settings.around.wrap(forecaster)
+    job = _Job(around, settings, levels, budget)
     reasons = screen(batch, job.context_length, settings.min_length)
     covariates = job.covariates(batch)
     if covariates is not None and settings.missing_future == "error":
@@ -81,7 +86,10 @@ def forecast_batch(
         # A budget of its own: the limits of the model's memory do not apply to the fallback.
         naive = _Job(SeasonalNaive(), settings, levels, BatchBudget())
         _fill_fallback(naive, quantiles, reasons, batch)
-    return _finish(batch, settings.levels, levels, quantiles, reasons)
+    forecast = _finish(batch, settings.levels, levels, quantiles, reasons)
+    return replace(
+        forecast, unchanged=around.short if isinstance(around, EnhancedForecaster) else 0
+    )
 
 
 def screen(batch: SeriesBatch, context_length: int, min_length: int) -> ByteArray:

@@ -108,6 +108,16 @@ def interpolate_levels(
     return values @ _weights(trained, levels)
 
 
+def select_levels(
+    values: FloatArray, levels: tuple[float, ...], wanted: tuple[float, ...]
+) -> FloatArray:
+    """Return quantiles at some of their levels, [..., W], of those at all, [..., Q].
+
+    Every wanted level must be among the levels.
+    """
+    return np.ascontiguousarray(values[..., [_place(level, levels) for level in wanted]])
+
+
 @dataclass(frozen=True, slots=True)
 class LevelPlan:
     """Steps from a forecaster's quantiles to the requested levels.
@@ -250,7 +260,7 @@ def _tail(level: float, trained: tuple[float, ...]) -> tuple[float, float]:
 
 def _place(level: float, levels: tuple[float, ...]) -> int:
     place = find_level(level, levels)
-    assert place is not None  # noqa: S101 - `plan_levels` puts both levels of a tail into the base
+    assert place is not None  # noqa: S101 - callers put the levels that they need among them
     return place
 
 

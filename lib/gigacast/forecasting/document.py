@@ -114,6 +114,7 @@ def _plan_facts(report: PlanReport, job: ForecastJob) -> list[tuple[str, str]]:
         ("input", job.inputs.url),
         ("model", f"{info.name} {info.version} ({report.prepared.model.source})"),
         ("runs on", f"{info.device}, {info.precision}"),
+        ("passes", _passes_text(report, job)),
         ("spec", ", ".join(sorted(plan.specs)[:_FIRST]) or "-"),
         ("done", f"{counted(totals.done, 'partition')}, {quantity.size(plan.done_bytes)}"),
         ("pending", f"{counted(totals.pending, 'partition')}, {quantity.size(plan.pending_bytes)}"),
@@ -129,6 +130,17 @@ def _plan_facts(report: PlanReport, job: ForecastJob) -> list[tuple[str, str]]:
         ("not taken", unmatched if plan.unmatched_count else ""),
         ("folders", foreign if plan.foreign_folders else ""),
     ]
+
+
+def _passes_text(report: PlanReport, job: ForecastJob) -> str:
+    """Return how many passes a series takes; empty where it is one."""
+    passes = report.passes
+    if passes == 1:
+        return ""
+    around = report.prepared.job.method.around
+    names = [f"--enhance {around.enhance}"] if around.enhance is not None else []
+    names += ["--long_horizon dilated"] if around.long_horizon == "dilated" else []
+    return f"up to {passes} over the model for each series, by {' and '.join(names)}"
 
 
 def _estimate_text(report: PlanReport, job: ForecastJob) -> str:
@@ -157,6 +169,7 @@ def plan_json(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> 
         "twins": plan.twins,
         "foreign_folders": plan.foreign_folders,
         "estimate": asdict(report.estimate),
+        **({"passes": report.passes} if report.passes > 1 else {}),
         "tasks": [
             {
                 "partition": task.partition,

@@ -97,6 +97,7 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
             with watch.measure("prepare", besides="predict"):
                 forecast = forecast_of(batch)
             tally.add(forecast.series, forecast.reasons)
+            tally.unchanged += forecast.unchanged
             # Where the model ignores covariates, missing future values change no forecast.
             if not self._setup.ignored:
                 tally.futures.add(batch, task.horizon)

@@ -6,6 +6,9 @@ from typing import Literal
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.name import NamingPattern
 from gigacast.core.time.frequency import Frequency
+from gigacast.forecasters.around.enhancement import Enhancement
+from gigacast.forecasters.around.horizon import LongHorizon
+from gigacast.forecasters.around.wrapping import Around
 from gigacast.forecasters.engine import EngineChoice, EngineName
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.options import DEFAULT_LEVELS, Fallback, ForecastOptions, MissingFuture
@@ -108,6 +111,8 @@ class Method:
         default.
     csv : CsvOptions
         Parts of the dialect of CSV files that are named.
+    enhance, long_horizon
+        See `ForecastOptions`.
     """
 
     horizon: int | None = None
@@ -132,6 +137,13 @@ class Method:
     aggregate: Aggregate | None = None
     partial_bins: PartialBins = "drop"
     zone: str | None = None
+    enhance: Enhancement | None = None
+    long_horizon: LongHorizon = "bands"
+
+    @property
+    def around(self) -> Around:
+        """What is done around the model."""
+        return Around(self.enhance, self.long_horizon)
 
     @property
     def aggregation(self) -> Aggregation | None:

@@ -70,7 +70,10 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
             **_csv_fields(method),
             **aggregation_fields(method),
             **_tail_fields(info, method),
+            **method.around.fields,
         },
+        long_fields=method.around.long_fields(info),
+        trained_steps=info.prediction_length,
     )
 
 

@@ -38,6 +38,8 @@ class Options(TypedDict, total=False):
     integer: bool
     extrapolate_levels: bool
     seed: int
+    enhance: str
+    long_horizon: str
     duplicates: str
     item_column: str
     item_columns: str | Sequence[str]

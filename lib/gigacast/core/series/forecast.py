@@ -60,6 +60,9 @@ class ForecastBatch:
         Quantile at level 0.5, which is always present.
     reasons : int8 [N]
         `Reason` why the model did not forecast a series; 0 if it did.
+    unchanged : int
+        Series that were too short to be changed before the model, as ``enhance`` says; of targets
+        that are forecast jointly, one for each item.
     """
 
     series: SeriesBatch
@@ -67,6 +70,7 @@ class ForecastBatch:
     quantiles: FloatArray
     median: FloatArray
     reasons: ByteArray
+    unchanged: int = 0
 
     @property
     def horizon(self) -> int:

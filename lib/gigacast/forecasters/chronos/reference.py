@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from gigacast.core.array import FloatArray
 from gigacast.core.series.batch import SeriesBatch
+from gigacast.core.series.forecast import ForecastRequest
+from gigacast.forecasters.batching import forecast_batch
+from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.levels import plan_levels, postprocess
 from gigacast.forecasters.options import ForecastOptions
 
@@ -89,6 +92,53 @@ def reference_groups(
         (values,) = _stock_quantiles(folder, [_stock_input(group, options)], levels, options)
         forecasts.append(values[0])
     return forecasts
+
+
+class StockForecaster:
+    """The stock pipeline in float32 as a `Forecaster`, for what is done around a model.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of a Bolt or Chronos-2 model.
+    info : ForecasterInfo
+        Limits of the model.
+    """
+
+    def __init__(self, folder: Path, info: ForecasterInfo) -> None:
+        self._folder = folder
+        self.info = info
+
+    def predict(self, request: ForecastRequest) -> FloatArray:
+        """Forecast one batch, see `Forecaster.predict`; the levels must be trained ones."""
+        # Without the padding, which the stock pipeline adds itself.
+        contexts = [row[np.isfinite(row).argmax() :] for row in request.context]
+        options = ForecastOptions(request.horizon, request.levels)
+        return reference_quantiles(self._folder, contexts, request.levels, options)
+
+
+def reference_around(
+    folder: Path, info: ForecasterInfo, sample: Sequence[SeriesBatch], options: ForecastOptions
+) -> list[FloatArray]:
+    """Forecast the first series of each batch by the stock pipeline, with all that is around it.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of a Bolt or Chronos-2 model.
+    info : ForecasterInfo
+        Limits of the model.
+    sample : sequence of SeriesBatch
+        Batches without covariates.
+    options : ForecastOptions
+
+    Returns
+    -------
+    list of float32 [H, Q]
+    """
+    stock = StockForecaster(folder, info)
+    # One series at a time, and without the memory and the batches of a job.
+    return [forecast_batch(stock, batch.slice(0, 1), options).quantiles[0] for batch in sample]
 
 
 def _stock_input(group: SeriesBatch, options: ForecastOptions) -> dict[str, Any]:
