@@ -16,6 +16,9 @@ from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecast
 from gigacast.backtesting.frame import backtest_table, evaluate_table
 from gigacast.backtesting.result import BacktestResult
 from gigacast.backtesting.run import backtest_job, run_backtest
+
+from gigacast.backtesting.job import backtest_job
+from gigacast.backtesting.run import BacktestResult, run_backtest
 from gigacast.errors import ConfigError
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents

@@ -7,17 +7,22 @@ only its own forecasts. The leaderboard is made from the outputs of all models.
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from gigacast import errors
-from gigacast.backtesting.leaderboard.breakdown import Segmenter, check_segment
+from gigacast.backtesting.calibration import Measured, measure_calibrations
+from gigacast.backtesting.job import BacktestJob, check_job
+from gigacast.backtesting.leaderboard.breakdown import Segmenter
 from gigacast.backtesting.leaderboard.build import Side, make_leaderboard
 from gigacast.backtesting.partition import HISTORY, BacktestSetup, Windows
 from gigacast.backtesting.result import BacktestResult
+
+from gigacast.backtesting.leaderboard.result import Leaderboard
+from gigacast.backtesting.partition import HISTORY, BacktestSetup
 from gigacast.core.digest import digest_text, digest_value
 from gigacast.core.partition.task import Task
-from gigacast.errors import ConfigError, DataError, GigacastError
+from gigacast.errors import DataError, GigacastError
 from gigacast.forecasting.look import look_for_spans
 from gigacast.forecasting.prepare import (
     Prepared,
@@ -29,15 +34,12 @@ from gigacast.forecasting.prepare import (
 from gigacast.forecasting.run import make_executor_for
 from gigacast.forecasting.worker import ModelSetup
 from gigacast.job.audit import PlannedJob, RunDescription
-from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.run import FinishedTask, RunEvents, Silent, start_run, utc_now
 from gigacast.lake.layout import BACKTESTS, LEADERBOARDS, leaderboard_key
 from gigacast.lake.model.resolve import NAIVE_MODEL
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.planner import Plan, make_plan
 from gigacast.runtime.executor import Executor, Failure
-from gigacast.settings.command.backtest import BacktestOptions
-from gigacast.storage.store import StoreAddress
 
 FORMAT_REVISION = 1
 """Part of the spec. Raise it when the same settings start to give other losses or columns."""
@@ -92,6 +94,44 @@ def backtest_job(forecast: ForecastJob, options: BacktestOptions) -> BacktestJob
         season=options.season,
     )
 
+class BacktestResult:
+    """The result of a backtest.
+
+    Parameters
+    ----------
+    run_ids : tuple of str
+        Id of the run of each model.
+    status : str
+        ``completed``, or ``failed`` when some partition failed.
+    leaderboard : Leaderboard
+        Figures over the partitions that every model has done.
+    failures : list of (str, Task, Failure)
+        Failures with the name of the model.
+    computed, skipped : int
+        Partitions times models, computed by this run and done before.
+    location : str
+        URL of the leaderboard without its ending: ``.md``, ``.json`` or ``.parquet``.
+    conflicts : int
+        Rows with the series and time of another row and other values, read by this run.
+    problems : tuple of str
+        Items that span parts of a month, which are compared apart.
+    calibrations : tuple of Measured
+        Calibrations of the models, if they were asked for.
+    """
+
+    run_ids: tuple[str, ...]
+    status: str
+    leaderboard: Leaderboard
+    failures: list[tuple[str, Task, Failure]]
+    computed: int
+    skipped: int
+    location: str
+    conflicts: int = 0
+    problems: tuple[str, ...] = ()
+    calibrations: tuple[Measured, ...] = ()
+
+    _repr_html_ = shown_by("gigacast.backtesting.document", "backtest_html")
+
 
 def run_backtest(
     job: BacktestJob,
@@ -144,6 +184,20 @@ def run_backtest(
         conflicts=max(run.conflicts for run in runs),
         problems=runs[0].problems,
         dropped=max(run.dropped for run in runs),
+
+        calibrations=_calibrate(job, sides, runs),
+    )
+
+
+def _calibrate(
+    job: BacktestJob, sides: Sequence[Prepared], runs: Sequence["_SideRun"]
+) -> tuple[Measured, ...]:
+    """Measure the calibrations of all models but the baseline, if the job asks for them."""
+    return tuple(
+        measured
+        for side, run in zip(sides, runs, strict=True)
+        if job.calibrate and run.name != NAIVE_MODEL
+        for measured in measure_calibrations(side, run.name, run.outputs)
     )
 
 
@@ -155,7 +209,7 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
     ConfigError
         When no model is named, a segment or model does not exist, or a count is below 1.
     """
-    _check(job)
+    check_job(job)
     base = replace(job.forecast, synthetic=None)
     resolve = partial(prepare, compares=True, models=job.registry)
     # The baseline is the same beside every model: enhanced, it would be another one.
@@ -178,27 +232,6 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
     return list(sides.values())
 
 
-def _check(job: BacktestJob) -> None:
-    if not job.models:
-        raise ConfigError("no model to backtest", hint="name one or more with --model")
-    counts = {
-        "windows": job.windows.count,
-        "step": job.windows.step,
-        "season": job.season,
-        "sample_partitions": job.partitions,
-        "sample_series": job.series,
-    }
-    for name, value in counts.items():
-        if value is not None and value < 1:
-            raise ConfigError(f"{name}: {value} is less than 1")
-    if job.windows.count > HISTORY:
-        raise ConfigError(
-            f"windows: {job.windows.count} are more than the {HISTORY:,} steps that are read",
-            hint="a few windows, such as 4, give as sure an answer",
-        )
-    check_segment(job.segment)
-
-
 def _fields(job: BacktestJob) -> dict[str, object]:
     """Return the settings of a backtest that are part of the spec, beside those of forecasts."""
     windows = job.windows
@@ -210,6 +243,7 @@ def _fields(job: BacktestJob) -> dict[str, object]:
         "history": HISTORY,
         "series": job.series,
         "season": job.season,
+        **({"calibrate": True} if job.calibrate else {}),
     }
 
 
@@ -251,7 +285,7 @@ def _run_side(
         work = ModelSetup.of(side, run.run_id)
         run.execute(
             planned.tasks,
-            BacktestSetup(work, job.windows, job.series, job.season),
+            BacktestSetup(work, job.windows, job.series, job.season, job.calibrate),
             executor or make_executor_for(side, len(planned.tasks)),
             on_done=lambda task, receipt: finished.append(FinishedTask.now(task, receipt)),
         )

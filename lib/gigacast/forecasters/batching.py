@@ -17,6 +17,8 @@ from gigacast.core.series.reason import Reason
 from gigacast.errors import ModelError
 from gigacast.forecasters.budget import BatchBudget, fixed_length, series_tokens
 
+
+from gigacast.forecasters.around.calibration import Calibration
 from gigacast.forecasters.around.enhancement import EnhancedForecaster
 from gigacast.forecasters.budget import BatchBudget, series_tokens
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
@@ -72,7 +74,7 @@ def forecast_batch(
     quantiles = np.full(shape, np.nan, dtype=np.float32)
     budget = budget or BatchBudget(settings.batch_size)
     around = settings.around.wrap(forecaster)
-    job = _Job(around, settings, levels, budget)
+    job = _Job(around, settings, levels, budget, settings.calibration)
     reasons = screen(batch, job.context_length, settings.min_length)
     covariates = job.covariates(batch)
     if covariates is not None and settings.missing_future == "error":
@@ -167,6 +169,7 @@ class _Job:
     settings: ForecastOptions
     levels: tuple[float, ...]
     budget: BatchBudget
+    calibration: Calibration | None = None
 
     @property
     def info(self) -> ForecasterInfo:
@@ -183,8 +186,11 @@ class _Job:
         )
         for part, raw in self._predict(rows, self._source(windows, plan.model_levels)):
             finite = np.isfinite(raw).all(axis=(1, 2))
+            values = plan.finish(raw[finite])
+            if self.calibration is not None:
+                values = self.calibration.apply(values, self.levels)
             quantiles[part[finite]] = postprocess(
-                plan.finish(raw[finite]),
+                values,
                 non_negative=self.settings.non_negative,
                 integer=self.settings.integer,
             )

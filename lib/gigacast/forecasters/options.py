@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gigacast.errors import ConfigError
+from gigacast.forecasters.around.calibration import Calibration
 from gigacast.forecasters.around.enhancement import Enhancement
 from gigacast.forecasters.around.horizon import LongHorizon
 from gigacast.forecasters.around.wrapping import Around
@@ -54,6 +55,8 @@ class ForecastOptions:
         `forecasters.around.enhancement`.
     long_horizon : {"bands", "dilated", "stock"}
         Treatment of steps beyond the trained horizon; see `forecasters.around.horizon`.
+    calibration : Calibration, optional
+        Factors of the model's quantiles, the last change before post-processing; none by default.
 
     Raises
     ------
@@ -76,6 +79,7 @@ class ForecastOptions:
     missing_future: MissingFuture = "error"
     enhance: Enhancement | None = None
     long_horizon: LongHorizon = "bands"
+    calibration: Calibration | None = None
 
     @property
     def around(self) -> Around:

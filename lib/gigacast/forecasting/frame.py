@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from gigacast.core.series.forecast import ForecastBatch
+from gigacast.errors import ConfigError
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecasting.prediction import prediction_batch, prediction_schema, without_dropped
@@ -114,6 +115,11 @@ def forecast_source(
     info = forecaster.info
     check_context(method, info)
     warn_of_horizon(method.horizon, info)
+    if method.calibrate and method.calibration is None:
+        raise ConfigError(
+            "calibrate: calibrations are stored in a bucket, and this is a frame or file",
+            hint="forecast the bucket that was backtested with --calibrate",
+        )
     method, ignored = fit_method(method, info)
     if ignored:
         logger.warning("%s has no use for %s", info.name, ", ".join(ignored))

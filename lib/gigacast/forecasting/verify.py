@@ -162,7 +162,8 @@ def _recompute(
     """Return the quantiles of each series by the reference, [H, Q]."""
     folder, info = prepared.model.folder, prepared.info
     has_covariates = any(batch.covariates is not None for batch in sample)
-    is_changed = options.around.changes(info, options.horizon)
+    is_calibrated = options.calibration is not None
+    is_changed = is_calibrated or options.around.changes(info, options.horizon)
     # The stock pipeline takes covariates in a form that nothing can be done around.
     if folder is None or info.samples or (has_covariates and is_changed):
         forecaster = load_resolved(prepared.job.model, prepared.model, info)

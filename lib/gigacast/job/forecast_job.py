@@ -6,6 +6,7 @@ from typing import Literal
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.name import NamingPattern
 from gigacast.core.time.frequency import Frequency
+from gigacast.forecasters.around.calibration import Calibration
 from gigacast.forecasters.around.enhancement import Enhancement
 from gigacast.forecasters.around.horizon import LongHorizon
 from gigacast.forecasters.around.wrapping import Around
@@ -113,6 +114,11 @@ class Method:
         Parts of the dialect of CSV files that are named.
     enhance, long_horizon
         See `ForecastOptions`.
+    calibrate : bool
+        Whether forecasts are calibrated by the last backtest that measured how, or a backtest
+        measures it.
+    calibration : Calibration, optional
+        What that backtest has measured; resolved when a job is prepared.
     """
 
     horizon: int | None = None
@@ -139,6 +145,8 @@ class Method:
     zone: str | None = None
     enhance: Enhancement | None = None
     long_horizon: LongHorizon = "bands"
+    calibrate: bool = False
+    calibration: Calibration | None = None
 
     @property
     def around(self) -> Around:

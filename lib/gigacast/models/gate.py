@@ -3,9 +3,10 @@
 import math
 from dataclasses import dataclass, replace
 
+from gigacast.backtesting.job import BacktestJob
 from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.partition import Windows
-from gigacast.backtesting.run import BacktestJob, run_backtest
+from gigacast.backtesting.run import run_backtest
 from gigacast.core.plural import counted
 from gigacast.errors import ModelRejectedError
 from gigacast.job.forecast_job import ForecastJob

@@ -40,6 +40,7 @@ class Options(TypedDict, total=False):
     seed: int
     enhance: str
     long_horizon: str
+    calibrate: bool
     duplicates: str
     item_column: str
     item_columns: str | Sequence[str]

@@ -174,6 +174,13 @@ class ForecastSettings(Section):
         group="how",
         details="Forecasts within the trained horizon do not depend on it.",
     )
+    calibrate: bool = option(
+        _METHOD.calibrate,
+        "Calibrate quantiles by the last `backtest --calibrate` of the same model and settings.",
+        group="how",
+        details="A backtest with it measures how far off each quantile is at each step, and stores "
+        "that for forecasts.",
+    )
     joint_targets: bool = option(
         _METHOD.joint_targets,
         "Forecast the targets of an item together (Chronos-2).",

@@ -115,6 +115,7 @@ class _Fields:
     tails: str | None = None
     enhance: str | None = None
     long_horizon: str | None = None
+    calibration: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +304,7 @@ def _method_of(fields: _Fields) -> Method:
         csv=fields.csv,
         enhance=around.enhance,
         long_horizon=around.long_horizon,
+        calibrate=fields.calibration is not None,
     )
     if fields.aggregate is None:
         return method
