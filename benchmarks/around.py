@@ -4,7 +4,8 @@
 
 See `open_series` for the folders. MASE, WQL and SQL are relative to those of seasonal naive of the
 same set; 80 % is the share of values between the quantiles 0.1 and 0.9. AutoETS and AutoTheta are
-added where statsforecast is installed. With --long, horizons beyond the trained one.
+added where statsforecast is installed, for seasons of at most 12 steps. With --long, horizons
+beyond the trained one.
 """
 
 import argparse
@@ -25,6 +26,8 @@ from gigacast.forecasting.frame import load_chosen
 from gigacast.job.forecast_job import ModelChoice
 
 LEVELS = tuple(n / 10 for n in range(1, 10))
+LONGEST_FITTED = 12
+"""Longest season that AutoETS and AutoTheta are fitted to: longer ones take minutes."""
 
 
 def request_of(histories: list[Array], horizon: int, season: int, length: int) -> ForecastRequest:
@@ -64,12 +67,12 @@ def _rows(request: ForecastRequest, rows: slice) -> ForecastRequest:
     )
 
 
-def short_sides(model: Forecaster) -> Iterator[tuple[str, Forecaster, int]]:
+def short_sides(model: Forecaster, season: int) -> Iterator[tuple[str, Forecaster, int]]:
     """Yield what is compared within the trained horizon, with passes."""
     for name in (None, "trend", "seasonal_difference", "flip", "auto"):
         around = Around(name)
         yield name or "model alone", around.wrap(model), around.passes(model.info, 1)
-    for name in ("auto-ets", "auto-theta"):
+    for name in ("auto-ets", "auto-theta") if season <= LONGEST_FITTED else ():
         try:
             yield name, StatisticalForecaster(name), 0
         except MissingExtraError:
@@ -97,7 +100,7 @@ def main() -> None:
             sides = (
                 [(n, Around(None, n).wrap(model), 0) for n in ("stock", "bands", "dilated")]
                 if options.long
-                else short_sides(model)
+                else short_sides(model, one.season)
             )
             for name, side, passes in sides:
                 figures = score(one, side, horizon, beyond)

@@ -83,11 +83,11 @@ def measure_calibrations(
     """
     counts: dict[int, ScoreCounts] = {}
     for _, (task, key) in sorted(outputs.items()):
-        found = _count(side, task, key)
-        if found is not None:
+        counted = _count(side, task, key)
+        if counted is not None:
             earlier = counts.get(task.horizon)
-            counts[task.horizon] = found if earlier is None else earlier + found
-    return [_store(side, name, horizon, found) for horizon, found in sorted(counts.items())]
+            counts[task.horizon] = counted if earlier is None else earlier + counted
+    return [_store(side, name, horizon, total) for horizon, total in sorted(counts.items())]
 
 
 def _count(side: Prepared, task: Task, key: str) -> ScoreCounts | None:
@@ -122,13 +122,13 @@ def _shares(levels: tuple[float, ...], shares: Iterable[float]) -> tuple[float |
 
 def calibration_blocks(measured: Iterable[Measured]) -> list[Block]:
     """Return what was measured as a table, and the models with too few forecasts."""
-    found = list(measured)
+    models = list(measured)
     rows = [
-        (one.model, one.horizon, f"{level:.10g}", f"{before:.1%}", f"{after:.1%}")
-        for one in found
-        if one.stored is not None
+        (model.model, model.horizon, f"{level:.10g}", f"{before:.1%}", f"{after:.1%}")
+        for model in models
+        if model.stored is not None
         for level, before, after in zip(
-            one.stored.levels, one.stored.before, one.stored.after, strict=True
+            model.stored.levels, model.stored.before, model.stored.after, strict=True
         )
         if before is not None and after is not None
     ]
@@ -137,11 +137,11 @@ def calibration_blocks(measured: Iterable[Measured]) -> list[Block]:
         blocks += [Heading("Calibration, measured on other series"), Table(_COLUMNS, tuple(rows))]
     blocks += [
         Paragraph(
-            f"{one.model} is not calibrated at {one.horizon} steps: {one.forecasts} forecasts are "
-            f"fewer than {LEAST_FORECASTS}; ask for more --windows",
+            f"{model.model} is not calibrated at {model.horizon} steps: {model.forecasts} forecasts "
+            f"are fewer than {LEAST_FORECASTS}; ask for more --windows",
             Tone.WARNING,
         )
-        for one in found
-        if one.stored is None
+        for model in models
+        if model.stored is None
     ]
     return blocks

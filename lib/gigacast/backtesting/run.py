@@ -115,6 +115,10 @@ class BacktestResult:
         Rows with the series and time of another row and other values, read by this run.
     problems : tuple of str
         Items that span parts of a month, which are compared apart.
+    horizon : int
+        Steps ahead; of several, the longest.
+    inputs : frozenset of str
+        Keys of the inputs of all partitions with figures.
     calibrations : tuple of Measured
         Calibrations of the models, if they were asked for.
     """
@@ -128,6 +132,8 @@ class BacktestResult:
     location: str
     conflicts: int = 0
     problems: tuple[str, ...] = ()
+    horizon: int = 0
+    inputs: frozenset[str] = frozenset()
     calibrations: tuple[Measured, ...] = ()
 
     _repr_html_ = shown_by("gigacast.backtesting.document", "backtest_html")
@@ -185,6 +191,11 @@ def run_backtest(
         problems=runs[0].problems,
         dropped=max(run.dropped for run in runs),
 
+
+        horizon=max((task.horizon for task, _ in runs[0].outputs.values()), default=0),
+        inputs=frozenset(
+            entry.key for task, _ in runs[0].outputs.values() for entry in task.inputs
+        ),
         calibrations=_calibrate(job, sides, runs),
     )
 

@@ -67,8 +67,7 @@ class Calibration:
                 hint="backtest with --calibrate and the same --horizon",
             )
         places = [find_level(level, self.levels) for level in levels]
-        one = np.ones((self.horizon, 1))
-        table = np.concatenate([np.array(self.factors), one], axis=1)
+        table = np.pad(np.array(self.factors), ((0, 0), (0, 1)), constant_values=1.0)
         # The median itself needs no factor: the last column, 1, is its own.
         columns = [-1 if place is None else place for place in places]
         missing = [
@@ -133,9 +132,9 @@ class ScoreCounts:
         shape = (2, horizon, width, BINS + 2)
         cells = (half[:, None, None] * horizon + np.arange(horizon)[:, None]) * width
         cells = (cells + np.arange(width)) * (BINS + 2) + bins
-        known = np.isfinite(scores)
-        flat = np.bincount(cells[known], minlength=int(np.prod(shape)))
-        forecasts = int(known.any(axis=(1, 2)).sum())
+        is_defined = np.isfinite(scores)
+        flat = np.bincount(cells[is_defined], minlength=int(np.prod(shape)))
+        forecasts = int(is_defined.any(axis=(1, 2)).sum())
         return cls(levels, flat.reshape(shape), forecasts)
 
     def __add__(self, other: "ScoreCounts") -> "ScoreCounts":

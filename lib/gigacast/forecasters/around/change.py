@@ -77,14 +77,14 @@ def with_trend(quantiles: DoubleArray, slopes: DoubleArray) -> DoubleArray:
 
 def seasonal_differences(windows: Windows) -> Windows:
     """Return windows less their values a season before; the first season becomes NaN."""
-    known = windows.context
-    length = known.shape[1]
+    steps = windows.context
+    length = steps.shape[1]
     if windows.future is not None:
-        known = np.concatenate([known, windows.future], axis=1)
-    differences = np.full(known.shape, np.nan)
+        steps = np.concatenate([steps, windows.future], axis=1)
+    differences = np.full(steps.shape, np.nan)
     for season in np.unique(windows.seasons):
         rows = np.flatnonzero(windows.seasons == season)
-        differences[rows, season:] = known[rows, season:] - known[rows, :-season]
+        differences[rows, season:] = steps[rows, season:] - steps[rows, :-season]
     future = None if windows.future is None else differences[:, length:]
     return windows._replace(context=differences[:, :length], future=future)
 

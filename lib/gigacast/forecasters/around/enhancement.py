@@ -114,22 +114,22 @@ class EnhancedForecaster:
 
     def start(self, request: ForecastRequest) -> PendingForecast:
         """Start all passes over a batch; see `StartingForecaster.start`."""
-        asked = replace(
+        request_of_all = replace(
             request,
             context=request.context[:, -self.info.context_length :],
             seasons=np.maximum(request.seasons, 1),
             levels=_needed_levels(request.levels),
         )
-        recipes, codes, short = self._recipes(asked)
+        recipes, codes, short = self._recipes(request_of_all)
         rounds = [
-            _Round.start(self._inner, asked, recipes, codes, number)
+            _Round.start(self._inner, request_of_all, recipes, codes, number)
             for number in range(max(len(recipes[code]) for code in np.unique(codes)))
         ]
 
         def finish() -> FloatArray:
-            quantiles = _mean_of(rounds, asked)
+            quantiles = _mean_of(rounds, request_of_all)
             self.short += short
-            return select_levels(quantiles, asked.levels, request.levels)
+            return select_levels(quantiles, request_of_all.levels, request.levels)
 
         return finish
 
@@ -137,7 +137,7 @@ class EnhancedForecaster:
         """Return recipes, the place of each row's among them, and the number of short groups."""
         seasons, codes = np.unique(request.seasons, return_inverse=True)
         recipes = [recipe_of(self._enhancement, int(season)) for season in seasons]
-        changes = np.array([any(one.change != "none" for one in recipe) for recipe in recipes])
+        changes = np.array([any(step.change != "none" for step in recipe) for recipe in recipes])
         # The first row of a group is a target; what its covariates lack does not matter.
         first = slice(None, None, request.group_size)
         seasons = request.seasons[first]
@@ -187,8 +187,8 @@ class _Round:
         lengths = np.array([len(recipe) for recipe in recipes])
         rows = np.flatnonzero(lengths[codes] > number)
         passes = [recipe[number] if len(recipe) > number else Pass() for recipe in recipes]
-        changes = np.array([one.change for one in passes])[codes[rows]]
-        signs = np.array([-1.0 if one.flipped else 1.0 for one in passes])[codes[rows]]
+        changes = np.array([step.change for step in passes])[codes[rows]]
+        signs = np.array([-1.0 if step.flipped else 1.0 for step in passes])[codes[rows]]
         windows = _windows_of(request, rows)
         slopes = np.zeros(len(rows))
         is_trend = np.flatnonzero(changes == "trend")
@@ -220,9 +220,9 @@ def _mean_of(rounds: Sequence[_Round], request: ForecastRequest) -> FloatArray:
     total, count = np.zeros(shape), np.zeros(len(request.context))
     # A row on which the model failed is not finite, and the caller treats it so.
     with np.errstate(invalid="ignore", over="ignore"):
-        for one in rounds:
-            total[one.rows] += one.finish(request.levels)
-            count[one.rows] += 1
+        for started in rounds:
+            total[started.rows] += started.finish(request.levels)
+            count[started.rows] += 1
         return (total / count[:, None, None]).astype(np.float32)
 
 

@@ -59,8 +59,8 @@ class BandedForecaster:
 
         def finish() -> FloatArray:
             raw = np.sort(pending(), axis=-1)
-            kept = keep_bands(raw, levels, seasons, info.prediction_length)
-            return select_levels(kept, levels, request.levels)
+            widened = keep_bands(raw, levels, seasons, info.prediction_length)
+            return select_levels(widened, levels, request.levels)
 
         return finish
 
@@ -98,10 +98,10 @@ def keep_bands(
                 np.maximum(apart[:, steps], least),
             )
         beyond = (middle + apart)[:, block:]
-    kept = quantiles.copy()
+    widened = quantiles.copy()
     with np.errstate(over="ignore"):
-        kept[:, block:] = beyond
-    return kept
+        widened[:, block:] = beyond
+    return widened
 
 
 def _least(apart: DoubleArray, steps: IntArray, seasons: IntArray, block: int) -> DoubleArray:
@@ -151,9 +151,9 @@ class DilatedForecaster:
         requests = [phase_of(request, stride, phase) for phase in range(stride)]
         # Rows with too few values in a phase keep the continued forecast. No request may have a
         # row without a value, so they are asked for something else.
-        present = [np.isfinite(one.context).sum(axis=1) for one in requests]
+        present = [np.isfinite(phase.context).sum(axis=1) for phase in requests]
         usable = np.min(present, axis=0) >= LEAST_VALUES
-        phases = [start(self._inner, _filled(one, ~usable)) for one in requests]
+        phases = [start(self._inner, _filled(phase, ~usable)) for phase in requests]
 
         def finish() -> FloatArray:
             values = np.sort(continued(), axis=-1)

@@ -75,14 +75,14 @@ class Around:
         ConfigError
             If they name something unknown, as a later release may.
         """
-        made = cls(_name(enhance), _name(long_horizon) or "stock")  # type: ignore[arg-type]
-        for value, known in ((made.enhance, Enhancement), (made.long_horizon, LongHorizon)):
-            if value is not None and value not in get_args(known):
+        around = cls(_name(enhance), _name(long_horizon) or "stock")  # type: ignore[arg-type]
+        for value, names in ((around.enhance, Enhancement), (around.long_horizon, LongHorizon)):
+            if value is not None and value not in get_args(names):
                 raise ConfigError(
                     f"the forecasts were made with {value!r}, which this release does not know",
                     hint="use the release that made them, or a later one",
                 )
-        return made
+        return around
 
 
 def _name(field: str | None) -> str | None:

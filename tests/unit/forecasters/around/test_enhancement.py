@@ -95,28 +95,28 @@ def slow(enhancement: Enhancement, values: np.ndarray, season: int) -> np.ndarra
     count = sum(np.isfinite(pair) for pair in pairs)
     recipe = recipe_of(enhancement, season)
     least = max(4, season) if enhancement == "auto" else 4
-    if count < least and any(one.change != "none" for one in recipe):
+    if count < least and any(step.change != "none" for step in recipe):
         recipe = short_recipe(enhancement)
-    return np.mean([_slow_pass(one, row, season) for one in recipe], axis=0)
+    return np.mean([_slow_pass(step, row, season) for step in recipe], axis=0)
 
 
-def _slow_pass(one: Pass, row: np.ndarray, season: int) -> np.ndarray:
+def _slow_pass(way: Pass, row: np.ndarray, season: int) -> np.ndarray:
     changed, slope = row.copy(), 0.0
-    if one.change == "trend":
+    if way.change == "trend":
         recent = row[-9 * season :]
         steps = [recent[t] - recent[t - season] for t in range(season, len(recent))]
-        known = sorted(step for step in steps if np.isfinite(step))
-        slope = float(np.median(known)) / season
+        finite = sorted(step for step in steps if np.isfinite(step))
+        slope = float(np.median(finite)) / season
         changed = np.array([v - slope * (t - len(row) + 1) for t, v in enumerate(row)])
-    if one.change == "seasonal_difference":
+    if way.change == "seasonal_difference":
         changed = np.full(len(row), NAN)
         for t in range(season, len(row)):
             changed[t] = row[t] - row[t - season]
-    sign = -1 if one.flipped else 1
-    wanted = (0.1, 0.2, 0.4, 0.5, 0.6, 0.8, 0.9)
-    (raw,) = MeanForecaster().predict(request([sign * changed], [season], levels=wanted))
+    sign = -1 if way.flipped else 1
+    symmetric = (0.1, 0.2, 0.4, 0.5, 0.6, 0.8, 0.9)
+    (raw,) = MeanForecaster().predict(request([sign * changed], [season], levels=symmetric))
     named = {}
-    for place, level in enumerate(wanted):
+    for place, level in enumerate(symmetric):
         named[level if sign > 0 else round(1 - level, 9)] = sign * raw[:, place].astype(float)
     result = np.empty((H, len(LEVELS)))
     middles: list[float] = []
@@ -124,15 +124,15 @@ def _slow_pass(one: Pass, row: np.ndarray, season: int) -> np.ndarray:
     for step in range(H):
         median = named[0.5][step]
         apart = [named[level][step] - median for level in LEVELS]
-        if one.change == "seasonal_difference":
+        if way.change == "seasonal_difference":
             before = step - season
             if before >= 0:
                 middles.append(middles[before] + median)
                 sums = [s + a * a for s, a in zip(squares[before], apart, strict=True)]
             else:
                 phase = [v for t, v in enumerate(row) if (t - len(row) - step) % season == 0]
-                known = [v for v in phase if np.isfinite(v)]
-                last = known[-1] if known else row[np.isfinite(row)][-1]
+                values = [v for v in phase if np.isfinite(v)]
+                last = values[-1] if values else row[np.isfinite(row)][-1]
                 middles.append(last + median)
                 sums = [a * a for a in apart]
             squares.append(sums)
@@ -180,8 +180,8 @@ def test_a_season_that_repeats_is_in_the_forecast_of_differences() -> None:
     pattern = np.resize(np.random.default_rng(0).normal(0, 20, season), len(row) + H)
     plain = enhanced.predict(request([row], [season]))[0]
     seasonal = enhanced.predict(request([row + pattern[: len(row)]], [season]))[0]
-    wanted = pattern[len(row) :, None].repeat(4, 1)
-    np.testing.assert_allclose(seasonal - plain, wanted, atol=1e-3)
+    expected = pattern[len(row) :, None].repeat(4, 1)
+    np.testing.assert_allclose(seasonal - plain, expected, atol=1e-3)
 
 
 def test_a_series_upside_down_has_its_forecast_upside_down() -> None:
@@ -208,10 +208,10 @@ def test_the_rows_of_a_group_are_changed_by_the_season_of_its_target() -> None:
     inner = MeanForecaster()
     covariate = np.append(series(3, 40, 4), series(4, H, 4))
     rows = [2 * covariate[:40], covariate[:40]]
-    asked = request(rows, [4, 4])
+    plain_request = request(rows, [4, 4])
     future = np.stack([np.full(H, NAN), covariate[40:]]).astype(np.float32)
     EnhancedForecaster(inner, "seasonal_difference").predict(
-        replace(asked, group_size=2, future=future)
+        replace(plain_request, group_size=2, future=future)
     )
     (changed,) = inner.requests
     assert (changed.group_size, changed.future is not None) == (2, True)
@@ -232,8 +232,8 @@ def test_a_row_on_which_the_model_fails_is_not_finite() -> None:
 
     rows, seasons = zip(*PANEL[:3], strict=True)
     for enhancement in ("seasonal_difference", "trend", "flip"):
-        asked = request(list(rows), list(seasons))
-        values = EnhancedForecaster(Failing(), enhancement).predict(asked)
+        plain_request = request(list(rows), list(seasons))
+        values = EnhancedForecaster(Failing(), enhancement).predict(plain_request)
         assert np.isfinite(values).all(axis=(1, 2)).tolist() == [False, True, True]
 
 

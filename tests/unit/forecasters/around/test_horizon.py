@@ -38,7 +38,7 @@ class NamedSteps:
         return (middle[:, :, None] + width * (np.array(request.levels) - 0.5)).astype(np.float32)
 
 
-def asked(horizon: int, rows: int = 3, length: int = 40) -> ForecastRequest:
+def requested(horizon: int, rows: int = 3, length: int = 40) -> ForecastRequest:
     context = np.arange(length, dtype=np.float32) * np.arange(1, rows + 1)[:, None]
     return ForecastRequest(
         context.astype(np.float32), horizon, LEVELS, np.full(rows, 5), np.zeros(rows, np.uint64)
@@ -66,17 +66,21 @@ def test_bands_are_at_least_those_of_the_block_before_at_the_same_season(season:
         np.float32
     )
     seasons = np.array([season, 1, season, 7])
-    kept = keep_bands(values, LEVELS, seasons, 8)
+    widened = keep_bands(values, LEVELS, seasons, 8)
     for row in range(4):
-        np.testing.assert_allclose(kept[row], slow_bands(values[row], seasons[row], 8), rtol=1e-5)
-    np.testing.assert_array_equal(kept[:, :8], values[:, :8])
-    np.testing.assert_allclose(kept[..., 2], values[..., 2], rtol=1e-6)
-    np.testing.assert_allclose(kept, keep_bands(kept, LEVELS, seasons, 8), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(
+            widened[row], slow_bands(values[row], seasons[row], 8), rtol=1e-5
+        )
+    np.testing.assert_array_equal(widened[:, :8], values[:, :8])
+    np.testing.assert_allclose(widened[..., 2], values[..., 2], rtol=1e-6)
+    np.testing.assert_allclose(
+        widened, keep_bands(widened, LEVELS, seasons, 8), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_a_trained_horizon_is_the_models_own_request() -> None:
     inner = NamedSteps()
-    request = asked(8)
+    request = requested(8)
     for around in (BandedForecaster(inner), DilatedForecaster(inner)):
         np.testing.assert_array_equal(around.predict(request), NamedSteps().predict(request))
     assert inner.requests == [request, request]
@@ -84,7 +88,7 @@ def test_a_trained_horizon_is_the_models_own_request() -> None:
 
 def test_a_model_without_trained_levels_is_left_alone() -> None:
     naive = SeasonalNaive()
-    request = asked(200)
+    request = requested(200)
     for name in get_args(LongHorizon):
         wrapped = Around(long_horizon=name).wrap(naive)
         np.testing.assert_array_equal(wrapped.predict(request), naive.predict(request))
@@ -94,7 +98,7 @@ def test_a_model_without_trained_levels_is_left_alone() -> None:
 def test_each_phase_is_asked_for_the_steps_that_are_whole_strides_ahead(horizon: int) -> None:
     """On a line, every direct pass continues the line: any step put elsewhere would be off it."""
     inner = NamedSteps()
-    request = asked(horizon)
+    request = requested(horizon)
     got = DilatedForecaster(inner).predict(request)
     line = request.context[:, -1:] + np.arange(1, horizon + 1) * np.arange(1, 4)[:, None]
     np.testing.assert_allclose(got[..., 2], line, rtol=1e-6)
@@ -107,7 +111,7 @@ def test_each_phase_is_asked_for_the_steps_that_are_whole_strides_ahead(horizon:
 
 def test_a_context_shorter_than_a_stride_keeps_the_continued_forecast() -> None:
     inner = NamedSteps()
-    request = asked(31, length=7)
+    request = requested(31, length=7)
     got = DilatedForecaster(inner).predict(request)
     np.testing.assert_array_equal(got, np.sort(NamedSteps().predict(request), axis=-1))
     assert all(np.isfinite(r.context).any(axis=1).all() for r in inner.requests)
