@@ -178,7 +178,7 @@ KEYWORDS = (
     "aggregate=None, partial_bins=None, zone=None, layout=None, min_length=None, "
     "fallback=None, non_negative=None, integer=None, "
     "extrapolate_levels=None, seed=None, enhance=None, long_horizon=None, "
-    "calibrate=None, duplicates=None, item_column=None, item_columns=None, "
+    "calibrate=None, mean=None, duplicates=None, item_column=None, item_columns=None, "
     "timestamp_column=None, targets=None, "
     "timestamp_unit=None, csv_separator=None, csv_decimal=None, csv_thousands=None, "
     "csv_quote=None, csv_encoding=None, csv_dates=None, csv_header=None, joint_targets=None, "

@@ -137,8 +137,8 @@ def calibration_blocks(measured: Iterable[Measured]) -> list[Block]:
         blocks += [Heading("Calibration, measured on other series"), Table(_COLUMNS, tuple(rows))]
     blocks += [
         Paragraph(
-            f"{model.model} is not calibrated at {model.horizon} steps: {model.forecasts} forecasts "
-            f"are fewer than {LEAST_FORECASTS}; ask for more --windows",
+            f"{model.model} is not calibrated at {model.horizon} steps: {model.forecasts} "
+            f"forecasts are fewer than {LEAST_FORECASTS}; ask for more --windows",
             Tone.WARNING,
         )
         for model in models

@@ -23,9 +23,16 @@ from gigacast.forecasters.around.enhancement import EnhancedForecaster
 from gigacast.forecasters.budget import BatchBudget, series_tokens
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
 from gigacast.forecasters.grouping import Windows, gather_members, group_rows
-from gigacast.forecasters.levels import MEDIAN, find_level, plan_levels, postprocess, union_levels
+from gigacast.forecasters.levels import (
+    MEDIAN,
+    find_level,
+    mean_weights,
+    plan_levels,
+    postprocess,
+    union_levels,
+)
 from gigacast.forecasters.naive import SeasonalNaive
-from gigacast.forecasters.options import ForecastOptions
+from gigacast.forecasters.options import DEFAULT_LEVELS, ForecastOptions
 from gigacast.forecasters.padding import group_by_length
 from gigacast.forecasters.seed import series_seeds
 
@@ -69,7 +76,7 @@ def forecast_batch(
         If not even a single series fits into memory.
     """
     # The median is always written, whether or not it is among the requested levels.
-    levels = union_levels(settings.levels, (MEDIAN,))
+    levels = _levels_of(settings, forecaster.info)
     shape = (len(batch), settings.horizon, len(levels))
     quantiles = np.full(shape, np.nan, dtype=np.float32)
     budget = budget or BatchBudget(settings.batch_size)
@@ -89,9 +96,24 @@ def forecast_batch(
         naive = _Job(SeasonalNaive(), settings, levels, BatchBudget())
         _fill_fallback(naive, quantiles, reasons, batch)
     forecast = _finish(batch, settings.levels, levels, quantiles, reasons)
+    if settings.mean:
+        # In float64: a mean is there to be added up.
+        mean = quantiles.astype(np.float64) @ mean_weights(levels)
+        mean = np.maximum(mean, 0) if settings.non_negative else mean
+        forecast = replace(forecast, mean=mean.astype(np.float32))
     return replace(
         forecast, unchanged=around.short if isinstance(around, EnhancedForecaster) else 0
     )
+
+
+def _levels_of(settings: ForecastOptions, info: ForecasterInfo) -> tuple[float, ...]:
+    """Return the levels to compute: the requested ones, the median, and those of the mean."""
+    levels = union_levels(settings.levels, (MEDIAN,))
+    # Factors are known of the requested levels only.
+    if not settings.mean or settings.calibration is not None:
+        return levels
+    # The mean is the same whatever levels are requested within the trained range.
+    return union_levels(levels, info.levels or DEFAULT_LEVELS)
 
 
 def screen(batch: SeriesBatch, context_length: int, min_length: int) -> ByteArray:

@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from gigacast.core.array import FloatArray
+from gigacast.core.array import DoubleArray, FloatArray
 from gigacast.errors import ConfigError, UnsupportedForecastError
 
 LEVEL_TOLERANCE = 1e-6
@@ -245,6 +245,28 @@ def round_half_up(values: FloatArray) -> FloatArray:
     # In float64, because in float32 adding a half to a large value is not exact. The added zero
     # turns -0.0 into 0.0.
     return (np.floor(values.astype(np.float64) + 0.5) + 0.0).astype(np.float32)
+
+
+def mean_weights(levels: tuple[float, ...]) -> DoubleArray:
+    """Return the weights of quantiles whose weighted sum is the mean, [Q]; they add up to 1.
+
+    The quantile function is linear between levels. Beyond the outermost it follows the normal
+    distribution through the two outermost, as extrapolated levels do.
+    """
+    grid = np.array(levels, np.float64)
+    if len(grid) == 1:
+        return np.ones(1)
+    weights = np.zeros(len(grid))
+    weights[:-1] += np.diff(grid) / 2
+    weights[1:] += np.diff(grid) / 2
+    for inner, outer, side, mass in ((1, 0, -1, grid[0]), (-2, -1, 1, 1 - grid[-1])):
+        low, high = normal_score(grid[inner]), normal_score(grid[outer])
+        # The mean score of a tail is the density at its border over its mass.
+        density = np.exp(-(high**2) / 2) / np.sqrt(2 * np.pi)
+        share = (side * density / mass - low) / (high - low)
+        weights[outer] += mass * share
+        weights[inner] += mass * (1 - share)
+    return weights
 
 
 def normal_score(level: float) -> float:

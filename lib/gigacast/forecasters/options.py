@@ -57,6 +57,8 @@ class ForecastOptions:
         Treatment of steps beyond the trained horizon; see `forecasters.around.horizon`.
     calibration : Calibration, optional
         Factors of the model's quantiles, the last change before post-processing; none by default.
+    mean : bool
+        Whether the mean is computed from the quantiles.
 
     Raises
     ------
@@ -80,6 +82,7 @@ class ForecastOptions:
     enhance: Enhancement | None = None
     long_horizon: LongHorizon = "bands"
     calibration: Calibration | None = None
+    mean: bool = False
 
     @property
     def around(self) -> Around:

@@ -9,7 +9,12 @@ from gigacast.core.series.forecast import ForecastBatch
 from gigacast.errors import ConfigError
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
-from gigacast.forecasting.prediction import prediction_batch, prediction_schema, without_dropped
+from gigacast.forecasting.prediction import (
+    prediction_batch,
+    prediction_schema,
+    with_mean,
+    without_dropped,
+)
 from gigacast.job.covariates import Futures, check_context, fit_method, warn_of_horizon
 from gigacast.job.forecast_job import Method, ModelChoice
 from gigacast.job.model_choice import load_resolved, resolve_choice
@@ -147,6 +152,7 @@ def forecast_source(
         _time_type(forecasts),
         method.columns.items,
     )
+    schema = with_mean(schema) if method.mean else schema
     batches = [prediction_batch(forecast, schema, method.layout) for forecast in forecasts]
     predictions = pa.Table.from_batches(batches, schema=schema)
     return SourceForecast(predictions, tuple(forecasts), info, options.horizon, reader.stats)

@@ -117,6 +117,8 @@ class Method:
     calibrate : bool
         Whether forecasts are calibrated by the last backtest that measured how, or a backtest
         measures it.
+    mean : bool
+        Whether forecasts have the mean beside the median.
     calibration : Calibration, optional
         What that backtest has measured; resolved when a job is prepared.
     """
@@ -146,6 +148,7 @@ class Method:
     enhance: Enhancement | None = None
     long_horizon: LongHorizon = "bands"
     calibrate: bool = False
+    mean: bool = False
     calibration: Calibration | None = None
 
     @property

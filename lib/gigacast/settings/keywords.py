@@ -41,6 +41,7 @@ class Options(TypedDict, total=False):
     enhance: str
     long_horizon: str
     calibrate: bool
+    mean: bool
     duplicates: str
     item_column: str
     item_columns: str | Sequence[str]

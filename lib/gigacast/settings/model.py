@@ -181,6 +181,13 @@ class ForecastSettings(Section):
         details="A backtest with it measures how far off each quantile is at each step, and stores "
         "that for forecasts.",
     )
+    mean: bool = option(
+        _METHOD.mean,
+        "Write the mean of each forecast beside its median, in a column `mean`.",
+        group="how",
+        details="It is that of the distribution which the quantiles describe. Means of series add "
+        "up to the mean of their sum; medians do not.",
+    )
     joint_targets: bool = option(
         _METHOD.joint_targets,
         "Forecast the targets of an item together (Chronos-2).",

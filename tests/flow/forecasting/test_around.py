@@ -118,3 +118,24 @@ def test_a_backtest_enhances_the_model_and_not_the_baseline(store: Store, model:
     assert plain == enhanced
     plain, enhanced = figures["bolt"]
     assert plain != enhanced
+
+
+@pytest.mark.parametrize("layout", ["long", "wide"])
+def test_the_mean_is_a_column_at_the_end_where_it_is_asked_for(
+    store: Store, model: str, layout: str
+) -> None:
+    """It does not depend on the levels that are requested, and neither does the median."""
+    options = {"horizon": 5, "layout": layout}
+    plain, without = forecast(store, model, **options)
+    spec, whole = forecast(store, model, mean=True, **options)
+    _, few = forecast(store, model, mean=True, quantiles=(0.2, 0.8), **options)
+    assert plain != spec
+    assert ("mean" in without.columns, whole.columns[-1], few.columns[-1]) == (
+        False,
+        "mean",
+        "mean",
+    )
+    np.testing.assert_array_equal(np.stack(few["mean"]), np.stack(whole["mean"]))
+    np.testing.assert_array_equal(np.stack(without["predictions"]), np.stack(whole["predictions"]))
+    means, low, high = (np.stack(whole[name]) for name in ("mean", "0.1", "0.9"))
+    assert ((means > low) & (means < high)).mean() > 0.9

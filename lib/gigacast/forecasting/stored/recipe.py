@@ -116,6 +116,7 @@ class _Fields:
     enhance: str | None = None
     long_horizon: str | None = None
     calibration: str | None = None
+    mean: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +306,7 @@ def _method_of(fields: _Fields) -> Method:
         enhance=around.enhance,
         long_horizon=around.long_horizon,
         calibrate=fields.calibration is not None,
+        mean=fields.mean,
     )
     if fields.aggregate is None:
         return method
