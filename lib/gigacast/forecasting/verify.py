@@ -14,6 +14,7 @@ from gigacast.forecasters.batching import forecast_batch
 from gigacast.forecasters.chronos.reference import (
     TOLERANCES,
     context_scale,
+    continues_otherwise,
     reference_around,
     reference_groups,
     reference_quantiles,
@@ -164,6 +165,7 @@ def _recompute(
     has_covariates = any(batch.covariates is not None for batch in sample)
     is_calibrated = options.calibration is not None
     is_changed = is_calibrated or options.around.changes(info, options.horizon)
+    is_changed = is_changed or continues_otherwise(info, options.horizon)
     # The stock pipeline takes covariates in a form that nothing can be done around.
     if folder is None or info.samples or (has_covariates and is_changed):
         forecaster = load_resolved(prepared.job.model, prepared.model, info)

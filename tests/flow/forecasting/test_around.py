@@ -139,3 +139,15 @@ def test_the_mean_is_a_column_at_the_end_where_it_is_asked_for(
     np.testing.assert_array_equal(np.stack(without["predictions"]), np.stack(whole["predictions"]))
     means, low, high = (np.stack(whole[name]) for name in ("mean", "0.1", "0.9"))
     assert ((means > low) & (means < high)).mean() > 0.9
+
+
+def test_levels_of_uneven_distances_are_verified_beyond_the_trained_horizon(
+    store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The stock pipeline takes their quantiles for equally likely; only its passes are compared."""
+    folder, levels = session_folder(tmp_path_factory), (0.1, 0.2, 0.5, 0.9)
+    model = str(tiny_bolt(folder, levels=levels, context_length=128, prediction_length=TRAINED))
+    forecast(store, model, horizon=40, quantiles=levels)
+    flags = ["--horizon", "40", "--quantiles", "0.1,0.2,0.5,0.9", "--json"]
+    found = json.loads(invoke(store, model, "verify", *flags).output)
+    assert (found["series"], found["differences"]) == (3, [])
