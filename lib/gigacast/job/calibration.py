@@ -8,6 +8,7 @@ from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
 from gigacast.errors import ConfigError, CorruptedFileError, ObjectNotFoundError
 from gigacast.forecasters.around.calibration import Calibration
+from gigacast.forecasters.around.horizon import is_continued
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.job.forecast_job import Method
 from gigacast.lake.layout import calibration_key
@@ -59,7 +60,8 @@ def calibration_name(info: ForecasterInfo, method: Method, horizon: int) -> str:
         "levels": list(method.levels),
         "extrapolate_levels": method.extrapolate_levels,
         "enhance": method.enhance,
-        "long_horizon": method.long_horizon,
+        # Within the trained horizon it changes nothing, and recipes of forecasts do not name it.
+        "long_horizon": method.long_horizon if is_continued(info, horizon) else None,
     }
     return f"h{horizon}-q{len(method.levels)}-{digest_value(described, length=8)}"
 

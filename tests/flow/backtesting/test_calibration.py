@@ -9,6 +9,7 @@ import pytest
 
 import gigacast
 from gigacast.backtesting.document import backtest_document, backtest_json
+from gigacast.cli.program import run
 from gigacast.errors import ConfigError
 from gigacast.report.markdown import render_markdown
 from gigacast.storage.opening import open_store
@@ -68,6 +69,8 @@ def test_forecasts_are_calibrated_by_the_backtest_of_their_settings(
         expected = raw["predictions"] + (raw[name] - raw["predictions"]) * factors[:, place]
         np.testing.assert_allclose(stretched[name], expected, rtol=1e-5)
     np.testing.assert_array_equal(stretched["predictions"], raw["predictions"])
+    # The settings are those that the forecasts themselves name.
+    assert run(["verify", "--bucket", store.address.url, "--model", model, "--series", "2"]) == 0
 
 
 def test_a_backtest_shows_what_it_measured(store: Store, model: str) -> None:
