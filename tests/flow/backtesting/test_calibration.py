@@ -69,8 +69,9 @@ def test_forecasts_are_calibrated_by_the_backtest_of_their_settings(
         expected = raw["predictions"] + (raw[name] - raw["predictions"]) * factors[:, place]
         np.testing.assert_allclose(stretched[name], expected, rtol=1e-5)
     np.testing.assert_array_equal(stretched["predictions"], raw["predictions"])
-    # The settings are those that the forecasts themselves name.
-    assert run(["verify", "--bucket", store.address.url, "--model", model, "--series", "2"]) == 0
+    flags = ["--model", model, "--model_engine", "numpy", "--horizon", "4", "--calibrate"]
+    place = ["--bucket", store.address.url, "--quantiles", "0.1,0.9"]
+    assert run(["verify", *place, *flags, "--series", "2"]) == 0
 
 
 def test_a_backtest_shows_what_it_measured(store: Store, model: str) -> None:
