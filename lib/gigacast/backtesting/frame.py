@@ -17,11 +17,9 @@ from gigacast.backtesting.evaluation.join import (
 )
 from gigacast.backtesting.evaluation.result import Evaluation, FigureKey
 from gigacast.backtesting.evaluation.scale import MOST_HISTORY, scales_before
-from gigacast.backtesting.result import BacktestResult
-from gigacast.backtesting.run import BacktestJob, run_backtest
-
 from gigacast.backtesting.job import BacktestJob
-from gigacast.backtesting.run import BacktestResult, run_backtest
+from gigacast.backtesting.result import BacktestResult
+from gigacast.backtesting.run import run_backtest
 from gigacast.core.array import DoubleArray, FloatArray
 from gigacast.core.series.item_key import ITEM_COLUMNS, key_columns
 from gigacast.errors import ConfigError, GigacastError, SchemaError

@@ -15,11 +15,8 @@ from gigacast.backtesting.calibration import Measured, measure_calibrations
 from gigacast.backtesting.job import BacktestJob, check_job
 from gigacast.backtesting.leaderboard.breakdown import Segmenter
 from gigacast.backtesting.leaderboard.build import Side, make_leaderboard
-from gigacast.backtesting.partition import HISTORY, BacktestSetup, Windows
-from gigacast.backtesting.result import BacktestResult
-
-from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.partition import HISTORY, BacktestSetup
+from gigacast.backtesting.result import BacktestResult
 from gigacast.core.digest import digest_text, digest_value
 from gigacast.core.partition.task import Task
 from gigacast.errors import DataError, GigacastError
@@ -43,100 +40,6 @@ from gigacast.runtime.executor import Executor, Failure
 
 FORMAT_REVISION = 1
 """Part of the spec. Raise it when the same settings start to give other losses or columns."""
-
-
-@dataclass(frozen=True)
-class BacktestJob:
-    """The models to compare, on which partitions and windows.
-
-    Parameters
-    ----------
-    forecast : ForecastJob
-        Partitions and method; its model is not used.
-    models : tuple of ModelChoice
-        Models to compare; seasonal naive is always added.
-    windows : Windows
-    segment : str
-        Column or property by which figures are grouped; see `leaderboard.breakdown`.
-    partitions : int, optional
-        Size of a sample of the partitions, the same in every run; all by default.
-    series : int, optional
-        Maximum number of series per partition; all by default.
-    season : int, optional
-        Steps of a season, for scales and for models that need one; by frequency by default.
-    registry : StoreAddress, optional
-        Root of ``models/``; that of the outputs by default.
-    """
-
-    forecast: ForecastJob
-    models: tuple[ModelChoice, ...]
-    windows: Windows = field(default_factory=Windows)
-    segment: str = BacktestOptions.segment
-    partitions: int | None = None
-    series: int | None = None
-    season: int | None = None
-    registry: StoreAddress | None = None
-
-
-def backtest_job(forecast: ForecastJob, options: BacktestOptions) -> BacktestJob:
-    """Return the backtest of a forecasting job; without models, of its own."""
-    base = forecast.model
-    return BacktestJob(
-        forecast=forecast,
-        models=tuple(
-            replace(base, reference=name, version=None, otherwise=None)
-            for name in options.models or (base.reference,)
-        ),
-        windows=Windows(options.windows, options.step),
-        segment=options.segment,
-        partitions=options.sample_partitions,
-        series=options.sample_series,
-        season=options.season,
-    )
-
-class BacktestResult:
-    """The result of a backtest.
-
-    Parameters
-    ----------
-    run_ids : tuple of str
-        Id of the run of each model.
-    status : str
-        ``completed``, or ``failed`` when some partition failed.
-    leaderboard : Leaderboard
-        Figures over the partitions that every model has done.
-    failures : list of (str, Task, Failure)
-        Failures with the name of the model.
-    computed, skipped : int
-        Partitions times models, computed by this run and done before.
-    location : str
-        URL of the leaderboard without its ending: ``.md``, ``.json`` or ``.parquet``.
-    conflicts : int
-        Rows with the series and time of another row and other values, read by this run.
-    problems : tuple of str
-        Items that span parts of a month, which are compared apart.
-    horizon : int
-        Steps ahead; of several, the longest.
-    inputs : frozenset of str
-        Keys of the inputs of all partitions with figures.
-    calibrations : tuple of Measured
-        Calibrations of the models, if they were asked for.
-    """
-
-    run_ids: tuple[str, ...]
-    status: str
-    leaderboard: Leaderboard
-    failures: list[tuple[str, Task, Failure]]
-    computed: int
-    skipped: int
-    location: str
-    conflicts: int = 0
-    problems: tuple[str, ...] = ()
-    horizon: int = 0
-    inputs: frozenset[str] = frozenset()
-    calibrations: tuple[Measured, ...] = ()
-
-    _repr_html_ = shown_by("gigacast.backtesting.document", "backtest_html")
 
 
 def run_backtest(
@@ -190,8 +93,6 @@ def run_backtest(
         conflicts=max(run.conflicts for run in runs),
         problems=runs[0].problems,
         dropped=max(run.dropped for run in runs),
-
-
         horizon=max((task.horizon for task, _ in runs[0].outputs.values()), default=0),
         inputs=frozenset(
             entry.key for task, _ in runs[0].outputs.values() for entry in task.inputs
