@@ -15,12 +15,9 @@ from gigacast.core.series.covariate import Covariates
 from gigacast.core.series.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.series.reason import Reason
 from gigacast.errors import ModelError
-from gigacast.forecasters.budget import BatchBudget, fixed_length, series_tokens
-
-
 from gigacast.forecasters.around.calibration import Calibration
 from gigacast.forecasters.around.enhancement import EnhancedForecaster
-from gigacast.forecasters.budget import BatchBudget, series_tokens
+from gigacast.forecasters.budget import BatchBudget, fixed_length, series_tokens
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
 from gigacast.forecasters.grouping import Windows, gather_members, group_rows
 from gigacast.forecasters.levels import (
