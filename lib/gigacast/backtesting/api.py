@@ -14,8 +14,9 @@ import pyarrow as pa
 from gigacast.backtesting.evaluation.result import Evaluation, passed_over_text
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
 from gigacast.backtesting.frame import backtest_table, evaluate_table
+from gigacast.backtesting.job import backtest_job
 from gigacast.backtesting.result import BacktestResult
-from gigacast.backtesting.run import backtest_job, run_backtest
+from gigacast.backtesting.run import run_backtest
 from gigacast.errors import ConfigError
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gigacast.backtesting.calibration import calibration_blocks
 from gigacast.backtesting.evaluation.result import Evaluation, passed_over_text
 from gigacast.backtesting.result import BacktestResult
 from gigacast.core.plural import counted
@@ -20,6 +21,11 @@ def backtest_json(result: BacktestResult) -> dict[str, Any]:
         "leaderboard": result.leaderboard.to_json(),
         "location": result.location or None,
         "conflicts": result.conflicts,
+        **(
+            {"calibrations": [one.to_json() for one in result.calibrations]}
+            if result.calibrations
+            else {}
+        ),
         **({"problems": list(result.problems)} if result.problems else {}),
         "failures": [
             {"model": model, "partition": task.partition, "error": f.error, "message": f.message}
@@ -31,6 +37,7 @@ def backtest_json(result: BacktestResult) -> dict[str, Any]:
 def backtest_document(result: BacktestResult) -> Document:
     """Return the leaderboard of a backtest, its counts, and the location of its files."""
     return result.leaderboard.to_document().followed_by(
+        *calibration_blocks(result.calibrations),
         Paragraph(f"{result.computed} computed, {result.skipped} done before"),
         *_conflicts(result.conflicts),
         *(Paragraph(problem, Tone.WARNING) for problem in result.problems),

@@ -17,8 +17,9 @@ from gigacast.backtesting.evaluation.join import (
 )
 from gigacast.backtesting.evaluation.result import Evaluation, FigureKey
 from gigacast.backtesting.evaluation.scale import MOST_HISTORY, scales_before
+from gigacast.backtesting.job import BacktestJob
 from gigacast.backtesting.result import BacktestResult
-from gigacast.backtesting.run import BacktestJob, run_backtest
+from gigacast.backtesting.run import run_backtest
 from gigacast.core.array import DoubleArray, FloatArray
 from gigacast.core.series.item_key import ITEM_COLUMNS, key_columns
 from gigacast.errors import ConfigError, GigacastError, SchemaError
@@ -119,9 +120,12 @@ def _backtest_object(
     with _in_memory(key, content) as address:
         forecast = replace(job.forecast, bucket=address, inputs=address, outputs=address)
         try:
-            return run_backtest(
+            result = run_backtest(
                 replace(job, forecast=forecast), events=events, executor=InlineExecutor()
             )
+            # What it has stored is in a memory that is gone.
+            calibrations = tuple(replace(one, key="") for one in result.calibrations)
+            return replace(result, calibrations=calibrations)
         except GigacastError as error:
             # Nobody knows the key in memory.
             error.message = error.message.replace(key, name)

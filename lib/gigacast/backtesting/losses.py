@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gigacast.core.array import AnyArray, ByteArray
+from gigacast.core.array import AnyArray, ByteArray, FloatArray
 from gigacast.core.column import text_column, to_arrow, to_numpy
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.reason import Reason
@@ -21,6 +21,8 @@ from gigacast.forecasting.prediction import level_name
 
 _SUMS = ("scale", "magnitude", "error", "square", "relative", "excess")
 _COUNTS = ("steps", "missed")
+SCORES = "scores"
+"""Column of the scores of a calibration, a list of H * Q for each row; see `calibration`."""
 
 
 def losses_schema(
@@ -28,8 +30,21 @@ def losses_schema(
     timestamp_type: pa.DataType,
     levels: Sequence[float],
     metadata: Mapping[str, str],
+    *,
+    scored: bool = False,
 ) -> pa.Schema:
-    """Return the columns of a file of losses; empty values of the metadata are left out."""
+    """Return the columns of a file of losses; empty values of the metadata are left out.
+
+    Parameters
+    ----------
+    items : sequence of pa.Field
+        Columns that name the items.
+    timestamp_type : pa.DataType
+    levels : sequence of float
+    metadata : mapping
+    scored : bool
+        Whether rows have the scores of a calibration.
+    """
     names = [level_name(level) for level in levels]
     fields = [
         *items,
@@ -44,6 +59,7 @@ def losses_schema(
         *(pa.field(f"loss_{name}", pa.float64()) for name in names),
         *(pa.field(f"below_{name}", pa.int64()) for name in names),
         *(pa.field(name, pa.int64()) for name in _inside_names(levels)),
+        *([pa.field(SCORES, pa.list_(pa.float32()))] if scored else []),
     ]
     return pa.schema(fields, metadata={k: v for k, v in metadata.items() if v})
 
@@ -53,7 +69,12 @@ def _inside_names(levels: Sequence[float]) -> list[str]:
 
 
 def losses_batch(
-    contexts: SeriesBatch, losses: Losses, reasons: ByteArray, window: int, schema: pa.Schema
+    contexts: SeriesBatch,
+    losses: Losses,
+    reasons: ByteArray,
+    window: int,
+    schema: pa.Schema,
+    scores: FloatArray | None = None,
 ) -> pa.RecordBatch:
     """Return the losses of a window of a batch as rows.
 
@@ -69,6 +90,8 @@ def losses_batch(
         Number of the window; 0 has the latest origin.
     schema : pyarrow.Schema
         See `losses_schema`.
+    scores : float32 [N, H, Q], optional
+        Scores of a calibration.
     """
     # Code -1 is that of a series without a frequency.
     aliases = text_column([*(f.alias for f in contexts.frequencies), "unknown"])
@@ -91,6 +114,10 @@ def losses_batch(
         *(to_arrow(np.ascontiguousarray(column)) for column in losses.below.T),
         *(to_arrow(np.ascontiguousarray(column)) for column in losses.inside.T),
     ]
+    if scores is not None:
+        width = scores.shape[1] * scores.shape[2]
+        offsets = to_arrow(np.arange(len(scores) + 1, dtype=np.int32) * np.int32(width))
+        columns.append(pa.ListArray.from_arrays(offsets, to_arrow(scores.ravel())))
     cast = [column.cast(field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(cast, schema=schema)
 

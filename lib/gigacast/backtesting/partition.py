@@ -18,6 +18,7 @@ from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.holdout import hold_out
 from gigacast.core.series.item_key import ItemKey
 from gigacast.core.series.reason import Reason
+from gigacast.forecasters.around.calibration import scores_of
 from gigacast.forecasters.batching import forecast_batch
 from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasters.metric import Losses, measure, seasonal_error
@@ -73,12 +74,15 @@ class BacktestSetup:
         Maximum number of series per partition; all by default.
     season : int, optional
         Steps of a season; by frequency by default.
+    calibrate : bool
+        Whether the scores of a calibration are written as well.
     """
 
     work: ModelSetup
     windows: Windows
     series: int | None = None
     season: int | None = None
+    calibrate: bool = False
 
     def for_slot(self, slot: int) -> "BacktestSetup":
         """Return the recipe for the process in a slot."""
@@ -102,12 +106,15 @@ class WindowLosses:
         Codes of `Reason`: why the model did not make a forecast.
     window : int
         Number of the window; 0 is the latest.
+    scores : float32 [N, H, Q], optional
+        Scores of a calibration; NaN where the model did not make the forecast.
     """
 
     contexts: SeriesBatch
     losses: Losses
     reasons: ByteArray
     window: int
+    scores: FloatArray | None = None
 
 
 class PartitionBacktester(PartitionWorker[WindowLosses]):
@@ -120,6 +127,7 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
         self._windows = setup.windows
         self._series = setup.series
         self._season = setup.season
+        self._calibrate = setup.calibrate
 
     def _read_options(self, task: Task) -> ReadOptions:
         job = self._setup.job
@@ -163,7 +171,11 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
         seasons = seasons_of(contexts, self._season)
         scale = seasonal_error(contexts.values, contexts.offsets, seasons)
         losses = measure(actual, forecast.median, forecast.quantiles, method.levels, scale)
-        return WindowLosses(contexts, losses, forecast.reasons, window)
+        scores = None
+        if self._calibrate:
+            scores = scores_of(actual, forecast.median, forecast.quantiles)
+            scores[forecast.reasons != Reason.OK] = np.nan
+        return WindowLosses(contexts, losses, forecast.reasons, window, scores)
 
     def _schema(self, task: Task, first: WindowLosses | None) -> pa.Schema:
         names = self._setup.job.method.columns.items
@@ -172,10 +184,13 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
             first.contexts.timestamp_type if first is not None else pa.timestamp("us"),
             self._setup.job.method.levels,
             self._metadata(task),
+            scored=self._calibrate,
         )
 
     def _rows(self, result: WindowLosses, schema: pa.Schema) -> pa.RecordBatch:
-        return losses_batch(result.contexts, result.losses, result.reasons, result.window, schema)
+        return losses_batch(
+            result.contexts, result.losses, result.reasons, result.window, schema, result.scores
+        )
 
     def _metadata(self, task: Task) -> dict[str, str]:
         names = self._setup.job.method.columns.items

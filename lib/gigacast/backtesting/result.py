@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from gigacast.backtesting.calibration import Measured
 from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.core.lazy import shown_by
 from gigacast.core.partition.task import Task
@@ -35,6 +36,12 @@ class BacktestResult:
         Items that span parts of a month, which are compared apart.
     dropped : int
         Rows without an item id or a readable time, read by this run.
+    horizon : int
+        Steps ahead; of several, the longest.
+    inputs : frozenset of str
+        Keys of the inputs of all partitions with figures.
+    calibrations : tuple of Measured
+        Calibrations of the models, if they were asked for.
     """
 
     run_ids: tuple[str, ...]
@@ -47,6 +54,9 @@ class BacktestResult:
     conflicts: int = 0
     problems: tuple[str, ...] = ()
     dropped: int = 0
+    horizon: int = 0
+    inputs: frozenset[str] = frozenset()
+    calibrations: tuple[Measured, ...] = ()
 
     _repr_html_ = shown_by("gigacast.backtesting.document", "backtest_html")
 

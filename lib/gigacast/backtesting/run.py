@@ -7,17 +7,19 @@ only its own forecasts. The leaderboard is made from the outputs of all models.
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from gigacast import errors
-from gigacast.backtesting.leaderboard.breakdown import Segmenter, check_segment
+from gigacast.backtesting.calibration import Measured, measure_calibrations
+from gigacast.backtesting.job import BacktestJob, check_job
+from gigacast.backtesting.leaderboard.breakdown import Segmenter
 from gigacast.backtesting.leaderboard.build import Side, make_leaderboard
-from gigacast.backtesting.partition import HISTORY, BacktestSetup, Windows
+from gigacast.backtesting.partition import HISTORY, BacktestSetup
 from gigacast.backtesting.result import BacktestResult
 from gigacast.core.digest import digest_text, digest_value
 from gigacast.core.partition.task import Task
-from gigacast.errors import ConfigError, DataError, GigacastError
+from gigacast.errors import DataError, GigacastError
 from gigacast.forecasting.look import look_for_spans
 from gigacast.forecasting.prepare import (
     Prepared,
@@ -29,68 +31,15 @@ from gigacast.forecasting.prepare import (
 from gigacast.forecasting.run import make_executor_for
 from gigacast.forecasting.worker import ModelSetup
 from gigacast.job.audit import PlannedJob, RunDescription
-from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.run import FinishedTask, RunEvents, Silent, start_run, utc_now
 from gigacast.lake.layout import BACKTESTS, LEADERBOARDS, leaderboard_key
 from gigacast.lake.model.resolve import NAIVE_MODEL
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.planner import Plan, make_plan
 from gigacast.runtime.executor import Executor, Failure
-from gigacast.settings.command.backtest import BacktestOptions
-from gigacast.storage.store import StoreAddress
 
 FORMAT_REVISION = 1
 """Part of the spec. Raise it when the same settings start to give other losses or columns."""
-
-
-@dataclass(frozen=True)
-class BacktestJob:
-    """The models to compare, on which partitions and windows.
-
-    Parameters
-    ----------
-    forecast : ForecastJob
-        Partitions and method; its model is not used.
-    models : tuple of ModelChoice
-        Models to compare; seasonal naive is always added.
-    windows : Windows
-    segment : str
-        Column or property by which figures are grouped; see `leaderboard.breakdown`.
-    partitions : int, optional
-        Size of a sample of the partitions, the same in every run; all by default.
-    series : int, optional
-        Maximum number of series per partition; all by default.
-    season : int, optional
-        Steps of a season, for scales and for models that need one; by frequency by default.
-    registry : StoreAddress, optional
-        Root of ``models/``; that of the outputs by default.
-    """
-
-    forecast: ForecastJob
-    models: tuple[ModelChoice, ...]
-    windows: Windows = field(default_factory=Windows)
-    segment: str = BacktestOptions.segment
-    partitions: int | None = None
-    series: int | None = None
-    season: int | None = None
-    registry: StoreAddress | None = None
-
-
-def backtest_job(forecast: ForecastJob, options: BacktestOptions) -> BacktestJob:
-    """Return the backtest of a forecasting job; without models, of its own."""
-    base = forecast.model
-    return BacktestJob(
-        forecast=forecast,
-        models=tuple(
-            replace(base, reference=name, version=None, otherwise=None)
-            for name in options.models or (base.reference,)
-        ),
-        windows=Windows(options.windows, options.step),
-        segment=options.segment,
-        partitions=options.sample_partitions,
-        series=options.sample_series,
-        season=options.season,
-    )
 
 
 def run_backtest(
@@ -144,6 +93,23 @@ def run_backtest(
         conflicts=max(run.conflicts for run in runs),
         problems=runs[0].problems,
         dropped=max(run.dropped for run in runs),
+        horizon=max((task.horizon for task, _ in runs[0].outputs.values()), default=0),
+        inputs=frozenset(
+            entry.key for task, _ in runs[0].outputs.values() for entry in task.inputs
+        ),
+        calibrations=_calibrate(job, sides, runs),
+    )
+
+
+def _calibrate(
+    job: BacktestJob, sides: Sequence[Prepared], runs: Sequence["_SideRun"]
+) -> tuple[Measured, ...]:
+    """Measure the calibrations of all models but the baseline, if the job asks for them."""
+    return tuple(
+        measured
+        for side, run in zip(sides, runs, strict=True)
+        if job.calibrate and run.name != NAIVE_MODEL
+        for measured in measure_calibrations(side, run.name, run.outputs)
     )
 
 
@@ -155,13 +121,18 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
     ConfigError
         When no model is named, a segment or model does not exist, or a count is below 1.
     """
-    _check(job)
+    check_job(job)
     base = replace(job.forecast, synthetic=None)
     resolve = partial(prepare, compares=True, models=job.registry, settles=False)
-    prepared = [resolve(replace(base, model=choice)) for choice in job.models]
+    # The baseline is the same beside every model: enhanced, it would be another one.
+    plain = replace(base, method=replace(base.method, enhance=None))
+    prepared = [
+        resolve(replace(plain if choice.reference == NAIVE_MODEL else base, model=choice))
+        for choice in job.models
+    ]
     naive = replace(job.models[0], reference=NAIVE_MODEL, version=None)
     # The baseline forecasts from the targets alone: covariates must not make it fail.
-    method = replace(base.method, unsupported_covariates="ignore")
+    method = replace(plain.method, unsupported_covariates="ignore")
     prepared.append(resolve(replace(base, model=naive, method=method)))
     # Without a horizon in the settings, all models forecast as far as the first one would.
     horizon = prepared[0].info.prediction_length
@@ -171,27 +142,6 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
         # Seasonal naive may also be one of the models that the user names.
         sides.setdefault(_name(side), replace(side, spec=spec, model_horizon=horizon))
     return list(sides.values())
-
-
-def _check(job: BacktestJob) -> None:
-    if not job.models:
-        raise ConfigError("no model to backtest", hint="name one or more with --model")
-    counts = {
-        "windows": job.windows.count,
-        "step": job.windows.step,
-        "season": job.season,
-        "sample_partitions": job.partitions,
-        "sample_series": job.series,
-    }
-    for name, value in counts.items():
-        if value is not None and value < 1:
-            raise ConfigError(f"{name}: {value} is less than 1")
-    if job.windows.count > HISTORY:
-        raise ConfigError(
-            f"windows: {job.windows.count} are more than the {HISTORY:,} steps that are read",
-            hint="a few windows, such as 4, give as sure an answer",
-        )
-    check_segment(job.segment)
 
 
 def _fields(job: BacktestJob) -> dict[str, object]:
@@ -205,6 +155,7 @@ def _fields(job: BacktestJob) -> dict[str, object]:
         "history": HISTORY,
         "series": job.series,
         "season": job.season,
+        **({"calibrate": True} if job.calibrate else {}),
     }
 
 
@@ -246,7 +197,7 @@ def _run_side(
         work = ModelSetup.of(side, run.run_id)
         run.execute(
             planned.tasks,
-            BacktestSetup(work, job.windows, job.series, job.season),
+            BacktestSetup(work, job.windows, job.series, job.season, job.calibrate),
             executor or make_executor_for(side, planned.tasks),
             on_done=lambda task, receipt: finished.append(FinishedTask.now(task, receipt)),
         )
@@ -344,6 +295,8 @@ def _describe_run(side: Prepared, job: BacktestJob, board: str, plan: Plan) -> R
 def leaderboard_name(job: BacktestJob, sides: Sequence[Prepared]) -> str:
     """Return the name of a leaderboard, the same for the same models, data and settings."""
     selection = job.forecast.selection
+    horizon = job.forecast.method.horizon or sides[0].model_horizon
+    long = [side.spec.long_fields for side in sides if side.spec.trained_steps < (horizon or 1)]
     digest = digest_value(
         {
             # The id for any horizon will do here, as the horizon is an entry of its own.
@@ -356,8 +309,9 @@ def leaderboard_name(job: BacktestJob, sides: Sequence[Prepared]) -> str:
             "limit": job.forecast.limit,
             "partitions": job.partitions,
             "inputs": job.forecast.inputs.url,
+            # Only where it changes figures, so that other leaderboards keep their names.
+            **({"long": long} if any(long) else {}),
         },
         length=8,
     )
-    horizon = job.forecast.method.horizon or sides[0].model_horizon
     return f"h{horizon}-w{job.windows.count}-{job.segment.partition(':')[0]}-{digest}"

@@ -56,6 +56,7 @@ class ArraySetup:
 _LATER_FIELDS = (
     *("duplicates", "duplicate_share", "csv"),
     *("aggregate", "partial_bins", "zone"),
+    *("enhance", "long_horizon", "calibrate", "calibration", "mean"),
 )
 """Fields of `Method` that plans of the first release do not have."""
 

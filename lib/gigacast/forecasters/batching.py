@@ -5,7 +5,7 @@ gives the remaining series their fallback, and returns everything in the order o
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,12 +15,21 @@ from gigacast.core.series.covariate import Covariates
 from gigacast.core.series.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.series.reason import Reason
 from gigacast.errors import ModelError
+from gigacast.forecasters.around.calibration import Calibration
+from gigacast.forecasters.around.enhancement import EnhancedForecaster
 from gigacast.forecasters.budget import BatchBudget, fixed_length, series_tokens
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
 from gigacast.forecasters.grouping import Windows, gather_members, group_rows
-from gigacast.forecasters.levels import MEDIAN, find_level, plan_levels, postprocess, union_levels
+from gigacast.forecasters.levels import (
+    MEDIAN,
+    find_level,
+    mean_weights,
+    plan_levels,
+    postprocess,
+    union_levels,
+)
 from gigacast.forecasters.naive import SeasonalNaive
-from gigacast.forecasters.options import ForecastOptions
+from gigacast.forecasters.options import DEFAULT_LEVELS, ForecastOptions
 from gigacast.forecasters.padding import group_by_length
 from gigacast.forecasters.seed import series_seeds
 
@@ -64,10 +73,12 @@ def forecast_batch(
         If not even a single series fits into memory.
     """
     # The median is always written, whether or not it is among the requested levels.
-    levels = union_levels(settings.levels, (MEDIAN,))
+    levels = _levels_of(settings, forecaster.info)
     shape = (len(batch), settings.horizon, len(levels))
     quantiles = np.full(shape, np.nan, dtype=np.float32)
-    job = _Job(forecaster, settings, levels, budget or BatchBudget(settings.batch_size))
+    budget = budget or BatchBudget(settings.batch_size)
+    around = settings.around.wrap(forecaster)
+    job = _Job(around, settings, levels, budget, settings.calibration)
     reasons = screen(batch, job.context_length, settings.min_length)
     covariates = job.covariates(batch)
     if covariates is not None and settings.missing_future == "error":
@@ -81,7 +92,25 @@ def forecast_batch(
         # A budget of its own: the limits of the model's memory do not apply to the fallback.
         naive = _Job(SeasonalNaive(), settings, levels, BatchBudget())
         _fill_fallback(naive, quantiles, reasons, batch)
-    return _finish(batch, settings.levels, levels, quantiles, reasons)
+    forecast = _finish(batch, settings.levels, levels, quantiles, reasons)
+    if settings.mean:
+        # In float64: a mean is there to be added up.
+        mean = quantiles.astype(np.float64) @ mean_weights(levels)
+        mean = np.maximum(mean, 0) if settings.non_negative else mean
+        forecast = replace(forecast, mean=mean.astype(np.float32))
+    return replace(
+        forecast, unchanged=around.short if isinstance(around, EnhancedForecaster) else 0
+    )
+
+
+def _levels_of(settings: ForecastOptions, info: ForecasterInfo) -> tuple[float, ...]:
+    """Return the levels to compute: the requested ones, the median, and those of the mean."""
+    levels = union_levels(settings.levels, (MEDIAN,))
+    # Factors are known of the requested levels only.
+    if not settings.mean or settings.calibration is not None:
+        return levels
+    # The mean is the same whatever levels are requested within the trained range.
+    return union_levels(levels, info.levels or DEFAULT_LEVELS)
 
 
 def screen(batch: SeriesBatch, context_length: int, min_length: int) -> ByteArray:
@@ -159,6 +188,7 @@ class _Job:
     settings: ForecastOptions
     levels: tuple[float, ...]
     budget: BatchBudget
+    calibration: Calibration | None = None
 
     @property
     def info(self) -> ForecasterInfo:
@@ -175,8 +205,11 @@ class _Job:
         )
         for part, raw in self._predict(rows, self._source(windows, plan.model_levels)):
             finite = np.isfinite(raw).all(axis=(1, 2))
+            values = plan.finish(raw[finite])
+            if self.calibration is not None:
+                values = self.calibration.apply(values, self.levels)
             quantiles[part[finite]] = postprocess(
-                plan.finish(raw[finite]),
+                values,
                 non_negative=self.settings.non_negative,
                 integer=self.settings.integer,
             )

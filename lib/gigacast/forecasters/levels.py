@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from gigacast.core.array import FloatArray
+from gigacast.core.array import DoubleArray, FloatArray
 from gigacast.errors import ConfigError, UnsupportedForecastError
 
 LEVEL_TOLERANCE = 1e-6
@@ -106,6 +106,16 @@ def interpolate_levels(
     if len(columns) == len(levels):
         return values[..., columns]
     return values @ _weights(trained, levels)
+
+
+def select_levels(
+    values: FloatArray, levels: tuple[float, ...], wanted: tuple[float, ...]
+) -> FloatArray:
+    """Return quantiles at some of their levels, [..., W], of those at all, [..., Q].
+
+    Every wanted level must be among the levels.
+    """
+    return np.ascontiguousarray(values[..., [_place(level, levels) for level in wanted]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +247,28 @@ def round_half_up(values: FloatArray) -> FloatArray:
     return (np.floor(values.astype(np.float64) + 0.5) + 0.0).astype(np.float32)
 
 
+def mean_weights(levels: tuple[float, ...]) -> DoubleArray:
+    """Return the weights of quantiles whose weighted sum is the mean, [Q]; they add up to 1.
+
+    The quantile function is linear between levels. Beyond the outermost it follows the normal
+    distribution through the two outermost, as extrapolated levels do.
+    """
+    grid = np.array(levels, np.float64)
+    if len(grid) == 1:
+        return np.ones(1)
+    weights = np.zeros(len(grid))
+    weights[:-1] += np.diff(grid) / 2
+    weights[1:] += np.diff(grid) / 2
+    for inner, outer, side, mass in ((1, 0, -1, grid[0]), (-2, -1, 1, 1 - grid[-1])):
+        low, high = normal_score(grid[inner]), normal_score(grid[outer])
+        # The mean score of a tail is the density at its border over its mass.
+        density = np.exp(-(high**2) / 2) / np.sqrt(2 * np.pi)
+        share = (side * density / mass - low) / (high - low)
+        weights[outer] += mass * share
+        weights[inner] += mass * (1 - share)
+    return weights
+
+
 def normal_score(level: float) -> float:
     """Return the quantile of the standard normal distribution."""
     return NormalDist().inv_cdf(level)
@@ -250,7 +282,7 @@ def _tail(level: float, trained: tuple[float, ...]) -> tuple[float, float]:
 
 def _place(level: float, levels: tuple[float, ...]) -> int:
     place = find_level(level, levels)
-    assert place is not None  # noqa: S101 - `plan_levels` puts both levels of a tail into the base
+    assert place is not None  # noqa: S101 - callers put the levels that they need among them
     return place
 
 

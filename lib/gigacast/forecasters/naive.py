@@ -71,7 +71,7 @@ class SeasonalNaive:
 def _forecast(context: DoubleArray, season: int, horizon: int) -> tuple[DoubleArray, DoubleArray]:
     """Return point forecasts and standard deviations, both [B, H], of series of one season."""
     steps = np.arange(horizon)
-    point = _last_season(context, season)[:, steps % season]
+    point = last_season(context, season)[:, steps % season]
     sigma = _residual_sigma(context, season)
     # The errors of k seasons ahead are sums of k independent seasonal differences.
     growth = np.sqrt(steps // season + 1)
@@ -84,7 +84,7 @@ def _forecast(context: DoubleArray, season: int, horizon: int) -> tuple[DoubleAr
     return point, np.nan_to_num(sigma)[:, None] * growth
 
 
-def _last_season(context: DoubleArray, season: int) -> DoubleArray:
+def last_season(context: DoubleArray, season: int) -> DoubleArray:
     """Return the last value at each phase of the season, [B, season].
 
     Phase 0 is the first step after the context. A phase without any value gets the last value of

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gigacast.errors import ConfigError
+from gigacast.forecasters.around.calibration import Calibration
+from gigacast.forecasters.around.enhancement import Enhancement
+from gigacast.forecasters.around.horizon import LongHorizon
+from gigacast.forecasters.around.wrapping import Around
 from gigacast.forecasters.levels import check_levels
 
 DEFAULT_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -46,6 +50,15 @@ class ForecastOptions:
     missing_future : {"error", "past"}
         Treatment of series whose known covariates lack a value over the horizon: ``error`` gives
         them the fallback, ``past`` uses these covariates as past covariates.
+    enhance : {"seasonal_difference", "trend", "flip", "auto"}, optional
+        Changes of contexts before the model, and passes that are averaged; none by default. See
+        `forecasters.around.enhancement`.
+    long_horizon : {"bands", "dilated", "stock"}
+        Treatment of steps beyond the trained horizon; see `forecasters.around.horizon`.
+    calibration : Calibration, optional
+        Factors of the model's quantiles, the last change before post-processing; none by default.
+    mean : bool
+        Whether the mean is computed from the quantiles.
 
     Raises
     ------
@@ -66,6 +79,15 @@ class ForecastOptions:
     season: int | None = None
     joint: bool = False
     missing_future: MissingFuture = "error"
+    enhance: Enhancement | None = None
+    long_horizon: LongHorizon = "bands"
+    calibration: Calibration | None = None
+    mean: bool = False
+
+    @property
+    def around(self) -> Around:
+        """What is done around the model."""
+        return Around(self.enhance, self.long_horizon)
 
     def __post_init__(self) -> None:
         check_levels(self.levels)

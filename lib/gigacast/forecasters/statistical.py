@@ -1,4 +1,4 @@
-"""AutoETS and AutoTheta of Nixtla's statsforecast, the baselines that models are compared with.
+"""Models of Nixtla's statsforecast, the baselines that models are compared with.
 
 They need the extra ``gigacast[baselines]``. They fit every series separately, which is slow: they
 are meant for comparisons, not for forecasts in volume.
@@ -16,7 +16,14 @@ from gigacast.forecasters.forecaster import ForecasterInfo
 
 CONTEXT_LENGTH = 1024
 """Steps of history: the weights of older steps decay, so that more cost time and change little."""
-KINDS = {"auto-ets": "AutoETS", "auto-theta": "AutoTheta"}
+KINDS = {
+    "auto-ets": "AutoETS",
+    "auto-theta": "AutoTheta",
+    "auto-arima": "AutoARIMA",
+    "croston-sba": "CrostonSBA",
+}
+INTERMITTENT = frozenset({"croston-sba"})
+"""Models of demand that is mostly zero. They give a rate and no intervals."""
 
 
 def describe_statistical(name: str) -> ForecasterInfo:
@@ -58,6 +65,7 @@ class StatisticalForecaster:
     def __init__(self, name: str) -> None:
         self._info = describe_statistical(name)
         self._kind = getattr(_models(), KINDS[name])
+        self._is_intermittent = name in INTERMITTENT
 
     @property
     def info(self) -> ForecasterInfo:
@@ -74,6 +82,8 @@ class StatisticalForecaster:
         return np.array(rows, np.float32).reshape(shape)
 
     def _forecast(self, context: FloatArray, season: int, request: ForecastRequest) -> DoubleArray:
+        if self._is_intermittent:
+            return self._forecast_demand(context[-CONTEXT_LENGTH:], request)
         values = _fill_gaps(context[-CONTEXT_LENGTH:])
         widths = sorted({_width(level) for level in request.levels} - {0.0})
         # A season can be estimated only if the context covers it at least twice.
@@ -85,6 +95,22 @@ class StatisticalForecaster:
             # it the fallback.
             return np.full((request.horizon, len(request.levels)), np.nan)
         return np.stack([_column(forecast, level) for level in request.levels], axis=1)
+
+    def _forecast_demand(self, context: FloatArray, request: ForecastRequest) -> DoubleArray:
+        """Return quantiles of demand, [H, Q]: those of the past, scaled to the rate to come.
+
+        So they are zero up to the share of steps without demand, and their mean is the rate.
+        """
+        values = context[np.isfinite(context)].astype(np.float64)
+        shape = (request.horizon, len(request.levels))
+        # The method knows no demand below zero.
+        if (values < 0).any():
+            return np.full(shape, np.nan)
+        if not values.any():
+            return np.zeros(shape)
+        rate = float(self._kind().forecast(values, 1)["mean"][0])
+        row = np.quantile(values, request.levels) * (rate / values.mean())
+        return np.broadcast_to(row, shape).copy()
 
 
 def _models() -> Any:

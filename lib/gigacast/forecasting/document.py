@@ -117,6 +117,7 @@ def _plan_facts(report: PlanReport, job: ForecastJob) -> list[tuple[str, str]]:
         ("runs on", f"{info.device}, {info.precision}"),
         ("engine", engine_text(report.prepared)),
         ("processes", str(report.processes) if plan.tasks else ""),
+        ("passes", _passes_text(report, job)),
         ("spec", ", ".join(sorted(plan.specs)[:_FIRST]) or "-"),
         ("done", f"{counted(totals.done, 'partition')}, {quantity.size(plan.done_bytes)}"),
         ("pending", f"{counted(totals.pending, 'partition')}, {quantity.size(plan.pending_bytes)}"),
@@ -138,6 +139,17 @@ def engine_text(prepared: Prepared) -> str:
     """Return the engine of a job, with the reason why it was chosen."""
     reason = f" ({prepared.engine_reason})" if prepared.engine_reason else ""
     return f"{prepared.info.engine}{reason}"
+
+
+def _passes_text(report: PlanReport, job: ForecastJob) -> str:
+    """Return how many passes a series takes; empty where it is one."""
+    passes = report.passes
+    if passes == 1:
+        return ""
+    around = report.prepared.job.method.around
+    names = [f"--enhance {around.enhance}"] if around.enhance is not None else []
+    names += ["--long_horizon dilated"] if around.long_horizon == "dilated" else []
+    return f"up to {passes} over the model for each series, by {' and '.join(names)}"
 
 
 def _estimate_text(report: PlanReport) -> str:
@@ -166,6 +178,7 @@ def plan_json(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> 
         "twins": plan.twins,
         "foreign_folders": plan.foreign_folders,
         "estimate": asdict(report.estimate),
+        **({"passes": report.passes} if report.passes > 1 else {}),
         "tasks": [
             {
                 "partition": task.partition,

@@ -8,9 +8,15 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from gigacast.core.series.forecast import ForecastBatch
+from gigacast.errors import ConfigError
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
-from gigacast.forecasting.prediction import prediction_batch, prediction_schema, without_dropped
+from gigacast.forecasting.prediction import (
+    prediction_batch,
+    prediction_schema,
+    with_mean,
+    without_dropped,
+)
 from gigacast.job.covariates import Futures, check_context, fit_method, warn_of_horizon
 from gigacast.job.engine_choice import settle_rows
 from gigacast.job.forecast_job import Method, ModelChoice
@@ -138,6 +144,11 @@ def forecast_source(
     info = forecaster.info
     check_context(method, info)
     warn_of_horizon(method.horizon, info)
+    if method.calibrate and method.calibration is None:
+        raise ConfigError(
+            "calibrate: calibrations are stored in a bucket, and this is a frame or file",
+            hint="forecast the bucket that was backtested with --calibrate",
+        )
     method, ignored = fit_method(method, info)
     if ignored:
         logger.warning("%s has no use for %s", info.name, ", ".join(ignored))
@@ -165,6 +176,7 @@ def forecast_source(
         _time_type(forecasts),
         method.columns.items,
     )
+    schema = with_mean(schema) if method.mean else schema
     batches = [prediction_batch(forecast, schema, method.layout) for forecast in forecasts]
     predictions = pa.Table.from_batches(batches, schema=schema)
     return SourceForecast(predictions, tuple(forecasts), info, options.horizon, reader.stats)

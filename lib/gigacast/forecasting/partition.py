@@ -19,6 +19,7 @@ from gigacast.forecasting.prediction import (
     prediction_batch,
     prediction_schema,
     row_group_rows,
+    with_mean,
     without_dropped,
 )
 from gigacast.forecasting.refresh.former import Form
@@ -97,6 +98,7 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
             with watch.measure("prepare", besides="predict"):
                 forecast = forecast_of(batch)
             tally.add(forecast.series, forecast.reasons)
+            tally.unchanged += forecast.unchanged
             # Where the model ignores covariates, missing future values change no forecast.
             if not self._setup.ignored:
                 tally.futures.add(batch, task.horizon)
@@ -129,7 +131,7 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
 
     def _schema(self, task: Task, first: ForecastBatch | None) -> pa.Schema:
         method = self._setup.job.method
-        return prediction_schema(
+        schema = prediction_schema(
             first.series if first is not None else None,
             method.levels,
             method.layout,
@@ -137,6 +139,7 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
             first.series.future_type(task.horizon) if first is not None else None,
             method.columns.items,
         )
+        return with_mean(schema) if method.mean else schema
 
     def _open_sink(self, task: Task, schema: pa.Schema) -> ParquetSink:
         rows = row_group_rows(task.horizon, self._setup.job.method.layout)

@@ -64,6 +64,14 @@ class PlanReport:
         columns = {name: [getattr(t, name) for t in self.plan.tasks] for name in _TABLE.names}
         return pa.table(columns, _TABLE)
 
+    @property
+    def passes(self) -> int:
+        """Passes over the model that a series takes at most, at the longest horizon of the plan."""
+        method, info = self.prepared.job.method, self.prepared.info
+        horizons = {task.horizon for task in self.plan.tasks}
+        horizons |= {method.horizon or info.prediction_length}
+        return method.around.passes(info, max(horizons))
+
     def to_pandas(self) -> Any:
         """Return the pending partitions as a pandas DataFrame.
 

@@ -25,6 +25,8 @@ from gigacast.job.forecast_job import Layout
 DEFAULT_ROW_GROUP_ROWS = 131_072
 CUTOFF = "cutoff"
 """Column of the last time of a series before its forecast, as Nixtla's libraries name it."""
+MEAN = "mean"
+"""Column of the mean of each forecast, the last one where it is asked for."""
 _LEVEL = re.compile(r"(?P<model>.+)-(?P<kind>q|lo|hi)-(?P<number>\d+(?:\.\d+)?)")
 """Columns of quantiles of Nixtla's libraries."""
 
@@ -73,6 +75,11 @@ def prediction_schema(
     return pa.schema(fields, metadata={k: v for k, v in {**metadata, **named}.items() if v})
 
 
+def with_mean(schema: pa.Schema) -> pa.Schema:
+    """Return the columns of a predictions file with one of means behind them."""
+    return schema.append(pa.field(MEAN, schema.field("predictions").type))
+
+
 def item_fields(series: SeriesBatch | None, item_names: tuple[str, ...]) -> list[pa.Field]:
     """Return the columns that name items in an output; texts if there are no series."""
     if series is not None:
@@ -114,6 +121,8 @@ def prediction_batch(forecast: ForecastBatch, schema: pa.Schema, layout: Layout)
     moments = forecast.series.future_arrow(forecast.horizon, time)
     numbers = [forecast.median.ravel()]
     numbers += [forecast.quantiles[:, :, q].ravel() for q in range(len(forecast.levels))]
+    if forecast.mean is not None:
+        numbers.append(forecast.mean.ravel())
     # Missing numbers are NaN in arrays and null in files.
     values = [to_arrow(column, np.isnan(column)) for column in numbers]
     names = forecast.series.target_names.dictionary_encode()
@@ -129,6 +138,8 @@ def prediction_batch(forecast: ForecastBatch, schema: pa.Schema, layout: Layout)
         ids = [column.take(rows) for column in items]
         ends = [flags.take(rows), cutoffs.take(rows)]
         columns = [*ids, moments, names.take(rows), *values, *ends]
+    if forecast.mean is not None:
+        columns.append(columns.pop(-3))  # behind the cutoff
     cast = [column.cast(field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(cast, schema=schema)
 
@@ -150,6 +161,8 @@ def without_dropped(forecast: ForecastBatch, fallback: str) -> ForecastBatch:
         quantiles=forecast.quantiles[rows],
         median=forecast.median[rows],
         reasons=forecast.reasons[rows],
+        unchanged=forecast.unchanged,
+        mean=None if forecast.mean is None else forecast.mean[rows],
     )
 
 

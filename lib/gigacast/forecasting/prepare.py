@@ -10,6 +10,7 @@ from gigacast.core.text import blank_secrets
 from gigacast.errors import ConfigError, DataError, DataNotFoundError
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.hardware import count_processes
+from gigacast.job.calibration import with_calibration
 from gigacast.job.covariates import check_context, fit_method, warn_of_horizon
 from gigacast.job.engine_choice import settle_engine
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
@@ -115,6 +116,8 @@ def prepare(
         check_context(job.method, info)
         warn_of_horizon(job.method.horizon, info)
     method, ignored = fit_method(job.method, info)
+    if method.calibrate:
+        method = with_calibration(method, info, outputs)
     job = replace(job, method=method)
     reason = ""
     if settles:
@@ -201,6 +204,8 @@ def describe_job(job: ForecastJob) -> dict[str, object]:
     """Return the settings of a job as audits record them; none of them is secret."""
     method = asdict(job.method) | {"columns": job.method.columns.spec_fields}
     method["frequency"] = job.method.frequency.alias if job.method.frequency else None
+    if job.method.calibration is not None:
+        method["calibration"] = job.method.calibration.digest
     return {
         "inputs": job.inputs.url,
         "outputs": job.outputs.url,

@@ -14,6 +14,8 @@ from gigacast.forecasters.batching import forecast_batch
 from gigacast.forecasters.chronos.reference import (
     TOLERANCES,
     context_scale,
+    continues_otherwise,
+    reference_around,
     reference_groups,
     reference_quantiles,
 )
@@ -159,13 +161,21 @@ def _recompute(
     prepared: Prepared, sample: list[SeriesBatch], options: ForecastOptions
 ) -> list[FloatArray]:
     """Return the quantiles of each series by the reference, [H, Q]."""
-    if prepared.model.folder is not None and prepared.info.samples == 0:
-        if any(batch.covariates is not None for batch in sample):
-            return reference_groups(prepared.model.folder, sample, options.levels, options)
-        contexts = [batch.values for batch in sample]
-        return list(reference_quantiles(prepared.model.folder, contexts, options.levels, options))
-    forecaster = load_resolved(prepared.job.model, prepared.model, prepared.info)
-    return [forecast_batch(forecaster, batch, options).quantiles[0] for batch in sample]
+    folder, info = prepared.model.folder, prepared.info
+    has_covariates = any(batch.covariates is not None for batch in sample)
+    is_calibrated = options.calibration is not None
+    is_changed = is_calibrated or options.around.changes(info, options.horizon)
+    is_changed = is_changed or continues_otherwise(info, options.horizon)
+    # The stock pipeline takes covariates in a form that nothing can be done around.
+    if folder is None or info.samples or (has_covariates and is_changed):
+        forecaster = load_resolved(prepared.job.model, prepared.model, info)
+        return [forecast_batch(forecaster, batch, options).quantiles[0] for batch in sample]
+    if has_covariates:
+        return reference_groups(folder, sample, options.levels, options)
+    if is_changed:
+        return reference_around(folder, info, sample, options)
+    contexts = [batch.values for batch in sample]
+    return list(reference_quantiles(folder, contexts, options.levels, options))
 
 
 def _sample_series(

@@ -102,13 +102,17 @@ class ModelSetup:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of a task: series, series that the model did not forecast, missing covariates."""
+    """Counts of a task: series, those the model did not forecast, missing covariates.
+
+    ``unchanged`` series were too short for the changes that ``enhance`` asks for.
+    """
 
     series: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     items: dict[str, list[str]] = field(default_factory=dict)
     newest: datetime | None = None
     futures: Futures = field(default_factory=Futures)
+    unchanged: int = 0
 
     def add(self, series: SeriesBatch, reasons: ByteArray) -> None:
         """Count a batch, and name the first items of each reason.
@@ -263,7 +267,8 @@ class PartitionWorker(ABC, Generic[T]):
         if generated_s:
             seconds = {"generate": round(generated_s, 3), **seconds}
         unknown = tally.futures.lacking if method.missing_future == "past" else 0
-        repairs = {name: getattr(stats, name) for name in REPAIRS} | {"unknown_futures": unknown}
+        repairs = {name: getattr(stats, name) for name in REPAIRS}
+        repairs |= {"unknown_futures": unknown, "not_enhanced": tally.unchanged}
         work = Work(
             job=self.job,
             run_id=self._setup.run_id,

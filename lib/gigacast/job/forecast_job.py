@@ -6,6 +6,10 @@ from typing import Literal
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.name import NamingPattern
 from gigacast.core.time.frequency import Frequency
+from gigacast.forecasters.around.calibration import Calibration
+from gigacast.forecasters.around.enhancement import Enhancement
+from gigacast.forecasters.around.horizon import LongHorizon
+from gigacast.forecasters.around.wrapping import Around
 from gigacast.forecasters.engine import EngineChoice, EngineName
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.options import DEFAULT_LEVELS, Fallback, ForecastOptions, MissingFuture
@@ -108,6 +112,15 @@ class Method:
         default.
     csv : CsvOptions
         Parts of the dialect of CSV files that are named.
+    enhance, long_horizon
+        See `ForecastOptions`.
+    calibrate : bool
+        Whether forecasts are calibrated by the last backtest that measured how, or a backtest
+        measures it.
+    mean : bool
+        Whether forecasts have the mean beside the median.
+    calibration : Calibration, optional
+        What that backtest has measured; resolved when a job is prepared.
     """
 
     horizon: int | None = None
@@ -132,6 +145,16 @@ class Method:
     aggregate: Aggregate | None = None
     partial_bins: PartialBins = "drop"
     zone: str | None = None
+    enhance: Enhancement | None = None
+    long_horizon: LongHorizon = "bands"
+    calibrate: bool = False
+    mean: bool = False
+    calibration: Calibration | None = None
+
+    @property
+    def around(self) -> Around:
+        """What is done around the model."""
+        return Around(self.enhance, self.long_horizon)
 
     @property
     def aggregation(self) -> Aggregation | None:

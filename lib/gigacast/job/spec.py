@@ -70,7 +70,12 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
             **_csv_fields(method),
             **aggregation_fields(method),
             **_tail_fields(info, method),
+            **method.around.fields,
+            **({"mean": True} if method.mean else {}),
+            **({"calibration": method.calibration.digest} if method.calibration else {}),
         },
+        long_fields=method.around.long_fields(info),
+        trained_steps=info.prediction_length,
     )
 
 

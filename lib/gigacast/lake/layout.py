@@ -25,6 +25,7 @@ MODELS = "models/"
 FEATURE_STORE = "feature_store/"
 REPORTS = "reports/"
 ANOMALIES = "anomalies/"
+CALIBRATIONS = "calibrations/"
 MODEL_MANIFEST = "manifest.json"
 MODEL_CLAIM = "PUBLISHING"
 ACTIVE = "ACTIVE"
@@ -61,6 +62,7 @@ RESERVED = frozenset(
         FEATURE_STORE,
         REPORTS,
         ANOMALIES,
+        CALIBRATIONS,
         *(f"{layer}/" for layer in LAYERS),
     }
 )
@@ -183,6 +185,11 @@ def outdated_key(model: str, version: str, spec: str) -> str:
 def leaderboard_key(name: str, ending: str) -> str:
     """Return the key of a leaderboard in one of its forms: ``md``, ``json``, ``parquet``."""
     return f"{LEADERBOARDS}{name}.{ending}"
+
+
+def calibration_key(model: str, version: str, name: str) -> str:
+    """Return the key of what a backtest measured for the calibration of a model's forecasts."""
+    return f"{CALIBRATIONS}{model}/{version}/{name}.json"
 
 
 def evaluation_key(name: str, ending: str) -> str:

@@ -249,7 +249,7 @@ class ModelManager:
         active = self.active_version(name)
         arguments = nest_arguments({**self._location, **options})
         job = job_of(load_settings(arguments, file=self._file))
-        verdict = judge_version(job, name, version, active, gate or Gate())
+        verdict = judge_version(job, name, version, active, gate or Gate(), self._registry)
         if verdict.is_better:
             reason = "; ".join(filter(None, (why, verdict.summary())))
             # The verdict holds only against the version that it was compared with.

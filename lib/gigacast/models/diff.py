@@ -296,7 +296,8 @@ class _Comparing:
         ]
 
     def _naive(self, batch: SeriesBatch, horizon: int) -> ForecastBatch:
-        return forecast_batch(SeasonalNaive(), batch, self._job.method.options(horizon, None))
+        options = replace(self._job.method.options(horizon, None), enhance=None)
+        return forecast_batch(SeasonalNaive(), batch, options)
 
     def result(self, model: str, partitions: int) -> Comparison:
         """Return the comparison of all partitions so far.

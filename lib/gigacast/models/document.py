@@ -206,7 +206,8 @@ def comparison_document(report: Comparison) -> Document:
 
 def verdict_document(verdict: Verdict) -> Document:
     """Return the leaderboard, which version is active now, and the objections."""
-    board = verdict.leaderboard.to_document()
+    caveats = (Paragraph(text, Tone.WARNING) for text in verdict.caveats)
+    board = verdict.leaderboard.to_document().followed_by(*caveats)
     if verdict.is_better:
         return board.followed_by(Paragraph(f"active: {verdict.model}/{verdict.version}", Tone.GOOD))
     active = f"{verdict.model}/{verdict.active}"
@@ -222,6 +223,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "version": verdict.version,
         "switched": verdict.is_better,
         "objections": list(verdict.objections),
+        **({"caveats": list(verdict.caveats)} if verdict.caveats else {}),
         "location": verdict.location,
         "leaderboard": verdict.leaderboard.to_json(),
     }

@@ -1,14 +1,18 @@
 """Decide whether a version may become active: a sampled backtest against the active version."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from gigacast.backtesting.job import BacktestJob
 from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.partition import Windows
-from gigacast.backtesting.run import BacktestJob, run_backtest
+from gigacast.backtesting.run import run_backtest
 from gigacast.core.plural import counted
 from gigacast.errors import ModelRejectedError
 from gigacast.job.forecast_job import ForecastJob
+from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.resolve import NAIVE_MODEL
 from gigacast.settings.command.backtest import GateOptions
 
@@ -51,6 +55,8 @@ class Verdict:
     leaderboard : Leaderboard
     location : str
         URL of the leaderboard without its extension.
+    caveats : tuple of str
+        Why figures flatter a version: it was trained on what it is judged by.
     """
 
     model: str
@@ -59,6 +65,7 @@ class Verdict:
     objections: tuple[str, ...]
     leaderboard: Leaderboard
     location: str
+    caveats: tuple[str, ...] = ()
 
     @property
     def is_better(self) -> bool:
@@ -70,11 +77,16 @@ class Verdict:
         wql = {s.model: s.figures.wql for s in self.leaderboard.standings}
         figures = ", ".join(f"{name} {value:.4g}" for name, value in wql.items())
         partitions = counted(self.leaderboard.partitions, "partition")
-        return f"WQL of a backtest of {partitions}: {figures}"
+        return "; ".join((f"WQL of a backtest of {partitions}: {figures}", *self.caveats))
 
 
 def judge_version(
-    job: ForecastJob, model: str, version: str, active: str | None, gate: Gate
+    job: ForecastJob,
+    model: str,
+    version: str,
+    active: str | None,
+    gate: Gate,
+    registry: Registry | None = None,
 ) -> Verdict:
     """Backtest a version on a sample, together with the active version and seasonal naive.
 
@@ -86,6 +98,8 @@ def judge_version(
     active : str, optional
         Active version; none by default.
     gate : Gate
+    registry : Registry, optional
+        Where versions say what they were trained on; their figures are taken as they are without.
 
     Raises
     ------
@@ -118,7 +132,65 @@ def judge_version(
         )
     board = result.leaderboard
     objections = tuple(object_to(board, f"{model}/{version}", f"{model}/{active}", gate.tolerance))
-    return Verdict(model, version, active, objections, board, result.location)
+    caveats: list[str] = []
+    if registry is not None:
+        horizon = job.method.horizon or result.horizon
+        seen = Seen(job.inputs.url, result.inputs, gate.windows * horizon)
+        caveats = [
+            text
+            for name in versions
+            if (text := seen.caveat(f"{model}/{name}", registry.read(model, name).source))
+        ]
+    return Verdict(model, version, active, objections, board, result.location, tuple(caveats))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a gate judges by, to be compared with what a version was trained on.
+
+    Parameters
+    ----------
+    url : str
+        Place of the inputs.
+    inputs : frozenset of str
+        Keys of the inputs.
+    steps : int
+        Steps at the end of each series that the windows cover.
+    """
+
+    url: str
+    inputs: frozenset[str]
+    steps: int
+
+    def caveat(self, name: str, source: Mapping[str, Any]) -> str | None:
+        """Return why the figures of a version flatter it; ``None`` if they do not.
+
+        Parameters
+        ----------
+        name : str
+            Model and version.
+        source : mapping
+            Origin of the version, see `ModelManifest`. It is read from the bucket: what is not of
+            the form that training writes is no lineage.
+        """
+        record = _mapping(source.get("record"))
+        data, settings = _mapping(record.get("data")), _mapping(record.get("settings"))
+        if source.get("kind") != "training" or data.get("url") != self.url:
+            return None
+        listed = data.get("inputs")
+        keys = {_mapping(entry).get("key") for entry in listed} if isinstance(listed, list) else {}
+        shared = len(self.inputs.intersection(keys))
+        unseen = settings.get("hold_out", 0)
+        if not shared or (isinstance(unseen, int) and unseen >= self.steps):
+            return None
+        return (
+            f"{name} was trained on {shared} of these {len(self.inputs)} inputs, and its figures "
+            f"flatter it: train with --hold_out {self.steps} to judge it by what it has not seen"
+        )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def object_to(board: Leaderboard, ours: str, active: str, tolerance: float) -> list[str]:

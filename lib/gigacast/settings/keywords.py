@@ -38,6 +38,10 @@ class Options(TypedDict, total=False):
     integer: bool
     extrapolate_levels: bool
     seed: int
+    enhance: str
+    long_horizon: str
+    calibrate: bool
+    mean: bool
     duplicates: str
     item_column: str
     item_columns: str | Sequence[str]

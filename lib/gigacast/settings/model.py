@@ -16,6 +16,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from gigacast.forecasters.around.enhancement import Enhancement
+from gigacast.forecasters.around.horizon import LongHorizon
 from gigacast.forecasters.options import Fallback, MissingFuture
 from gigacast.job.forecast_job import KEEP_ORIGINS, Layout, Method, ModelChoice, Resources
 from gigacast.series.source import Aggregate, DuplicatePolicy, PartialBins
@@ -157,6 +159,35 @@ class ForecastSettings(Section):
         details="The file's metadata marks them.",
     )
     seed: int = option(_METHOD.seed, "Seed of models that sample.", group="how", ge=0)
+    enhance: Enhancement | None = option(
+        _METHOD.enhance,
+        "Changes of series before the model, and passes that are averaged; none by default.",
+        group="how",
+        details="`trend` removes the trend and adds it to the forecast, `seasonal_difference` "
+        "forecasts differences to the season before, `flip` averages the forecast of the series "
+        "upside down, `auto` chooses by season and length. `plan` shows the passes.",
+    )
+    long_horizon: LongHorizon = option(
+        _METHOD.long_horizon,
+        "Steps beyond the horizon that the model was trained for: bands that do not narrow, with "
+        "direct passes as well (dilated), or what the model gives (stock).",
+        group="how",
+        details="Forecasts within the trained horizon do not depend on it.",
+    )
+    calibrate: bool = option(
+        _METHOD.calibrate,
+        "Calibrate quantiles by the last `backtest --calibrate` of the same model and settings.",
+        group="how",
+        details="A backtest with it measures how far off each quantile is at each step, and stores "
+        "that for forecasts.",
+    )
+    mean: bool = option(
+        _METHOD.mean,
+        "Write the mean of each forecast beside its median, in a column `mean`.",
+        group="how",
+        details="It is that of the distribution which the quantiles describe. Means of series add "
+        "up to the mean of their sum; medians do not.",
+    )
     joint_targets: bool = option(
         _METHOD.joint_targets,
         "Forecast the targets of an item together (Chronos-2).",

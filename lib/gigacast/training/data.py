@@ -18,6 +18,7 @@ import pyarrow as pa
 from gigacast.core.digest import digest_etags, digest_value
 from gigacast.core.partition.name import NamingPattern
 from gigacast.core.partition.task import InputObject
+from gigacast.core.series.holdout import end_before
 from gigacast.errors import (
     DataNotFoundError,
     InputChangedError,
@@ -310,7 +311,7 @@ class Reading:
 
 
 def write_corpus(
-    groups: Iterable[Group], reading: Reading, folder: Path, least_length: int
+    groups: Iterable[Group], reading: Reading, folder: Path, least_length: int, hold_out: int = 0
 ) -> Corpus:
     """Read all series and write them to disk as a corpus.
 
@@ -322,6 +323,8 @@ def write_corpus(
         Empty folder; must exist as long as the corpus is used.
     least_length : int
         Minimum steps of a series; shorter ones are left out and counted.
+    hold_out : int
+        Steps at the end of each series that are left out; none by default.
 
     Raises
     ------
@@ -337,7 +340,7 @@ def write_corpus(
     with CorpusWriter(folder, least_length, takes_covariates=takes_covariates) as writer:
         for group in groups:
             try:
-                conflicts += _write_group(writer, group, reading, guard)
+                conflicts += _write_group(writer, group, reading, guard, hold_out)
             # The corpus would mix two states of the data under one digest.
             except (PreconditionFailedError, ObjectNotFoundError) as error:
                 raise InputChangedError(
@@ -348,7 +351,9 @@ def write_corpus(
         return writer.finish()
 
 
-def _write_group(writer: CorpusWriter, group: Group, reading: Reading, guard: SpanGuard) -> int:
+def _write_group(
+    writer: CorpusWriter, group: Group, reading: Reading, guard: SpanGuard, hold_out: int
+) -> int:
     """Write the series of a group, and return its conflicting rows."""
     reader = read_series(group.sources, reading.options(group.name))
     if group.is_part:
@@ -356,5 +361,5 @@ def _write_group(writer: CorpusWriter, group: Group, reading: Reading, guard: Sp
     for batch in reader:
         if group.is_part:
             guard.add(batch.item_ids, reader.id_columns)
-        writer.add(batch)
+        writer.add(end_before(batch, hold_out))
     return reader.stats.conflicts

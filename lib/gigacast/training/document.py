@@ -49,18 +49,19 @@ def finetune_document(
         ("trained", f"{steps}, best at step {finetuned.best_step}"),
         ("held-out loss", f"{finetuned.before:.5f} before, {finetuned.after:.5f} after"),
     ]
-    if result.published is None:
+    if not finetuned.finished:
         return Document((KeyValues.of(facts), *_unfinished(result)))
+    if result.published is None:
+        unchanged = Paragraph(
+            "not published: no step was better than the model it started from", Tone.WARNING
+        )
+        return Document((KeyValues.of(facts), unchanged))
     if result.wql_before is not None and result.wql_after is not None:
         wql = f"{result.wql_before:.5f} before, {result.wql_after:.5f} after"
         facts.append(("held-out WQL", wql))
     facts += _published_facts(result.published, job.job.outputs.url)
     facts.append(_usage_fact(result.published, complete, switched=result.switched))
-    blocks: list[Block] = [KeyValues.of(facts)]
-    if finetuned.best_step == 0:
-        unchanged = "no step was better than the model it started from: the weights are its own"
-        blocks.append(Paragraph(unchanged, Tone.WARNING))
-    return Document(tuple(blocks))
+    return Document((KeyValues.of(facts),))
 
 
 def _unfinished(result: FinetuneResult) -> tuple[Block, ...]:

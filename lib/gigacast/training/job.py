@@ -85,7 +85,8 @@ class FinetuneResult:
     wql_before, wql_after : float or None
         WQL on the held-out windows, of the parent and of the new version; None if undefined.
     published : Published or None
-        None if the time ran out first; the same job resumes the run.
+        None if the time ran out first, and the same job resumes the run; or if no step was better
+        than the parent, whose weights they are.
     switched : bool
         Whether the new version was made active.
     checkpoint_dir : Path

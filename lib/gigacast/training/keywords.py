@@ -60,6 +60,7 @@ class TrainOptions(TypedDict, total=False):
     gradient_clip: float
     min_context: int
     validation_steps: int
+    hold_out: int
     validation_windows: int
     validate_every: int
     patience: int

@@ -100,8 +100,13 @@ def run_finetune(
     with disk_errors(place), ScratchFolder("train") as folder:
         (folder / "corpus").mkdir()
         corpus = write_corpus(
-            run.data.groups(), run.reading, folder / "corpus", run.config.least_length
+            run.data.groups(),
+            run.reading,
+            folder / "corpus",
+            run.config.least_length,
+            run.config.options.hold_out,
         )
+        run = replace(run, config=run.config.for_panel(len(corpus)))
         run.limits.events.prepared(len(corpus), corpus.points)
         return run.train(corpus, folder / "model")
 
@@ -176,7 +181,9 @@ class _Run:
                 "validation_loss": {"before": trained.before, "after": trained.after},
                 "validation_wql": {"before": before, "after": after},
             }
-            published = self._publish(folder, corpus, trained, metrics)
+            # No step was better than the parent: its weights are published already.
+            if trained.best_step > 0:
+                published = self._publish(folder, corpus, trained, metrics)
             # Only after publication: if that fails, a rerun resumes at the last step.
             if self.request.checkpoint_dir is None:
                 shutil.rmtree(checkpoints, ignore_errors=True)

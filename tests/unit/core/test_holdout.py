@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigacast.core.series.batch import NO_TIME, SeriesBatch
-from gigacast.core.series.holdout import hold_out
+from gigacast.core.series.holdout import end_before, hold_out
 from gigacast.core.time.frequency import Frequency
 
 NAN = float("nan")
@@ -83,3 +83,13 @@ def test_nothing_after_the_origin_reaches_the_context(later):
     changed = [[*values[: 12 - 3 - later], *rng.normal(size=3 + later)] for values in series]
     before, after = (hold_out(batch_of(s), 3, later=later).contexts for s in (series, changed))
     np.testing.assert_array_equal(before.values, after.values)
+
+
+@given(st.lists(lists, max_size=6), st.integers(0, 5))
+def test_series_that_end_earlier_are_slices_of_the_series(series, steps):
+    shorter = end_before(batch_of(series), steps)
+    assert len(shorter) == len(series)
+    for n, values in enumerate(shorter):
+        left = series[n][: max(0, len(series[n]) - steps)]
+        np.testing.assert_array_equal(values, np.array(left, np.float32))
+        assert shorter.last_timestamps[n] == (100 - min(steps, len(series[n]))) * DAY_US

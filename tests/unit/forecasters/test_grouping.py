@@ -24,7 +24,7 @@ from tests.support.tiny_models import session_folder, tiny_chronos2
 
 BOTH = ColumnNames(targets=("x", "y"))
 H = 12
-OPTIONS = ForecastOptions(horizon=H, levels=(0.1, 0.5, 0.9))
+OPTIONS = ForecastOptions(horizon=H, levels=(0.1, 0.5, 0.9), long_horizon="stock")
 
 
 @pytest.fixture(scope="module")

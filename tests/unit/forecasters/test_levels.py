@@ -13,6 +13,7 @@ from gigacast.forecasters.levels import (
     find_level,
     has_levels_in_tails,
     interpolate_levels,
+    mean_weights,
     normal_score,
     plan_levels,
     postprocess,
@@ -219,3 +220,35 @@ def test_a_level_requested_within_a_tail_does_not_change_the_tail():
 )
 def test_levels_within_a_tail_that_is_extrapolated_are_noticed(levels, trained, expected):
     assert has_levels_in_tails(levels, trained) == expected
+
+
+def slow_mean(levels: tuple[float, ...], quantiles: list[float]) -> float:
+    """The quantile function, summed over many levels."""
+    scores = [normal_score(level) for level in levels]
+    total, steps = 0.0, 20_000
+    for n in range(steps):
+        level = (n + 0.5) / steps
+        if levels[0] <= level <= levels[-1]:
+            total += float(np.interp(level, levels, quantiles))
+            continue
+        inner, outer = (1, 0) if level < levels[0] else (-2, -1)
+        share = (normal_score(level) - scores[inner]) / (scores[outer] - scores[inner])
+        total += quantiles[inner] + share * (quantiles[outer] - quantiles[inner])
+    return total / steps
+
+
+@pytest.mark.parametrize("levels", [(0.1, 0.3, 0.5, 0.9), (0.05, 0.5), (0.2, 0.4, 0.6, 0.7)])
+def test_the_mean_is_that_of_the_distribution_which_quantiles_describe(levels):
+    quantiles = [1.0, 4.0, 5.0, 11.0][: len(levels)]
+    mean = float(np.array(quantiles) @ mean_weights(levels))
+    assert mean == pytest.approx(slow_mean(levels, quantiles), abs=3e-3)
+
+
+def test_means_add_up_and_are_the_median_of_it_alone():
+    assert mean_weights((0.5,)).tolist() == [1.0]
+    for levels in ((0.1, 0.9), (0.01, 0.5, 0.99), (0.3, 0.4, 0.45)):
+        assert mean_weights(levels).sum() == pytest.approx(1)
+    # Of a normal distribution, whatever its levels on either side.
+    levels = (0.1, 0.25, 0.5, 0.75, 0.9)
+    quantiles = 3 + 2 * np.array([normal_score(level) for level in levels])
+    assert quantiles @ mean_weights(levels) == pytest.approx(3)

@@ -1,6 +1,7 @@
 """Statistical baselines; fitted for real where statsforecast is installed."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import MissingExtraError
 from gigacast.forecasters.forecaster import Forecaster
-from gigacast.forecasters.statistical import KINDS, StatisticalForecaster
+from gigacast.forecasters.statistical import INTERMITTENT, KINDS, StatisticalForecaster
 
 NAN = float("nan")
 
@@ -37,7 +38,7 @@ def test_without_the_extra_the_error_says_what_to_install(
 
 
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", sorted(set(KINDS) - INTERMITTENT))
 def test_a_trend_is_continued_with_ordered_quantiles(name: str) -> None:
     pytest.importorskip("statsforecast", reason="the extra `baselines` is not installed")
     forecaster = StatisticalForecaster(name)
@@ -67,3 +68,20 @@ def test_a_series_that_cannot_be_fitted_is_left_to_the_fallback(
 
     monkeypatch.setattr(forecaster, "_kind", Failing)
     assert np.isnan(forecaster.predict(request_of([1.0, 2.0]))).all()
+
+
+@pytest.mark.filterwarnings("default")
+def test_demand_that_is_mostly_zero_has_quantiles_of_zero_and_the_mean_of_its_rate() -> None:
+    pytest.importorskip("statsforecast", reason="the extra `baselines` is not installed")
+    forecaster = StatisticalForecaster("croston-sba")
+    rng = np.random.default_rng(0)
+    demand = np.where(rng.random(200) < 0.2, rng.integers(1, 9, 200), 0).astype(float).tolist()
+    request = request_of(demand, [0.0] * 9, [1.0, -1.0, 2.0], [NAN, *demand[1:]])
+    request = replace(request, levels=tuple((n + 0.5) / 100 for n in range(100)))
+    quantiles = forecaster.predict(request)
+    assert (quantiles[0][:, :70] == 0).all()
+    # Their mean is the rate of Croston's method, less than that of the past by its correction.
+    assert quantiles[0].mean() == pytest.approx(np.mean(demand), rel=0.3)
+    assert (quantiles[1] == 0).all()
+    assert np.isnan(quantiles[2]).all()
+    assert np.isfinite(quantiles[3]).all()

@@ -20,7 +20,8 @@ from gigacast.backtesting.evaluation.run import (
     evaluate_forecasts,
 )
 from gigacast.backtesting.frame import backtest_file
-from gigacast.backtesting.run import backtest_job, run_backtest
+from gigacast.backtesting.job import backtest_job
+from gigacast.backtesting.run import run_backtest
 from gigacast.cli.features import with_features
 from gigacast.cli.file import file_job, refuse_flags_for_buckets
 from gigacast.cli.flags import (

@@ -10,9 +10,15 @@ from gigacast.models.gate import Gate, Verdict
 from gigacast.report.terminal import show, show_json
 from gigacast.settings.command.backtest import GateOptions
 from gigacast.settings.flag import rows_of, take
+from gigacast.settings.options import names_of
 
-GATE_SETTINGS = ("input_prefix", "years", "months", "symbol", "timeframe", "horizon", "freq")
-"""Settings of the backtest before a switch."""
+GATE_SETTINGS = tuple(
+    name
+    for name in ("input_prefix", *names_of("which", "how", "columns", "csv", "covariates"))
+    # The versions are those of the command; a backtest writes no forecasts.
+    if name not in ("model", "model_version", "layout", "calibrate")
+)
+"""Settings of the backtest before a switch: those that say which series, and how."""
 _GATE = tuple(row.keyword for row in rows_of(GateOptions))
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gigacast.core.digest import digest_value
 from gigacast.errors import ConfigError
@@ -49,12 +49,18 @@ class Spec:
         Quantile levels.
     fields : mapping
         All other JSON-able values that change the forecasts; see `gigacast.job.spec`.
+    long_fields : mapping
+        Further ones that change only those of horizons beyond ``trained_steps``; none by default.
+    trained_steps : int
+        Horizon that the model was trained for.
     """
 
     model: str
     version: str
     levels: tuple[float, ...]
     fields: Mapping[str, object]
+    long_fields: Mapping[str, object] = field(default_factory=dict)
+    trained_steps: int = 0
 
     def __post_init__(self) -> None:
         check_segment(self.model, "model name")
@@ -74,4 +80,6 @@ class Spec:
             "levels": list(self.levels),
             "horizon": horizon,
             **self.fields,
+            # Only where they change numbers: shorter forecasts keep their spec, and stay done.
+            **(self.long_fields if horizon > self.trained_steps else {}),
         }

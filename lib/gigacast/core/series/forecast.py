@@ -60,6 +60,11 @@ class ForecastBatch:
         Quantile at level 0.5, which is always present.
     reasons : int8 [N]
         `Reason` why the model did not forecast a series; 0 if it did.
+    mean : float32 [N, H], optional
+        Mean of the distribution that the quantiles describe.
+    unchanged : int
+        Series that were too short to be changed before the model, as ``enhance`` says; of targets
+        that are forecast jointly, one for each item.
     """
 
     series: SeriesBatch
@@ -67,6 +72,8 @@ class ForecastBatch:
     quantiles: FloatArray
     median: FloatArray
     reasons: ByteArray
+    unchanged: int = 0
+    mean: FloatArray | None = None
 
     @property
     def horizon(self) -> int:

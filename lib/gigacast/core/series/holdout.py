@@ -32,6 +32,26 @@ class HeldOut:
     actuals: FloatArray
 
 
+def end_before(batch: SeriesBatch, steps: int) -> SeriesBatch:
+    """Return series without their last steps; those that are no longer than these become empty.
+
+    Known covariates keep their values over the steps that are left out.
+    """
+    if steps == 0:
+        return batch
+    cut = np.minimum(batch.lengths, steps)
+    ends = batch.offsets[1:] - cut
+    owner = np.repeat(np.arange(len(batch)), batch.lengths)
+    covariates = batch.covariates
+    return replace(
+        batch,
+        values=batch.values[np.arange(len(batch.values)) < ends[owner]],
+        offsets=batch.offsets - np.concatenate([np.zeros(1, np.int64), np.cumsum(cut)]),
+        last_timestamps=batch.times_before(cut),
+        covariates=covariates and covariates.ended_before(steps),
+    )
+
+
 def hold_out(batch: SeriesBatch, horizon: int, *, later: int = 0) -> HeldOut:
     """Divide series ``horizon + later`` steps before their ends.
 

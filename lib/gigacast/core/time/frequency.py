@@ -140,8 +140,9 @@ class Frequency:
 
     @property
     def season_length(self) -> int:
-        """Number of steps in a season, by the conventions of GluonTS and Nixtla.
+        """Number of steps in a season.
 
+        Weeks have 52 and days 7 here, where GluonTS, and figures published with it, has 1 for both.
         The season of seconds is an hour (3600), of minutes a day (1440; 96 for ``15min``), of hours
         a day (24), of days a week (7), of business days a week (5), of weeks (52), months (12) and
         quarters (4) a year. It is 1 for steps that do not divide their season, for years and for

@@ -14,9 +14,14 @@ from numpy.typing import NDArray
 
 from gigacast.core.array import FloatArray
 from gigacast.core.series.batch import SeriesBatch
+from gigacast.core.series.forecast import ForecastRequest
+from gigacast.forecasters.around.horizon import is_continued
+from gigacast.forecasters.batching import forecast_batch
 from gigacast.forecasters.engine import require_torch
-from gigacast.forecasters.levels import plan_levels, postprocess
+from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasters.levels import interpolate_levels, plan_levels, postprocess
 from gigacast.forecasters.options import ForecastOptions
+from gigacast.forecasters.plain.unrolling import ArrayUnrolling, is_even
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-1, "int8": 2.0}
 """Largest accepted difference from the float32 reference, in units of `context_scale`.
@@ -93,6 +98,78 @@ def reference_groups(
     return forecasts
 
 
+class StockForecaster:
+    """The stock pipeline in float32 as a `Forecaster`, for what is done around a model.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of a Bolt or Chronos-2 model.
+    info : ForecasterInfo
+        Limits of the model.
+    """
+
+    def __init__(self, folder: Path, info: ForecasterInfo) -> None:
+        self._folder = folder
+        self.info = info
+
+    def predict(self, request: ForecastRequest) -> FloatArray:
+        """Forecast one batch, see `Forecaster.predict`; the levels must be trained ones."""
+        if not continues_otherwise(self.info, request.horizon):
+            return self._pass(request.context, request.levels, request.horizon)
+        info, steps = self.info, self.info.prediction_length
+        unrolling = ArrayUnrolling(info.levels, info.context_length, steps)
+        raw = unrolling.forecast(
+            request.context,
+            request.horizon,
+            lambda paths: self._pass(paths, info.levels, steps).transpose(0, 2, 1),
+        )
+        return interpolate_levels(raw.transpose(0, 2, 1), info.levels, request.levels)
+
+    def _pass(self, context: FloatArray, levels: tuple[float, ...], horizon: int) -> FloatArray:
+        import torch  # noqa: PLC0415 - planning and workers without a model start without torch
+
+        # Without the padding, which the stock pipeline adds itself.
+        inputs = [torch.from_numpy(row[np.isfinite(row).argmax() :]) for row in context]
+        raw, trained = _raw_quantiles(self._folder, inputs, horizon)
+        rows = np.concatenate(raw) if isinstance(raw, list) else raw
+        return interpolate_levels(rows, trained, levels)
+
+
+def continues_otherwise(info: ForecasterInfo, horizon: int) -> bool:
+    """Return whether the stock pipeline of a Bolt continues its quantiles in another way.
+
+    It takes them for equally likely samples, which those of uneven levels are not: this package
+    weights them.
+    """
+    is_bolt = not info.takes_groups
+    return is_bolt and is_continued(info, horizon) and not is_even(info.levels)
+
+
+def reference_around(
+    folder: Path, info: ForecasterInfo, sample: Sequence[SeriesBatch], options: ForecastOptions
+) -> list[FloatArray]:
+    """Forecast the first series of each batch by the stock pipeline, with all that is around it.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of a Bolt or Chronos-2 model.
+    info : ForecasterInfo
+        Limits of the model.
+    sample : sequence of SeriesBatch
+        Batches without covariates.
+    options : ForecastOptions
+
+    Returns
+    -------
+    list of float32 [H, Q]
+    """
+    stock = StockForecaster(folder, info)
+    # One series at a time, and without the memory and the batches of a job.
+    return [forecast_batch(stock, batch.slice(0, 1), options).quantiles[0] for batch in sample]
+
+
 def _stock_input(group: SeriesBatch, options: ForecastOptions) -> dict[str, Any]:
     """Return the stock pipeline's input for the first item of a batch."""
     covariates = group.covariates
@@ -126,6 +203,23 @@ def _stock_quantiles(
     folder: Path, inputs: Sequence[Any], levels: tuple[float, ...], options: ForecastOptions
 ) -> FloatArray | list[FloatArray]:
     """Return the stock pipeline's quantiles: [K, H, Q] per input, or [N, H, Q] for all of them."""
+    quantiles, trained = _raw_quantiles(folder, inputs, options.horizon)
+    plan = plan_levels(levels, trained, extrapolate=options.extrapolate_levels)
+
+    def finish(stock: FloatArray) -> FloatArray:
+        return postprocess(
+            plan.finish(stock), non_negative=options.non_negative, integer=options.integer
+        )
+
+    if isinstance(quantiles, list):
+        return [finish(values) for values in quantiles]
+    return finish(quantiles)
+
+
+def _raw_quantiles(
+    folder: Path, inputs: Sequence[Any], horizon: int
+) -> tuple[FloatArray | list[FloatArray], tuple[float, ...]]:
+    """Return the stock pipeline's quantiles as they are, and their trained levels."""
     require_torch("a comparison with the stock pipeline")
     import torch  # noqa: PLC0415 - planning and workers without a model start without torch
 
@@ -133,25 +227,16 @@ def _stock_quantiles(
 
     pipeline = load_pipeline(folder, torch.device("cpu"), torch.float32)
     trained = tuple(float(level) for level in pipeline.quantiles)
-    plan = plan_levels(levels, trained, extrapolate=options.extrapolate_levels)
     with warnings.catch_warnings():
         # The pipeline warns that horizons beyond the trained one are less certain.
         warnings.simplefilter("ignore")
         quantiles, _ = pipeline.predict_quantiles(
-            inputs, prediction_length=options.horizon, quantile_levels=list(trained)
+            inputs, prediction_length=horizon, quantile_levels=list(trained)
         )
-
-    def finish(stock: object) -> FloatArray:
-        return postprocess(
-            plan.finish(np.asarray(stock, dtype=np.float32)),
-            non_negative=options.non_negative,
-            integer=options.integer,
-        )
-
     # Chronos-2 returns a list, Bolt an array.
     if isinstance(quantiles, list):
-        return [finish(values) for values in quantiles]
-    return finish(quantiles)
+        return [np.asarray(values, np.float32) for values in quantiles], trained
+    return np.asarray(quantiles, np.float32), trained
 
 
 def context_scale(context: FloatArray) -> float:

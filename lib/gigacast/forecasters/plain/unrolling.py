@@ -50,11 +50,11 @@ class ArrayUnrolling:
 
     def _reduce(self, paths: FloatArray) -> FloatArray:
         """Return quantiles, [B, K, P], over the quantiles of the continued paths, [B, K * K, P]."""
-        masses = level_masses(self.levels)
         # Evenly spaced levels, as in all published Bolts, represent equal probabilities: their
         # paths are equally likely samples, and the faster reduction applies.
-        if np.abs(masses - masses.mean()).max() < LEVEL_TOLERANCE:
+        if is_even(self.levels):
             return empirical_quantiles(paths, self.levels)
+        masses = level_masses(self.levels)
         return weighted_quantiles(paths, np.outer(masses, masses).ravel(), self.levels)
 
 
@@ -94,6 +94,12 @@ def weighted_quantiles(
         low, high = ordered[picks, lower], ordered[picks, upper]
         results[:, place] = _between(low, high, np.clip(share, 0.0, 1.0))
     return results.reshape(len(samples), -1, len(levels)).transpose(0, 2, 1)
+
+
+def is_even(levels: tuple[float, ...]) -> bool:
+    """Return whether all levels represent the same probability, as 0.1, 0.2, ..., 0.9 do."""
+    masses = level_masses(levels)
+    return bool(np.abs(masses - masses.mean()).max() < LEVEL_TOLERANCE)
 
 
 def level_masses(levels: tuple[float, ...]) -> FloatArray:

@@ -17,6 +17,7 @@ from gigacast.core.text import blank_secrets
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import check_zone
 from gigacast.errors import ConfigError, CorruptedFileError
+from gigacast.forecasters.around.wrapping import Around
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.options import Fallback, MissingFuture
 from gigacast.forecasting.prepare import Prepared, pin_months
@@ -51,6 +52,8 @@ _PARTS = {
     "aggregate": ("aggregate", "freq", "partial_bins", "zone"),
 }
 """Flags of the fields of a spec that are lists of several."""
+_REVISED = ("enhance", "long_horizon")
+"""Fields of a spec that end with a revision."""
 
 
 _PLAIN_CSV = CsvOptions()
@@ -110,6 +113,10 @@ class _Fields:
     csv: CsvOptions = _PLAIN_CSV
     aggregate: _Bins | None = None
     tails: str | None = None
+    enhance: str | None = None
+    long_horizon: str | None = None
+    calibration: str | None = None
+    mean: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +158,8 @@ class Recipe:
                 flags |= dict(zip(_PARTS[name], value, strict=True))
             elif name == "csv":
                 flags |= {f"csv_{part}": mark for part, mark in value.items()}
+            elif name in _REVISED:
+                flags[name] = str(value).rpartition("-")[0]
             elif name not in ("format", "tails"):
                 flags[_FLAGS.get(name, name)] = value
         return flags | ({"input_prefix": self.input_root} if self.input_root else {})
@@ -275,6 +284,7 @@ def recipe_of(metadata: Mapping[bytes, bytes] | None, spec_id: str, name: str) -
 def _method_of(fields: _Fields) -> Method:
     item, timestamp, targets = fields.columns
     past, future, missing = fields.covariates
+    around = Around.of_fields(fields.enhance, fields.long_horizon)
     method = Method(
         horizon=fields.horizon,
         levels=fields.levels,
@@ -293,6 +303,10 @@ def _method_of(fields: _Fields) -> Method:
         missing_future=missing,
         duplicates=fields.duplicates,
         csv=fields.csv,
+        enhance=around.enhance,
+        long_horizon=around.long_horizon,
+        calibrate=fields.calibration is not None,
+        mean=fields.mean,
     )
     if fields.aggregate is None:
         return method

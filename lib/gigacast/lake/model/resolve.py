@@ -3,7 +3,7 @@
 Places are searched in this order. The first match wins, and `ResolvedModel.source` names it:
 
 1. a name that ships with the package (``gigacast-bolt-nano``) or needs no files
-   (``seasonal-naive``, ``auto-ets``, ``auto-theta``)
+   (``seasonal-naive``, ``auto-ets``, ``auto-theta``, ``auto-arima``, ``croston-sba``)
 2. a local folder; if it has a manifest of a published version, it is verified by it
 3. the cache on this machine: a digest, as receipts give it (``sha256:3fa9c2...``), and the files
    of every version found in 4
@@ -55,7 +55,7 @@ __all__ = [
 
 DEFAULT_MODEL = "gigacast-bolt-nano"
 NAIVE_MODEL = "seasonal-naive"
-FILELESS_MODELS = frozenset({NAIVE_MODEL, "auto-ets", "auto-theta"})
+FILELESS_MODELS = frozenset({NAIVE_MODEL, "auto-ets", "auto-theta", "auto-arima", "croston-sba"})
 """Forecasters without weights; the latter two come with an extra."""
 _DIGEST = re.compile(r"sha256:(?P<digest>[0-9a-f]{8,64})")
 _VERSION_FOLDER = re.compile(r"v?[0-9]+(?:\.[0-9]+)*")

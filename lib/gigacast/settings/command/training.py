@@ -42,8 +42,9 @@ class TrainingOptions:
         _DEFAULTS.learning_rate,
         "Highest learning rate; by the kind of model by default.",
         group="training",
-        details="It is 1e-4 for a Bolt, 1e-6 for a Chronos-2, 1e-5 for LoRA; it rises over the "
-        "first steps and falls along a cosine.",
+        details="It is 1e-4 for a Bolt, 1e-6 for a Chronos-2, 1e-5 for LoRA, and less for panels "
+        "of fewer than 256 series, by the root of their number; it rises over the first steps and "
+        "falls along a cosine.",
     )
     warmup_steps: int = flag(
         _DEFAULTS.warmup_steps,
@@ -61,6 +62,13 @@ class TrainingOptions:
         _DEFAULTS.validation_steps,
         "Steps held out at each series' end; a horizon by default.",
         group="training",
+    )
+    hold_out: int = flag(
+        _DEFAULTS.hold_out,
+        "Steps at each series' end that training does not see, nor its validation.",
+        group="training",
+        details="With the gate's windows times the horizon, `models switch --if_better` judges by "
+        "what the version has not seen; otherwise its verdict says so.",
     )
     validation_windows: int = flag(
         _DEFAULTS.validation_windows,

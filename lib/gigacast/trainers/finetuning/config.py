@@ -1,7 +1,7 @@
 """Options of a fine-tuning run and their resolution for a model."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from math import isfinite
 from typing import Any, Literal, Protocol
@@ -15,6 +15,8 @@ BOLT, CHRONOS2 = "ChronosBoltPipeline", "Chronos2Pipeline"
 LEARNING_RATES = {(BOLT, "full"): 1e-4, (CHRONOS2, "full"): 1e-6, (CHRONOS2, "lora"): 1e-5}
 """Default learning rates; those of Chronos-2 are the recommendations of its authors."""
 
+PANEL_SERIES = 256
+"""Series of a panel that is trained on at the full default learning rate."""
 MOST = 2**63
 """End of the counts: files and arrays hold 64 bits."""
 _EXTENDABLE = ("checkpoint_every", "device")
@@ -46,6 +48,7 @@ class FinetuneOptions:
     lora_rank: int = 8
     lora_alpha: int = 16
     seed: int = 0
+    hold_out: int = 0
 
     def __post_init__(self) -> None:
         if self.method not in ("full", "lora"):
@@ -55,7 +58,7 @@ class FinetuneOptions:
                 continue
             if isinstance(value, int) and value >= MOST:
                 raise ConfigError(f"{name}: a number of {value.bit_length()} bits is too large")
-            minimum = 0 if name in ("warmup_steps", "weight_decay", "seed") else 1
+            minimum = 0 if name in ("warmup_steps", "weight_decay", "seed", "hold_out") else 1
             if name in ("learning_rate", "gradient_clip"):
                 if not (isfinite(value) and value > 0):
                     raise ConfigError(f"{name}: {value} is not above 0")
@@ -102,7 +105,21 @@ class FinetuneConfig:
     def describe(self) -> dict[str, Any]:
         """Return the configuration as plain values, for records; resolved ones replace options."""
         resolved = {k: v for k, v in asdict(self).items() if k != "options"}
-        return {**asdict(self.options), **resolved}
+        described = {**asdict(self.options), **resolved}
+        # Only where it changes weights: runs that began without it resume their checkpoints.
+        if not self.options.hold_out:
+            del described["hold_out"]
+        return described
+
+    def for_panel(self, series: int) -> "FinetuneConfig":
+        """Return the configuration for a number of series.
+
+        A few series are learnt by heart in a few steps: unless it is named, the learning rate
+        falls with the root of their number below `PANEL_SERIES`.
+        """
+        if self.options.learning_rate is not None or series >= PANEL_SERIES:
+            return self
+        return replace(self, learning_rate=self.learning_rate * (series / PANEL_SERIES) ** 0.5)
 
     def resume_digest(self) -> str:
         """Return the digest of the settings that a resumed run must share with its checkpoint."""

@@ -1,0 +1,265 @@
+"""Better forecasts of the same model: contexts that are easier for it, and several passes.
+
+A recipe is a number of passes over the model, whose quantiles are averaged. Each may remove the
+trend from a context and add it to the forecast, forecast differences to the season before, or turn
+the series upside down. `auto` chooses a recipe for each series by its season.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+
+from gigacast.core.array import BoolArray, DoubleArray, FloatArray, IntArray
+from gigacast.core.series.forecast import ForecastRequest
+from gigacast.forecasters.around.change import (
+    Windows,
+    count_differences,
+    find_slopes,
+    from_differences,
+    seasonal_differences,
+    with_trend,
+    without_trend,
+)
+from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
+from gigacast.forecasters.levels import MEDIAN, find_level, select_levels, union_levels
+
+Enhancement = Literal["seasonal_difference", "trend", "flip", "auto"]
+Change = Literal["none", "trend", "seasonal_difference"]
+ENHANCEMENT_REVISION = 1
+"""Part of the spec of enhanced forecasts. Raise it when their numbers change."""
+LEAST_DIFFERENCES = 4
+"""Values that have another a season before them, which a series needs to be changed."""
+
+
+class Pass(NamedTuple):
+    """One pass over the model.
+
+    Parameters
+    ----------
+    change : {"none", "trend", "seasonal_difference"}
+    flipped : bool
+        Whether the changed series is turned upside down.
+    """
+
+    change: Change = "none"
+    flipped: bool = False
+
+
+Recipe = tuple[Pass, ...]
+PLAIN: Recipe = (Pass(),)
+RECIPES: Mapping[str, Recipe] = {
+    "seasonal_difference": (Pass("seasonal_difference"),),
+    "trend": (Pass("trend"),),
+    "flip": (Pass(), Pass(flipped=True)),
+}
+BOTH_WAYS: Recipe = RECIPES["flip"]
+AUTO: Sequence[tuple[int, Recipe]] = (
+    (4, (Pass("trend"), Pass("seasonal_difference"))),
+    (2**62, (*BOTH_WAYS, Pass("seasonal_difference"))),
+)
+"""Recipes of ``auto``, each with the longest season that it is for: shortest first. Quarters and
+years mostly have a trend, which a model bends back to the mean; longer seasons gain from the mean
+of unlike passes. Chosen by measurement, see docs/benchmarks.md."""
+
+
+def recipe_of(enhancement: Enhancement, season: int) -> Recipe:
+    """Return the recipe of a series that is long enough."""
+    if enhancement != "auto":
+        return RECIPES[enhancement]
+    return next(recipe for longest, recipe in AUTO if season <= longest)
+
+
+def short_recipe(enhancement: Enhancement) -> Recipe:
+    """Return the recipe of a series that is too short for that of its season."""
+    return BOTH_WAYS if enhancement == "auto" else PLAIN
+
+
+def count_passes(enhancement: Enhancement | None) -> int:
+    """Return the number of passes over the model that a series takes at most."""
+    if enhancement is None:
+        return 1
+    return max(len(recipe_of(enhancement, longest)) for longest, _ in AUTO)
+
+
+class EnhancedForecaster:
+    """A `StartingForecaster` that changes contexts before another one, and quantiles after it.
+
+    Series with fewer than `LEAST_DIFFERENCES` values that have another a season before them, and
+    for ``auto`` fewer than a season of such values, keep their trend and are not differenced. Rows
+    of a group are changed alike: what depends linearly on a covariate does so in differences and
+    without trends, too.
+
+    Parameters
+    ----------
+    inner : Forecaster
+    enhancement : {"seasonal_difference", "trend", "flip", "auto"}
+    """
+
+    def __init__(self, inner: Forecaster, enhancement: Enhancement) -> None:
+        self._inner = inner
+        self._enhancement = enhancement
+        self.short = 0
+        """Groups of all forecasts so far that were too short to be changed."""
+
+    @property
+    def info(self) -> ForecasterInfo:
+        """Identity and limits of the forecaster whose forecasts are enhanced."""
+        return self._inner.info
+
+    def predict(self, request: ForecastRequest) -> FloatArray:
+        """Forecast one batch; see `Forecaster.predict`."""
+        return self.start(request)()
+
+    def start(self, request: ForecastRequest) -> PendingForecast:
+        """Start all passes over a batch; see `StartingForecaster.start`."""
+        request_of_all = replace(
+            request,
+            context=request.context[:, -self.info.context_length :],
+            seasons=np.maximum(request.seasons, 1),
+            levels=_needed_levels(request.levels),
+        )
+        recipes, codes, short = self._recipes(request_of_all)
+        rounds = [
+            _Round.start(self._inner, request_of_all, recipes, codes, number)
+            for number in range(max(len(recipes[code]) for code in np.unique(codes)))
+        ]
+
+        def finish() -> FloatArray:
+            quantiles = _mean_of(rounds, request_of_all)
+            self.short += short
+            return select_levels(quantiles, request_of_all.levels, request.levels)
+
+        return finish
+
+    def _recipes(self, request: ForecastRequest) -> tuple[list[Recipe], IntArray, int]:
+        """Return recipes, the place of each row's among them, and the number of short groups."""
+        seasons, codes = np.unique(request.seasons, return_inverse=True)
+        recipes = [recipe_of(self._enhancement, int(season)) for season in seasons]
+        changes = np.array([any(step.change != "none" for step in recipe) for recipe in recipes])
+        # The first row of a group is a target; what its covariates lack does not matter.
+        first = slice(None, None, request.group_size)
+        seasons = request.seasons[first]
+        counts = count_differences(request.context[first], seasons)
+        least = np.maximum(seasons, LEAST_DIFFERENCES)
+        is_short = counts < (least if self._enhancement == "auto" else LEAST_DIFFERENCES)
+        is_short &= changes[codes[first]]
+        codes = np.where(np.repeat(is_short, request.group_size), len(recipes), codes)
+        return [*recipes, short_recipe(self._enhancement)], codes, int(is_short.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One pass of each row that has another, started.
+
+    Parameters
+    ----------
+    rows : int64 [R]
+    windows : Windows
+        Rows of the request, unchanged.
+    is_difference : bool [R]
+        Rows that are forecast in differences.
+    slopes : float64 [R]
+        Trends that were removed; 0 where none was.
+    signs : float64 [R]
+        -1 for rows that were turned upside down, else 1.
+    pending : callable
+    """
+
+    rows: IntArray
+    windows: Windows
+    is_difference: BoolArray
+    slopes: DoubleArray
+    signs: DoubleArray
+    pending: PendingForecast
+
+    @classmethod
+    def start(
+        cls,
+        inner: Forecaster,
+        request: ForecastRequest,
+        recipes: Sequence[Recipe],
+        codes: IntArray,
+        number: int,
+    ) -> Self:
+        """Start the pass of a number of all rows that have so many."""
+        lengths = np.array([len(recipe) for recipe in recipes])
+        rows = np.flatnonzero(lengths[codes] > number)
+        passes = [recipe[number] if len(recipe) > number else Pass() for recipe in recipes]
+        changes = np.array([step.change for step in passes])[codes[rows]]
+        signs = np.array([-1.0 if step.flipped else 1.0 for step in passes])[codes[rows]]
+        windows = _windows_of(request, rows)
+        slopes = np.zeros(len(rows))
+        is_trend = np.flatnonzero(changes == "trend")
+        slopes[is_trend] = find_slopes(windows.context[is_trend], windows.seasons[is_trend])
+        changed = without_trend(windows, slopes)
+        is_difference = changes == "seasonal_difference"
+        if is_difference.any():
+            changed = _where(is_difference, seasonal_differences(windows), changed)
+        pending = start(inner, _request_of(changed, signs, request, rows))
+        return cls(rows, windows, is_difference, slopes, signs, pending)
+
+    def finish(self, levels: tuple[float, ...]) -> DoubleArray:
+        """Wait for the pass and return quantiles of the unchanged rows, [R, H, Q]."""
+        raw = np.sort(self.pending().astype(np.float64), axis=-1)
+        # Upside down, the smallest quantile is the greatest: levels are as many on either side.
+        quantiles = np.where((self.signs < 0)[:, None, None], -raw[..., ::-1], raw)
+        values = with_trend(quantiles, self.slopes)
+        rows = np.flatnonzero(self.is_difference)
+        if len(rows):
+            windows = Windows(self.windows.context[rows], None, self.windows.seasons[rows])
+            median = quantiles[rows][..., find_level(MEDIAN, levels)]
+            values[rows] = from_differences(quantiles[rows], median, windows)
+        return values
+
+
+def _mean_of(rounds: Sequence[_Round], request: ForecastRequest) -> FloatArray:
+    """Return the mean quantiles of the passes of each row, float32 [B, H, Q]."""
+    shape = (len(request.context), request.horizon, len(request.levels))
+    total, count = np.zeros(shape), np.zeros(len(request.context))
+    # A row on which the model failed is not finite, and the caller treats it so.
+    with np.errstate(invalid="ignore", over="ignore"):
+        for started in rounds:
+            total[started.rows] += started.finish(request.levels)
+            count[started.rows] += 1
+        return (total / count[:, None, None]).astype(np.float32)
+
+
+def _needed_levels(levels: tuple[float, ...]) -> tuple[float, ...]:
+    """Return levels with the median, and as many above it as below."""
+    return union_levels(levels, tuple(1 - level for level in levels), (MEDIAN,))
+
+
+def _windows_of(request: ForecastRequest, rows: IntArray) -> Windows:
+    future = request.future
+    return Windows(
+        request.context[rows].astype(np.float64),
+        None if future is None else future[rows].astype(np.float64),
+        request.seasons[rows],
+    )
+
+
+def _where(mask: BoolArray, chosen: Windows, others: Windows) -> Windows:
+    """Return the windows of some rows, and others of the rest."""
+    future = others.future
+    if chosen.future is not None and future is not None:
+        future = np.where(mask[:, None], chosen.future, future)
+    return others._replace(
+        context=np.where(mask[:, None], chosen.context, others.context), future=future
+    )
+
+
+def _request_of(
+    windows: Windows, signs: DoubleArray, request: ForecastRequest, rows: IntArray
+) -> ForecastRequest:
+    """Return the request for a pass over changed windows."""
+    future = windows.future
+    with np.errstate(over="ignore"):
+        return replace(
+            request,
+            context=(windows.context * signs[:, None]).astype(np.float32),
+            seasons=windows.seasons,
+            seeds=request.seeds[rows],
+            future=None if future is None else (future * signs[:, None]).astype(np.float32),
+        )

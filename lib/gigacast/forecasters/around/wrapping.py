@@ -1,0 +1,90 @@
+"""The forecaster that a job asks: the model with everything around it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self, get_args
+
+from gigacast.errors import ConfigError
+from gigacast.forecasters.around.enhancement import (
+    ENHANCEMENT_REVISION,
+    EnhancedForecaster,
+    Enhancement,
+    count_passes,
+)
+from gigacast.forecasters.around.horizon import (
+    LONG_HORIZON_REVISION,
+    BandedForecaster,
+    DilatedForecaster,
+    LongHorizon,
+    is_continued,
+)
+from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is done around a model.
+
+    Parameters
+    ----------
+    enhance : {"seasonal_difference", "trend", "flip", "auto"}, optional
+        Changes of contexts; none by default.
+    long_horizon : {"bands", "dilated", "stock"}
+        Treatment of steps beyond the trained horizon.
+    """
+
+    enhance: Enhancement | None = None
+    long_horizon: LongHorizon = "bands"
+
+    def wrap(self, forecaster: Forecaster) -> Forecaster:
+        """Return a forecaster with all of this around it."""
+        if self.long_horizon == "dilated":
+            forecaster = DilatedForecaster(forecaster)
+        if self.long_horizon != "stock":
+            forecaster = BandedForecaster(forecaster)
+        return forecaster if self.enhance is None else EnhancedForecaster(forecaster, self.enhance)
+
+    def passes(self, info: ForecasterInfo, horizon: int) -> int:
+        """Return the passes over the model that a series takes at most, as one with its horizon."""
+        is_direct = self.long_horizon == "dilated" and is_continued(info, horizon)
+        direct = -(-horizon // info.prediction_length) if is_direct else 0
+        return count_passes(self.enhance) * (1 + direct)
+
+    def changes(self, info: ForecasterInfo, horizon: int) -> bool:
+        """Return whether forecasts differ from the model's own."""
+        is_long = self.long_horizon != "stock" and is_continued(info, horizon)
+        return is_long or self.enhance is not None
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        """Fields of the spec, for every horizon; empty for the default."""
+        return {} if self.enhance is None else {"enhance": f"{self.enhance}-{ENHANCEMENT_REVISION}"}
+
+    def long_fields(self, info: ForecasterInfo) -> Mapping[str, object]:
+        """Return fields of the spec beyond the trained horizon; empty for stock numbers."""
+        if self.long_horizon == "stock" or not is_continued(info, info.prediction_length + 1):
+            return {}
+        return {"long_horizon": f"{self.long_horizon}-{LONG_HORIZON_REVISION}"}
+
+    @classmethod
+    def of_fields(cls, enhance: str | None, long_horizon: str | None) -> Self:
+        """Return what the fields of a spec say was done.
+
+        Raises
+        ------
+        ConfigError
+            If they name something unknown, as a later release may.
+        """
+        around = cls(_name(enhance), _name(long_horizon) or "stock")  # type: ignore[arg-type]
+        for value, names in ((around.enhance, Enhancement), (around.long_horizon, LongHorizon)):
+            if value is not None and value not in get_args(names):
+                raise ConfigError(
+                    f"the forecasts were made with {value!r}, which this release does not know",
+                    hint="use the release that made them, or a later one",
+                )
+        return around
+
+
+def _name(field: str | None) -> str | None:
+    """Return a field without its revision."""
+    return None if field is None else field.rpartition("-")[0]

@@ -1,0 +1,117 @@
+"""Calibrated quantiles: against sorted scores, and by the coverage that they promise."""
+
+import math
+from dataclasses import replace
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from gigacast.errors import ConfigError
+from gigacast.forecasters.around.calibration import (
+    LEVEL_EVIDENCE,
+    STEP_EVIDENCE,
+    Calibration,
+    ScoreCounts,
+    scores_of,
+)
+from gigacast.forecasters.batching import forecast_batch
+from gigacast.forecasters.naive import SeasonalNaive
+from gigacast.forecasters.options import ForecastOptions
+from tests.support.tiny_models import series_batch
+
+LEVELS = (0.1, 0.3, 0.5, 0.8, 0.95)
+H = 3
+
+
+def normal_forecasts(count: int, spread: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values of a standard normal distribution, and quantiles of one of another spread."""
+    rng = np.random.default_rng(count)
+    level = rng.normal(0, 50, (count, 1))
+    actuals = level + rng.normal(0, 1, (count, H))
+    apart = spread * np.array([NormalDist().inv_cdf(q) for q in LEVELS])
+    quantiles = np.repeat(level, H, axis=1)[:, :, None] + apart
+    return actuals, np.repeat(level, H, axis=1), quantiles
+
+
+def counts_of(count: int, spread: float) -> ScoreCounts:
+    scores = scores_of(*normal_forecasts(count, spread))
+    return ScoreCounts.count(LEVELS, scores, np.arange(count) % 2)
+
+
+def slow_factor(scores: list[float], share: float) -> float:
+    ordered = sorted(scores)
+    rank = min(math.ceil((len(ordered) + 1) * share), len(ordered))
+    return max(ordered[rank - 1], 1 / 32)
+
+
+@pytest.mark.parametrize("count", [40, 700])
+def test_factors_are_ranks_of_scores_drawn_to_one_by_their_evidence(count: int) -> None:
+    scores = scores_of(*normal_forecasts(count, 0.5))
+    factors = np.array(counts_of(count, 0.5).fit().factors)
+    for place, level in enumerate(LEVELS):
+        if level == 0.5:
+            assert (factors[:, place] == 1).all()
+            continue
+        share = max(level, 1 - level)
+        of_level = slow_factor(scores[:, :, place].ravel().tolist(), share)
+        of_level = of_level ** (count / (count + LEVEL_EVIDENCE))
+        for step in range(H):
+            weight = count / (count + STEP_EVIDENCE)
+            own = slow_factor(scores[:, step, place].tolist(), share)
+            expected = own**weight * of_level ** (1 - weight)
+            assert factors[step, place] == pytest.approx(expected, rel=0.02)  # of a bin
+
+
+@pytest.mark.parametrize("spread", [0.4, 1.0, 2.5])
+def test_calibrated_quantiles_hold_on_other_series_what_they_say(spread: float) -> None:
+    before, after = counts_of(4000, spread).coverage()
+    others = [place for place, level in enumerate(LEVELS) if level != 0.5]
+    np.testing.assert_allclose(after[others], np.array(LEVELS)[others], atol=0.02)
+    expected = [NormalDist().cdf(spread * NormalDist().inv_cdf(LEVELS[n])) for n in others]
+    np.testing.assert_allclose(before[others], expected, atol=0.02)
+
+
+def test_counts_of_partitions_add_up() -> None:
+    scores = scores_of(*normal_forecasts(90, 0.5))
+    half = np.arange(90) % 2
+    whole = ScoreCounts.count(LEVELS, scores, half)
+    parts = [ScoreCounts.count(LEVELS, scores[a:b], half[a:b]) for a, b in ((0, 31), (31, 90))]
+    assert (parts[0] + parts[1]).fit() == (parts[1] + parts[0]).fit() == whole.fit()
+    assert (parts[0] + parts[1]).forecasts == whole.forecasts == 90
+
+
+def test_missing_values_and_bands_without_width_have_no_score() -> None:
+    actuals = np.array([[1.0, np.nan], [2.0, 3.0]])
+    median = np.array([[0.0, 0.0], [1e9, 1.0]])
+    quantiles = np.stack([median - 1, median, median + np.array([[2.0, 2.0], [64.0, 4.0]])], -1)
+    scores = scores_of(actuals, median, quantiles)
+    assert np.isnan(scores[0, 1]).all()
+    assert np.isnan(scores[:, :, 1]).all()
+    assert scores[0, 0, [0, 2]].tolist() == [-1.0, 0.5]
+    assert np.isnan(scores[1, 0]).all()  # 64 of 1e9 is the rounding of float32
+    assert ScoreCounts.count((0.1, 0.5, 0.9), scores, np.array([0, 1])).forecasts == 2
+
+
+def test_a_forecast_is_stretched_around_its_median_and_the_fallback_is_not() -> None:
+    batch = series_batch([[1, 5, 2, 6, 3, 7, 2, 9], [4.0]])
+    options = ForecastOptions(H, (0.1, 0.9), min_length=2, season=2)
+    plain = forecast_batch(SeasonalNaive(), batch, options)
+    stretched = Calibration((0.1, 0.9), ((2.0, 3.0), (0.5, 1.0), (1.0, 4.0)))
+    calibrated = forecast_batch(SeasonalNaive(), batch, replace(options, calibration=stretched))
+    middle = plain.median[0][:, None]
+    expected = middle + (plain.quantiles[0] - middle) * np.array(stretched.factors)
+    np.testing.assert_allclose(calibrated.quantiles[0], expected, rtol=1e-6)
+    np.testing.assert_array_equal(calibrated.median, plain.median)
+    np.testing.assert_array_equal(calibrated.quantiles[1], plain.quantiles[1])
+
+
+def test_other_steps_and_levels_than_those_measured_are_refused() -> None:
+    stored = Calibration((0.1, 0.9), ((1.0, 1.0),) * H)
+    batch = series_batch([[1, 5, 2, 6]])
+    for options, match in (
+        (ForecastOptions(H + 1, (0.1, 0.9)), "3 steps are calibrated, not 4"),
+        (ForecastOptions(H, (0.1, 0.8)), "the level 0.8 is not calibrated"),
+    ):
+        with pytest.raises(ConfigError, match=match):
+            forecast_batch(SeasonalNaive(), batch, replace(options, calibration=stored))
