@@ -167,6 +167,8 @@ def test_a_child_may_write_only_its_own_outputs() -> None:
         ("s3:PutObject", "forecasts/*"),
         ("s3:PutObject", "timings/*"),
         ("s3:PutObject", "audit/*"),
+        ("s3:PutObject", "digests/*"),
+        ("s3:PutObject", "evaluations/*"),
         ("s3:PutObject", "origins/*"),
         ("s3:PutObject", "_smoke/*"),
         ("s3:DeleteObject", "origins/*"),

@@ -151,12 +151,14 @@ class SearchPlanner(ScorePlanner):
         forecasts = listed.forecasts(row)
         if origin not in {LATEST, ALL}:
             # The current one may be of that day, too: its metadata says so, which no plan reads.
-            kept = [o.meta.key for o in listed.origins.get(key, []) if o.cutoff.startswith(origin)]
-            forecasts = [*forecasts[:1], *(f for f in forecasts[1:] if f.key in kept[:1])]
+            origins = [
+                o.meta.key for o in listed.origins.get(key, []) if o.cutoff.startswith(origin)
+            ]
+            forecasts = [*forecasts[:1], *(f for f in forecasts[1:] if f.key in origins[:1])]
         task = task_of(generation, row, name, forecasts)
-        found = listed.scores.get(key, [])
-        if found:
-            self._candidates.append(_Candidate(task, found[0], listed))
+        scores = listed.scores.get(key, [])
+        if scores:
+            self._candidates.append(_Candidate(task, scores[0], listed))
         else:
             self._leave(task, listed, anomalies_key(key, origin))
 
@@ -182,9 +184,9 @@ class SearchPlanner(ScorePlanner):
         actuals = self._actuals(generation, is_whole_month(lineage))
         objects = actuals.objects(reach, _month(task), lineage)
         inputs = (*task.inputs, *objects)
-        done = replace(task, inputs=inputs, own=len(objects), output_key=output.key)
+        receipted = replace(task, inputs=inputs, own=len(objects), output_key=output.key)
         receipts = candidate.listed.receipts.get(output.key, [])
-        return None if valid_receipt(done, output, receipts) is None else part
+        return None if valid_receipt(receipted, output, receipts) is None else part
 
 
 def _month(task: Task) -> Month:

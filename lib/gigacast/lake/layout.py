@@ -68,7 +68,6 @@ RESERVED = frozenset(
 )
 """Folders that this program writes; they are never taken for input."""
 
-_HEX = "0123456789abcdef"
 _RECEIPT_END = len(".0123456789abcdef.0123456789abcdef.json")
 _ORIGIN = re.compile(
     r"origins/(?P<rest>[^/]+/[^/]+/[^/]+/.+)/(?P<cutoff>[^/]+)\.(?P<etag>[0-9a-f]{16})\.parquet"
@@ -298,7 +297,7 @@ def parse_receipt_key(key: str) -> ReceiptKey | None:
         and key.endswith(".json")
         and output
         and end[0] == end[17] == "."
-        and not (end[1:17] + end[18:34]).strip(_HEX)
+        and not (end[1:17] + end[18:34]).strip("0123456789abcdef")
         and "\n" not in output
     )
     return ReceiptKey(output, end[1:17], end[18:34]) if is_receipt else None

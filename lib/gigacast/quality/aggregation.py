@@ -228,11 +228,11 @@ def _groups_of(
     rows = _order_of(arranged)[keep]
     last = np.append(cut.starts[1:], len(rows))[: len(cut.starts)] - 1
     owned = joined.are_own(rows)[last]
-    made, before = _made_bins(cut, owned & covered, joined.file, fills=binning.how == "count")
-    shifts = spread(cut.shifts, cut.offsets)[made]
-    labels = cut.bins.labels(cut.numbers[made] - before, shifts)
+    labelled, before = _made_bins(cut, owned & covered, joined.file, fills=binning.how == "count")
+    shifts = spread(cut.shifts, cut.offsets)[labelled]
+    labels = cut.bins.labels(cut.numbers[labelled] - before, shifts)
     times = from_wall(labels, clock.zone if freq.in_wall_time else None)
-    return _Groups(rows, cut.starts, owned, covered, made, before > 0, times)
+    return _Groups(rows, cut.starts, owned, covered, labelled, before > 0, times)
 
 
 def _made_bins(
@@ -283,11 +283,15 @@ def _expectation(reading: Reading, freq: Frequency, clock: Clock) -> Expectation
 # -- columns ---------------------------------------------------------------------------------------
 
 
-def _binned_table(file: PartitionFile, clock: Clock, groups: _Groups, how: Aggregate) -> pa.Table:
+def _binned_table(
+    file: PartitionFile, clock: Clock, groups: _Groups, operation: Aggregate
+) -> pa.Table:
     columns: dict[str, Any] = {}
     for name in file.schema.names:
         is_time = name == file.timestamp
-        columns[name] = _time_column(clock, groups) if is_time else _column(file, name, groups, how)
+        columns[name] = (
+            _time_column(clock, groups) if is_time else _column(file, name, groups, operation)
+        )
     return pa.table(columns)
 
 
@@ -296,19 +300,19 @@ def _time_column(clock: Clock, groups: _Groups) -> pa.Array:
     return times if clock.counts_steps else times.cast(pa.timestamp("us", "UTC"))
 
 
-def _column(file: PartitionFile, name: str, groups: _Groups, how: Aggregate) -> pa.Array:
+def _column(file: PartitionFile, name: str, groups: _Groups, operation: Aggregate) -> pa.Array:
     """Return one value per bin of a column."""
     column = file.column(name).combine_chunks()
     rows = column.take(to_arrow(groups.rows))
     is_value = name not in file.ids and is_number(column.type)
-    if is_value and how in {"sum", "mean", "min", "max", "count"}:
-        if pa.types.is_integer(column.type) and how in {"min", "max"} and len(groups.starts):
-            return _whole_extreme(rows, groups, is_least=how == "min")
-        values = reduce_numbers(read_values(rows), groups.starts, how)[groups.made]
-        if how == "count":
+    if is_value and operation in {"sum", "mean", "min", "max", "count"}:
+        if pa.types.is_integer(column.type) and operation in {"min", "max"} and len(groups.starts):
+            return _whole_extreme(rows, groups, is_least=operation == "min")
+        values = reduce_numbers(read_values(rows), groups.starts, operation)[groups.made]
+        if operation == "count":
             return to_arrow(np.where(groups.is_empty, 0, values).astype(np.int64))
         return to_arrow(values, np.isnan(values))  # a missing value is null
-    chosen = rows.take(to_arrow(_chosen(rows, groups, last=how != "first" or not is_value)))
+    chosen = rows.take(to_arrow(_chosen(rows, groups, last=operation != "first" or not is_value)))
     if name in file.ids or not groups.is_empty.any():
         return chosen
     return pc.if_else(to_arrow(groups.is_empty), pa.nulls(1, chosen.type)[0], chosen)

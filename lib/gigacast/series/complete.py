@@ -32,7 +32,7 @@ from gigacast.series.rows import ItemRows, concat_rows, merge_neighbours
 from gigacast.series.segment import offsets_of, sort_order, spread
 from gigacast.series.source import ReadStats
 
-_NO_IDS = pa.array([], pa.string())
+_NO_IDS = pa.nulls(0, pa.string())  # an array of a list would import pandas
 _BUCKETS = 32  # files per division, all open at the same time
 
 

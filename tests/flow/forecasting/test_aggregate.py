@@ -91,13 +91,15 @@ def test_a_job_forecasts_the_bins_and_an_evaluation_compares_bins_without_being_
     url = lake(tmp_path, frame[january])
     chosen = {**BINS, **OPTIONS, "months": "1", "years": "2024", "context_partitions": 6}
     assert not gigacast.forecast(url, **chosen).failures
-    made = gigacast.read_forecasts(url)
-    assert sorted(set(made["timestamp"])) == list(pd.date_range("2024-01-29", periods=3, freq="7D"))
+    binned = gigacast.read_forecasts(url)
+    assert sorted(set(binned["timestamp"])) == list(
+        pd.date_range("2024-01-29", periods=3, freq="7D")
+    )
     lake(tmp_path, frame)
     result = gigacast.evaluate(url)
     # The week up to the 12th of February has whole actuals, as those before it.
     assert (result.steps, result.matched) == (6, 6)
-    joined = made.merge(weekly(frame), on=["item_id", "timestamp"])
+    joined = binned.merge(weekly(frame), on=["item_id", "timestamp"])
     rmse = float(np.sqrt(((joined["predictions"] - joined["target"]) ** 2).mean()))
     assert result.figures["version"]["seasonal-naive/1", "all"].rmse == pytest.approx(rmse)
 
@@ -168,11 +170,11 @@ def test_data_clean_writes_a_row_per_bin(tmp_path: Path) -> None:
     flags = ["--freq", "W-MON", "--aggregate", "sum", "--fail", "gaps=never"]
     assert run(["data", "clean", "raw/SHOP", "cleaned/SHOP", *flags, *place]) == 0
     (path,) = (tmp_path / "lake/cleaning").rglob("*.parquet")
-    made = pd.read_parquet(path).sort_values(["item_id", "timestamp"])
+    binned = pd.read_parquet(path).sort_values(["item_id", "timestamp"])
     expected = weekly(daily())
-    assert made["target"].tolist() == expected["target"].tolist()
-    assert made["timestamp"].dt.tz_localize(None).tolist() == expected["timestamp"].tolist()
-    assert set(made["city"]) == {"Rome"}
+    assert binned["target"].tolist() == expected["target"].tolist()
+    assert binned["timestamp"].dt.tz_localize(None).tolist() == expected["timestamp"].tolist()
+    assert set(binned["city"]) == {"Rome"}
 
 
 def test_rules_of_cleaning_without_bins_have_the_spec_of_before() -> None:

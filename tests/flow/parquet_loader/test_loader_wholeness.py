@@ -51,8 +51,8 @@ def test_chunks_hold_the_rows_of_a_load_at_once_whatever_their_size(
     )
     loader = loader_of(folder, tmp_path, more)
     chunks = [chunk.table for chunk in loader.iterate_training_data("SYMBOL", 2014)]
-    whole = loader.load_training_data("SYMBOL", 2014).table
-    assert pa.concat_tables(chunks).equals(whole)
+    year = loader.load_training_data("SYMBOL", 2014).table
+    assert pa.concat_tables(chunks).equals(year)
 
 
 def test_each_item_of_a_panel_is_filled_from_its_own_earlier_chunks(
@@ -77,9 +77,9 @@ def test_columns_that_hold_times_are_in_chunks_too_also_where_a_file_lacks_them(
     folder.put(key_of(2014, 3), parquet(month_table(2014, 3, 6)))
     loader = loader_of(folder, tmp_path, f"{NAMED} timestamp_columns: [when]}}")
     chunks = list(loader.iterate_training_data("SYMBOL", 2014))
-    whole = loader.load_training_data("SYMBOL", 2014).table
-    assert pa.concat_tables([chunk.table for chunk in chunks]).equals(whole)
-    assert whole["when"].null_count == 6
+    year = loader.load_training_data("SYMBOL", 2014).table
+    assert pa.concat_tables([chunk.table for chunk in chunks]).equals(year)
+    assert year["when"].null_count == 6
 
 
 def test_chunks_are_cached_and_read_from_the_cache(folder: Store, tmp_path: Path) -> None:
@@ -328,9 +328,9 @@ def test_features_of_a_context_are_those_of_the_whole_history(
     context = loader.load_prediction_data("SYMBOL", 2014, 3, length)
     assert len(context) == (length or 60)
     ready = loader.feature_processor.process_prediction_features(context)
-    whole = training.table.slice(len(training) - len(context))
-    assert ready.table.drop_columns(["rsi"]).equals(whole.drop_columns(["rsi"]))
-    np.testing.assert_allclose(ready.table["rsi"], whole["rsi"], rtol=1e-6)
+    tail = training.table.slice(len(training) - len(context))
+    assert ready.table.drop_columns(["rsi"]).equals(tail.drop_columns(["rsi"]))
+    np.testing.assert_allclose(ready.table["rsi"], tail["rsi"], rtol=1e-6)
     assert loader.validate_context_completeness(ready, max_gaps=10**6)
     # At the beginning of the data there is nothing to look back to, and a feature is missing.
     first = loader.load_prediction_data("SYMBOL", 2014, 1, 60)

@@ -84,8 +84,8 @@ def test_every_option_is_named_where_it_was_written(
             messages[f"{option.name}: "] = refusal_of({option.name: text})
         with monkeypatch.context() as patch:
             patch.setenv(option.variable, text)
-            given = {"bucket": None} if option.name == "bucket" else {}
-            messages[f"{option.variable}: "] = refusal_of(given)
+            keys = {"bucket": None} if option.name == "bucket" else {}
+            messages[f"{option.variable}: "] = refusal_of(keys)
         for start, message in messages.items():
             if not message.startswith(start):
                 unnamed.append((option.setting, text, start, message))

@@ -172,18 +172,18 @@ class PartitionScorer:
     def _parts(self, work: PartitionWork) -> Iterator[ScoredPart]:
         """Yield the forecasts of all origins, the latest first, in parts of bounded memory."""
         horizon = work.task.horizon
-        most = max(1, self._job.resources.memory_limit_bytes // STEP_BYTES)
+        limit = max(1, self._job.resources.memory_limit_bytes // STEP_BYTES)
         pending, steps = [], 0
         for entry in self._chosen(work.task):
             label = self._label_of(entry)
             work.labels.add(label)
             batches = read_batches(self._outputs, entry.key, if_match=entry.etag)
-            for table in whole_series(batches, horizon, most):
+            for table in whole_series(batches, horizon, limit):
                 self._open(work, table)
                 rows = long_table(table)
                 pending.append((label, rows, read_forecasts(rows, horizon)))
                 steps += rows.num_rows
-                if steps >= most:
+                if steps >= limit:
                     yield join_parts(pending)
                     pending, steps = [], 0
         if pending:
@@ -209,8 +209,8 @@ class PartitionScorer:
         rows = np.flatnonzero(work.seen.new(part.series))
         forecasts = part.forecasts
         work.widen(work.actuals.reach(forecasts, work.month))
-        found, conflicts = work.actuals.find(forecasts, work.month, work.lineage, work.items)
-        actual = match(forecasts, found)
+        places, conflicts = work.actuals.find(forecasts, work.month, work.lineage, work.items)
+        actual = match(forecasts, places)
         scales = work.actuals.scales(forecasts, work.month, work.lineage, work.items)
         work.scores = work.scores or Scores(forecasts.levels)
         work.scores.add(part, actual, scales, rows)

@@ -195,11 +195,11 @@ def _format(node: Any, engine: Engine) -> Any:
             else f"DATE_FORMAT(:this, '{spark}')"
         )
     else:
-        made = f"STRFTIME(spark_from_seconds(:this), '{duckdb}')"
+        text = f"STRFTIME(spark_from_seconds(:this), '{duckdb}')"
         if engine == "spark":
-            made = f"FROM_UNIXTIME(:this, '{spark}')"
+            text = f"FROM_UNIXTIME(:this, '{spark}')"
         # Years of five digits are written differently.
-        template = f"CASE WHEN :this BETWEEN -62135596800 AND 253402300799 THEN {made} END"
+        template = f"CASE WHEN :this BETWEEN -62135596800 AND 253402300799 THEN {text} END"
     return fill(template, engine, arguments_of(node))
 
 
@@ -229,7 +229,7 @@ def _unix_time(node: Any, engine: Engine) -> Any:
 @cache
 def rules() -> Mapping[str, Rule]:
     """Return how trees are written that engines would compute differently."""
-    whole = "CASE WHEN ABS(:this) < 9223372036854775807e0 THEN {}(:this) END"
+    integral = "CASE WHEN ABS(:this) < 9223372036854775807e0 THEN {}(:this) END"
     return {
         "Add": by("spark_add(:this, :expression)", "TRY_ADD(:this, :expression)"),
         "Sub": by("spark_subtract(:this, :expression)", "TRY_SUBTRACT(:this, :expression)"),
@@ -253,8 +253,8 @@ def rules() -> Mapping[str, Rule]:
         "IntDiv": in_duckdb("spark_div(:this, :expression)"),
         "Neg": _negative,
         "Abs": by("spark_abs(:this)", "CASE WHEN ABS(:this) >= 0 THEN ABS(:this) END"),
-        "Floor": by("spark_floor(:this)", whole.format("FLOOR")),
-        "Ceil": by("spark_ceil(:this)", whole.format("CEIL")),
+        "Floor": by("spark_floor(:this)", integral.format("FLOOR")),
+        "Ceil": by("spark_ceil(:this)", integral.format("CEIL")),
         "Round": write_round,
         "Sign": in_duckdb("spark_sign(:this)"),
         "IsNan": in_duckdb("COALESCE(ISNAN(:this), FALSE)"),

@@ -210,9 +210,9 @@ def _versions(generations: list[Generation], count: int) -> Listing:
 
 def _runs(outputs: Store, generation: Generation, like: str, count: int) -> Listing:
     """Return the runs whose manifests are kept, the latest first."""
-    kept = [(run, entry) for run, entry in list_kept_runs(outputs, generation) if like in run]
+    runs = [(run, entry) for run, entry in list_kept_runs(outputs, generation) if like in run]
     entries: list[dict[str, Any]] = []
-    for place, (run, entry) in enumerate(kept[:count]):
+    for place, (run, entry) in enumerate(runs[:count]):
         # Counts are read of a few only: a manifest has a row for each partition.
         manifest = read_manifest(outputs, entry.key)[0] if place < MOST_OTHERS else None
         entries.append(
@@ -223,7 +223,7 @@ def _runs(outputs: Store, generation: Generation, like: str, count: int) -> List
                 "rows": None if manifest is None else _sum(manifest),
             }
         )
-    return Listing("runs", entries, len(kept), generation)
+    return Listing("runs", entries, len(runs), generation)
 
 
 def _origins(
@@ -235,9 +235,9 @@ def _origins(
     )
     label = cutoff_text(pc.max(current[CUTOFF])) if current.column_names else UNKNOWN
     meta = outputs.head(row["key"])
-    found = [(label, meta)]
+    forecasts = [(label, meta)]
     # A copy of the current forecast is there for a moment before it is replaced.
-    found += [
+    forecasts += [
         (origin.cutoff, origin.meta)
         for origin in list_origins(outputs, row["key"])
         if origin.output_id != output_id(meta.etag)
@@ -251,7 +251,7 @@ def _origins(
             "key": entry.key,
             "is_current": entry.key == row["key"],
         }
-        for cutoff, entry in found
+        for cutoff, entry in forecasts
         if like in cutoff
     ]
     return Listing("origins", entries[:count], len(entries), generation)

@@ -235,7 +235,7 @@ def _edges(items: ItemRows, ends: IntArray, clock: Clock) -> _Edges:
     padded = np.append(own.times, 0)
     first, last = padded[items.offsets[:-1]], padded[items.offsets[1:] - 1]
     ended = padded[np.maximum(ends - 1, items.offsets[:-1])]
-    known = rows.codes >= 0
+    has_clock = rows.codes >= 0
 
     def shifted(times: IntArray, steps: int) -> IntArray:
         moved = times.copy()
@@ -248,8 +248,8 @@ def _edges(items: ItemRows, ends: IntArray, clock: Clock) -> _Edges:
         return moved
 
     # Irregular rows cover a first bin that begins with a row.
-    before = np.where(known, shifted(first, -1), shifted(first, 0) - 1)
-    return _Edges(before, shifted(last, 1), shifted(ended, 1), shifted(ended, 0), known, rows)
+    before = np.where(has_clock, shifted(first, -1), shifted(first, 0) - 1)
+    return _Edges(before, shifted(last, 1), shifted(ended, 1), shifted(ended, 0), has_clock, rows)
 
 
 def _covered(cut: Cut, edges: _Edges, clock: Clock) -> BoolArray:

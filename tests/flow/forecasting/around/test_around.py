@@ -51,9 +51,9 @@ def invoke(store: Store, model: str, *words: str) -> Any:
 
 
 def forecast(store: Store, model: str, **options: Any) -> tuple[str, pd.DataFrame]:
-    done = gigacast.forecast(store.address.url, model=model, model_engine="numpy", **options)
-    assert done.status == "completed"
-    (spec,) = done.plan.specs
+    run = gigacast.forecast(store.address.url, model=model, model_engine="numpy", **options)
+    assert run.status == "completed"
+    (spec,) = run.plan.specs
     return spec, gigacast.read_forecasts(store.address.url, spec=spec)
 
 
@@ -101,18 +101,18 @@ def test_the_stock_pipeline_verifies_what_is_around_it(
 ) -> None:
     flags = ["--horizon", "40", "--enhance", "trend", "--long_horizon", long_horizon]
     forecast(store, model, horizon=40, enhance="trend", long_horizon=long_horizon)
-    found = json.loads(invoke(store, model, "verify", *flags, "--json").output)
-    assert (found["series"], found["differences"]) == (3, [])
+    report = json.loads(invoke(store, model, "verify", *flags, "--json").output)
+    assert (report["series"], report["differences"]) == (3, [])
 
 
 def test_a_backtest_enhances_the_model_and_not_the_baseline(store: Store, model: str) -> None:
     figures: dict[str, list[Any]] = {}
     for enhance in (None, "trend"):
         options: dict[str, Any] = {"enhance": enhance} if enhance else {}
-        done = gigacast.backtest(
+        run = gigacast.backtest(
             store.address.url, models=[model, "seasonal-naive"], horizon=6, **options
         )
-        for standing in done.leaderboard.standings:
+        for standing in run.leaderboard.standings:
             figures.setdefault(standing.model.partition("-")[0], []).append(standing.figures)
     plain, enhanced = figures["seasonal"]
     assert plain == enhanced
@@ -127,17 +127,19 @@ def test_the_mean_is_a_column_at_the_end_where_it_is_asked_for(
     """It does not depend on the levels that are requested, and neither does the median."""
     options = {"horizon": 5, "layout": layout}
     plain, without = forecast(store, model, **options)
-    spec, whole = forecast(store, model, mean=True, **options)
+    spec, all_columns = forecast(store, model, mean=True, **options)
     _, few = forecast(store, model, mean=True, quantiles=(0.2, 0.8), **options)
     assert plain != spec
-    assert ("mean" in without.columns, whole.columns[-1], few.columns[-1]) == (
+    assert ("mean" in without.columns, all_columns.columns[-1], few.columns[-1]) == (
         False,
         "mean",
         "mean",
     )
-    np.testing.assert_array_equal(np.stack(few["mean"]), np.stack(whole["mean"]))
-    np.testing.assert_array_equal(np.stack(without["predictions"]), np.stack(whole["predictions"]))
-    means, low, high = (np.stack(whole[name]) for name in ("mean", "0.1", "0.9"))
+    np.testing.assert_array_equal(np.stack(few["mean"]), np.stack(all_columns["mean"]))
+    np.testing.assert_array_equal(
+        np.stack(without["predictions"]), np.stack(all_columns["predictions"])
+    )
+    means, low, high = (np.stack(all_columns[name]) for name in ("mean", "0.1", "0.9"))
     assert ((means > low) & (means < high)).mean() > 0.9
 
 
@@ -149,5 +151,5 @@ def test_levels_of_uneven_distances_are_verified_beyond_the_trained_horizon(
     model = str(tiny_bolt(folder, levels=levels, context_length=128, prediction_length=TRAINED))
     forecast(store, model, horizon=40, quantiles=levels)
     flags = ["--horizon", "40", "--quantiles", "0.1,0.2,0.5,0.9", "--json"]
-    found = json.loads(invoke(store, model, "verify", *flags).output)
-    assert (found["series"], found["differences"]) == (3, [])
+    report = json.loads(invoke(store, model, "verify", *flags).output)
+    assert (report["series"], report["differences"]) == (3, [])

@@ -30,14 +30,14 @@ def resolved(ids: list[str], times: np.ndarray, cuts: list[int]) -> dict[str, li
         for start, stop in zip([0, *cuts], [*cuts, len(ids)], strict=True):
             yield part(ids[start:stop], times[start:stop]), "some.csv"
 
-    found: dict[str, list[int]] = {}
+    times_of: dict[str, list[int]] = {}
     for rows in in_moments(parts(), ZONE):
         counts = np.diff(rows.offsets)
         for item, time in zip(
             np.repeat(rows.item_ids.to_pylist(), counts), rows.times, strict=True
         ):
-            found.setdefault(str(item), []).append(int(time))
-    return found
+            times_of.setdefault(str(item), []).append(int(time))
+    return times_of
 
 
 def wall(moments: pd.DatetimeIndex) -> np.ndarray:
@@ -64,9 +64,9 @@ def test_parts_may_end_anywhere_in_the_hour_that_comes_twice(layout: str) -> Non
 def test_rows_without_a_time_and_series_of_days_stay() -> None:
     days = wall(pd.date_range("2024-10-26", periods=3, tz=ZONE))
     times = np.concatenate([days, [NO_TIME]])
-    found = resolved(["a", "a", "a", "a"], times, [2])
+    instants = resolved(["a", "a", "a", "a"], times, [2])
     expected = pd.date_range("2024-10-26", periods=3, tz=ZONE).as_unit("us").asi8.tolist()
-    assert found == {"a": [*expected, NO_TIME]}
+    assert instants == {"a": [*expected, NO_TIME]}
 
 
 def test_an_hour_that_the_order_does_not_tell_apart_is_refused_with_its_file() -> None:

@@ -63,8 +63,8 @@ def resampled(times, values, alias, how, **options):
     series = pd.Series(np.asarray(values, np.float64), pd.DatetimeIndex(times))
     series = series.groupby(level=0).mean().sort_index()
     resampler = series.resample(OLD.get(alias, alias), **options)
-    made = resampler.sum(min_count=1) if how == "sum" else getattr(resampler, how)()
-    return made.astype(np.float32)
+    bins = resampler.sum(min_count=1) if how == "sum" else getattr(resampler, how)()
+    return bins.astype(np.float32)
 
 
 def same(binned, expected):
