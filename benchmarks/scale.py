@@ -32,11 +32,12 @@ from paged_lake import MONTHS, PagedLake, receipt_of, spec_folder
 
 from gigacast.batch import child as array_child
 from gigacast.batch import setup as array_setup
-from gigacast.batch.child import Place, find_done, run_child
+from gigacast.batch.child import Place, run_child
 from gigacast.batch.close import close_run
 from gigacast.batch.result import array_of
 from gigacast.batch.service import FAILED, SUCCEEDED, ArrayRequest, ArrayState, ChildState
 from gigacast.batch.submit import submit_run
+from gigacast.batch.work import find_done
 from gigacast.core.exit import EXIT_AGAIN, EXIT_DONE
 from gigacast.core.partition.task import Task
 from gigacast.forecasting import prepare

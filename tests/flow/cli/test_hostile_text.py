@@ -203,6 +203,7 @@ def test_no_command_shows_the_credentials_of_an_endpoint(
     monkeypatch.chdir(bucket / "empty")
     log_as_outside_of_tests(monkeypatch)
     monkeypatch.setattr(RetryPolicy, "delay_s", lambda *_: 0.0)
+    monkeypatch.setenv("GIGACAST_RUN__OUTAGE_MINUTES", "0")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, SECRET)
     place = ["--bucket", "s3://bucket", "--endpoint_url", ENDPOINT]
