@@ -36,12 +36,11 @@ def choose_processes(tasks: int, work_bytes: int, held_bytes: int) -> Processes:
     held_bytes : int
         Memory that a process may hold for reading.
     """
-    limits = {
-        "tasks": tasks,
-        "work": work_bytes // WORK_BYTES,
-        "cores": count_cores(),
-        "free memory": free_memory() // (PROCESS_BYTES + min(held_bytes, work_bytes)),
-    }
+    limits = {"tasks": tasks, "work": work_bytes // WORK_BYTES}
+    # Looking at the machine takes 0.2 s, which a small run would notice.
+    if min(limits.values()) > 1:
+        limits["cores"] = count_cores()
+        limits["free memory"] = free_memory() // (PROCESS_BYTES + min(held_bytes, work_bytes))
     # The first of equal limits is named: with few tasks, more cores would not help.
     name = min(limits, key=lambda limit: limits[limit])
     if limits[name] <= 1:

@@ -72,10 +72,10 @@ def test_without_an_aggregation_coarser_steps_stay_refused() -> None:
 @pytest.mark.parametrize(
     ("chosen", "cause"),
     [
-        ({"aggregate": "sum"}, "forecast.aggregate: the bins have no frequency"),
+        ({"aggregate": "sum"}, "aggregate: the bins have no frequency"),
         ({"zone": "Europe/Berlin"}, "a zone only decides how --aggregate cuts bins"),
         ({**BINS, "zone": "Europe/Nowhere"}, "there is no time zone"),
-        ({"freq": "W", "aggregate": "median"}, "forecast.aggregate"),
+        ({"freq": "W", "aggregate": "median"}, "aggregate: Input should be"),
     ],
 )
 def test_options_that_make_no_bins_are_refused(chosen: dict[str, Any], cause: str) -> None:

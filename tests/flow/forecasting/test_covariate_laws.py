@@ -86,6 +86,7 @@ def test_forecasts_equal_those_of_the_stock_pipeline(
         past_covariates=past,
         known_covariates=known_ahead,
         horizon=horizon,
+        long_horizon="stock",
     )
     tasks = [item.task(("sales",), horizon, past, known_ahead) for item in items]
     with pytest.warns(UserWarning, match="prediction length") if horizon > 64 else nullcontext():

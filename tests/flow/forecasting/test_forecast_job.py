@@ -142,7 +142,7 @@ def test_the_receipt_and_the_audit_record_the_run(bucket: Store) -> None:
     assert receipt["output"]["key"] == task.output_key
     assert receipt["output"]["etag"] == bucket.head(task.output_key).etag
     assert (receipt["rows"], receipt["series"], receipt["output"]["rows"]) == (216, 3, 18)
-    assert set(receipt["seconds"]) == {"read", "prepare", "predict", "write", "total"}
+    assert set(receipt["seconds"]) == {"read", "prepare", "predict", "write", "total", "cpu"}
     assert receipt["model"] == "seasonal-naive"
     assert receipt["peak_rss_bytes"] > 0
     audit = json.loads(bucket.get(f"audit/{result.run_id}.json"))

@@ -127,7 +127,8 @@ def test_times_beyond_int64_are_no_times_and_never_wrap() -> None:
     mixed = pd.concat([steps, frame])
     with pytest.raises(GigacastError, match="less than a microsecond apart"):
         gigacast.forecast(mixed, duplicates="mean", **NAIVE)
-    rows = gigacast.forecast(mixed, duplicates="mean", timestamp_unit="step", **NAIVE)
+    with pytest.warns(UserWarning, match="without an item id or a readable time are left out: 20"):
+        rows = gigacast.forecast(mixed, duplicates="mean", timestamp_unit="step", **NAIVE)
     assert rows.loc[rows["item_id"] == "b", "timestamp"].tolist() == [20, 21]
     assert rows.loc[rows["item_id"] != "b", "timestamp"].isna().all()
     assert set(rows.loc[rows["item_id"] != "b", "fallback"]) == {"no_timestamp"}

@@ -17,15 +17,16 @@ STOCK = {"chronos", "transformers", "accelerate"}
 SCRIPT = """
 import json, sys
 import gigacast
-run = gigacast.forecast(sys.argv[1], model=sys.argv[2], horizon=3, device="cpu")
+options = {"model": sys.argv[2], "horizon": 3, "device": "cpu"}
+run = gigacast.forecast(sys.argv[1], **options, model_engine=sys.argv[3] or None)
 tops = {name.partition(".")[0] for name in sys.modules}
 print(json.dumps([run.status, run.totals.partitions, sorted(tops)]))
 """
 
 
-def imports_of_a_run(folder: Path, model: str) -> set[str]:
+def imports_of_a_run(folder: Path, model: str, engine: str = "") -> set[str]:
     """Forecast a folder in a process of its own and return the libraries it imported."""
-    command = [sys.executable, "-c", SCRIPT, f"file://{folder}", model]
+    command = [sys.executable, "-c", SCRIPT, f"file://{folder}", model, engine]
     process = subprocess.run(command, capture_output=True, text=True, check=True)
     status, partitions, names = json.loads(process.stdout.splitlines()[-1])
     assert (status, partitions) == ("completed", 2)
@@ -42,7 +43,7 @@ def test_the_lean_engine_imports_torch_but_not_the_stock_pipeline(
     data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     model = tiny_bolt(session_folder(tmp_path_factory))
-    imported = imports_of_a_run(data, str(model))
+    imported = imports_of_a_run(data, str(model), "torch")
     assert "torch" in imported
     assert imported & (NEVER | CLIENTS | STOCK | {"joblib"}) == set()
 

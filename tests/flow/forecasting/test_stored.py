@@ -195,12 +195,11 @@ def test_a_recipe_is_the_job_that_was_run(name: str, tmp_path: Path) -> None:
     plain = ForecastJob(store.address, store.address, store.address)
     prepared = recipe.prepared(plain)
     described = report.prepared.job.method
-    # The length of the context is the one that takes effect.
+    # The length of the context is the one that takes effect, and within the trained horizon
+    # nothing is done beyond it.
     assert prepared.job.method.context_length == report.prepared.info.context_length
-    assert {**vars(prepared.job.method), "context_length": None} == {
-        **vars(described),
-        "context_length": None,
-    }
+    effective = {"context_length": None, "long_horizon": "stock"}
+    assert {**vars(prepared.job.method), **effective} == {**vars(described), **effective}
     assert prepared.spec.id(recipe.horizon) == generation.spec
 
 

@@ -82,6 +82,8 @@ def usual_calls(objects: Objects) -> dict[str, tuple[Callable[[], Any], dict[str
         "verify_model": {"name": "demand"},
     }
     loader: dict[str, dict[str, Any]] = {
+        "check_context": {"data": rows},
+        "check_data_quality": {"data": rows},
         "context_problems": {"data": rows},
         "create_splits": {"data": rows},
         "discover_files": year,
