@@ -40,7 +40,7 @@ COMMANDS = {
     ),
     "read": Home(
         "gigacast.cli.read",
-        "Write the forecasts of the last finished run, or of another origin, to a file.",
+        "Write the forecasts of the last finished run, of another origin or of a RUN, to a file.",
     ),
     "verify": Home(
         _PREVIEW, "Recompute a sample of finished series by the stock Chronos pipeline and compare."

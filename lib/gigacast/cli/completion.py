@@ -27,11 +27,10 @@ def completion(context: click.Context, shell: str, as_json: bool) -> None:
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - the shells of click
     complete = kind(context.find_root().command, {}, "gigacast", _VARIABLE)
-    script = complete.source()
     if as_json:
-        show_json({"shell": shell, "script": script}, is_ascii=True)
+        show_json({"shell": shell, "script": complete.source()}, is_ascii=True)
     else:
-        click.echo(script)
+        click.echo(complete.source())
 
 
 def answer_shell(program: click.Command, instruction: str) -> int:

@@ -73,9 +73,12 @@ def test_a_column_of_which_nothing_can_be_read_is_refused(
 
 def test_a_few_unreadable_times_and_missing_ids_are_dropped() -> None:
     texts = [f"{day:%Y-%m-%d}" for day in DAYS]
-    assert forecast(table(timestamp=[*texts[:5], "soon", *texts[6:]]))[0][0] == WANTED[0][0]
+    left_out = pytest.warns(UserWarning, match="without an item id or a readable time")
+    with left_out:
+        assert forecast(table(timestamp=[*texts[:5], "soon", *texts[6:]]))[0][0] == WANTED[0][0]
     some = table(item_id=pa.array([None, *["a"] * 19]))
-    assert forecast(some) == WANTED
+    with left_out:
+        assert forecast(some) == WANTED
 
 
 def lists(start: Any, freq: str) -> pa.Table:
