@@ -35,7 +35,8 @@ from gigacast.feature_store.definition.staging_query import replace_macro, repla
 from tests.unit.feature_store.definition.definitions import events, group_by, join
 
 names = st.sampled_from(["kind", "name", "a", "b", "user_id", "Definition", "größe"])
-texts = st.text(max_size=8)
+# No text of a definition may hold the character zero.
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 operations = st.sampled_from([getattr(Operation, name) for name in OPERATIONS]) | st.builds(
     Operation.LAST_K, st.integers(1, 99)
 )
