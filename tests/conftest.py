@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -25,3 +26,9 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     for name in [name for name in os.environ if name.upper().startswith("GIGACAST_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIGACAST_CACHE", str(tmp_path / "cache"))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from walking through everything that was collected, test after test."""
+    gc.collect()
+    gc.freeze()
