@@ -4,6 +4,7 @@ Use the class as a context manager, or import the fixture ``moto_server`` (into 
 that a session starts one). Each xdist worker is a process and gets its own.
 """
 
+import contextlib
 import logging
 import os
 import urllib.request
@@ -11,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Self
 
+import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -96,6 +98,13 @@ class MotoServer:
     def reset(self) -> None:
         """Forget all buckets."""
         self._send("POST", "/moto-api/reset")
+
+    def put_stream(self, name: str) -> None:
+        """Make an empty Kinesis stream, in the place of one that other tests left."""
+        kinesis = boto3.client("kinesis", endpoint_url=self.endpoint_url)
+        with contextlib.suppress(kinesis.exceptions.ResourceNotFoundException):
+            kinesis.delete_stream(StreamName=name)
+        kinesis.create_stream(StreamName=name, ShardCount=1)
 
     def _send(self, method: str, path: str) -> None:
         request = urllib.request.Request(self.endpoint_url + path, method=method)

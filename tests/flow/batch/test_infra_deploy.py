@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -282,8 +283,9 @@ def test_missing_docker_is_reported_in_a_single_line(
 def test_features_are_deployed_with_their_table_and_the_events_of_a_stream(
     server: MotoServer, tmp_path: Path
 ) -> None:
-    boto3.client("kinesis").create_stream(StreamName="events.returns", ShardCount=1)
-    parameters = {"ServeFeatures": "yes", "FeatureStream": "events.returns"}
+    events = f"events-{uuid.uuid4().hex}"  # the server is shared with other files of tests
+    boto3.client("kinesis").create_stream(StreamName=events, ShardCount=1)
+    parameters = {"ServeFeatures": "yes", "FeatureStream": events}
     file = configuration(tmp_path, name="serving", parameters=parameters)
     deployment = Deployment.read(file)
     cloud = cloud_of(deployment)
@@ -297,7 +299,7 @@ def test_features_are_deployed_with_their_table_and_the_events_of_a_stream(
     assert table["KeySchema"] == [{"AttributeName": "key", "KeyType": "HASH"}]
 
     (mapping,) = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
-    assert mapping["EventSourceArn"].endswith(":stream/events.returns")
+    assert mapping["EventSourceArn"].endswith(f":stream/{events}")
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     # The table stays with its features, and does not stand in the way of the next deployment.
     cloud.down("features")

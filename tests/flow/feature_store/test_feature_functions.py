@@ -65,10 +65,9 @@ def lake(
     monkeypatch.setattr(
         handler.stream, "_applied", handler.stream.AppliedStreams(handler.stream._make_appliers)
     )
-    kinesis = boto3.client("kinesis")
-    kinesis.create_stream(StreamName=TOPIC, ShardCount=1)
+    moto_server.put_stream(TOPIC)
     yield lake
-    kinesis.delete_stream(StreamName=TOPIC)
+    boto3.client("kinesis").delete_stream(StreamName=TOPIC)
     handler.features._fetcher.cache_clear()
 
 
