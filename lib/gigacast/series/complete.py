@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gigacast.core.array import IntArray
+from gigacast.core.array import AnyArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import DataQualityError
@@ -148,7 +148,7 @@ def _codes_of(ids: Sequence[pa.Array]) -> tuple[pa.Array, IntArray]:
     The arrays may be dictionaries. Their texts are read once, and not row by row.
     """
     values: list[pa.Array] = []
-    places: list[IntArray] = []
+    places: list[tuple[AnyArray, int]] = []
     start = size = 0
     for array in ids:
         is_coded = pa.types.is_dictionary(array.type)
@@ -157,10 +157,15 @@ def _codes_of(ids: Sequence[pa.Array]) -> tuple[pa.Array, IntArray]:
         if not (is_coded and values and values[-1].equals(own)):
             values.append(own)
             start, size = size, size + len(own)
-        indices = to_numpy(array.indices) if is_coded else np.arange(len(own), dtype=np.int64)
-        places.append(indices.astype(np.int64) + start)
+        indices = array.indices if is_coded else to_arrow(np.arange(len(own), dtype=np.int32))
+        places.append((to_numpy(indices), start))
     encoded = pa.concat_arrays(values).dictionary_encode()
-    codes = to_numpy(encoded.indices).astype(np.int64)[np.concatenate(places)]
+    code_of = to_numpy(encoded.indices)
+    codes = np.empty(sum(len(indices) for indices, _ in places), np.int64)
+    first = 0
+    for indices, start in places:
+        codes[first : first + len(indices)] = code_of[start:][indices]
+        first += len(indices)
     used = np.zeros(len(encoded.dictionary), np.bool_)
     used[codes] = True
     if used.all():
