@@ -52,13 +52,17 @@ def _named_as_written(function: Callable[[Settings], T]) -> Callable[[Settings],
 
 
 def bucket_url(bucket: str) -> str:
-    """Return the URL of a bucket, from its name or URL.
+    """Return the URL of a bucket, from its name, its URL or the path of a folder.
+
+    A path begins with ``/``, ``~/``, ``./`` or ``../``, so that it is no name of a bucket.
 
     Raises
     ------
     ConfigError
-        If the text is neither.
+        If the text is none of them.
     """
+    if bucket.startswith(("/", "~/", "./", "../")) or bucket in {".", "..", "~"}:
+        return f"file://{Path(bucket).expanduser().resolve()}"
     if bucket.startswith(("s3://", "file://", "memory://")):
         bucket = unescape_file_url(bucket)
         # "memory://" is a whole address: its slashes stay.
@@ -68,7 +72,7 @@ def bucket_url(bucket: str) -> str:
         return f"s3://{bucket}"
     raise ConfigError(
         f"run.bucket: {bucket!r} is no bucket",
-        hint="give a bucket name, s3://bucket, or file:///folder",
+        hint="give a bucket name, s3://bucket, or the path of a folder: /folder or ./folder",
     )
 
 
@@ -94,7 +98,8 @@ def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
         return StoreAddress(root_url(root_dir), run.endpoint_url, run.region, run.verify_datasets)
     if run.bucket is None:
         raise ConfigError(
-            "run.bucket: no bucket named", hint="use --bucket NAME, s3://..., or file:///folder"
+            "run.bucket: no bucket named",
+            hint="use --bucket NAME, s3://..., or the path of a folder: /folder or ./folder",
         )
     return StoreAddress(bucket_url(run.bucket), run.endpoint_url, run.region, run.verify_datasets)
 

@@ -19,9 +19,9 @@ class RunSettings(Section):
 
     bucket: str | None = option(
         None,
-        "Bucket name, s3://BUCKET, or file:///FOLDER (the same job on a plain folder).",
+        "Bucket name, s3://BUCKET, or a folder: file:///FOLDER, /FOLDER or ./FOLDER.",
         group="where",
-        details="The bucket or folder must exist.",
+        details="The bucket or folder must exist. A name alone, such as lake, is a bucket.",
     )
     prefix: str = option(
         "",

@@ -189,7 +189,7 @@ def training_settings(
     if needs_bucket and not bucket:
         raise ConfigError(
             "there is nothing to train on: no bucket named",
-            hint="use --bucket NAME, s3://..., or file:///folder; or a file by --data",
+            hint="use --bucket NAME, s3://..., or the path of a folder; or a file by --data",
         )
     if bucket:
         return settings

@@ -163,7 +163,7 @@ def test_roots_follow_from_bucket_and_prefixes(
     assert tuple(address.url for address in addresses(run)) == (inputs, outputs)
 
 
-@pytest.mark.parametrize("bucket", ["My Bucket", "a/b", "x", "../up"])
+@pytest.mark.parametrize("bucket", ["My Bucket", "a/b", "x"])
 def test_a_malformed_bucket_name_is_refused(bucket: str) -> None:
     with pytest.raises(ConfigError, match=r"^bucket: "):
         job_of(load(bucket=bucket))

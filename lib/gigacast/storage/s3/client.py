@@ -103,8 +103,10 @@ def _configured_endpoint(session: botocore.session.Session) -> str | None:
     return str(url) if url else None
 
 
-def find_credentials(session: botocore.session.Session) -> Boto3CredentialProvider | None:
-    """Return a provider that gets new credentials from botocore when they expire.
+def find_credentials(
+    session: botocore.session.Session, bucket: str
+) -> Boto3CredentialProvider | None:
+    """Return a provider that gets new credentials for a bucket from botocore when they expire.
 
     With ``AWS_SKIP_SIGNATURE=true`` there is none: public buckets are read unsigned.
 
@@ -118,7 +120,10 @@ def find_credentials(session: botocore.session.Session) -> Boto3CredentialProvid
     try:
         return Boto3CredentialProvider(session)
     except ValueError as error:
-        raise AccessDeniedError("no AWS credentials were found", hint=_HINT) from error
+        # Whoever has no credentials and a folder of that name probably means the folder.
+        hint = f"for the folder {bucket} write ./{bucket}; else {_HINT}"
+        hint = hint if Path(bucket).is_dir() else _HINT
+        raise AccessDeniedError("no AWS credentials were found", hint=hint) from error
     except BotoCoreError as error:
         message = f"the AWS credentials cannot be used: {error}"
         raise AccessDeniedError(message, hint=_HINT) from error

@@ -86,7 +86,7 @@ class S3Store(Store):
         self._retrier = retrier or Retrier()
         self._session = open_session()
         location = resolve_location(self._session, bucket, root, endpoint_url, region)
-        credentials = find_credentials(self._session)
+        credentials = find_credentials(self._session, bucket)
         self._location = location
         # Retries are ours, around a client without any: only so is it known whether an earlier
         # attempt of a conditional write may have arrived (`_put_once`). Multipart uploads are the
