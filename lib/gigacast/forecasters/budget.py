@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
+from gigacast.forecasters.chronos2.shape import chronos2_engine
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.lean.shape import lean_engine, numpy_engine, openvino_engine
 from gigacast.forecasters.naive import NAIVE_ENGINE
@@ -99,7 +100,13 @@ def _floor_to_power(limit: int) -> int:
 
 def tokens_per_call(info: ForecasterInfo) -> int:
     """Return the number of tokens per call at which this forecaster is fastest."""
-    own = (lean_engine(), numpy_engine(), openvino_engine(), NAIVE_ENGINE)
+    own = (
+        lean_engine(),
+        chronos2_engine(),
+        numpy_engine(),
+        openvino_engine(),
+        NAIVE_ENGINE,
+    )
     if info.device == "cpu" and info.engine.startswith(own):
         return LEAN_TOKENS_PER_CALL
     return TOKENS_PER_CALL[info.device]

@@ -93,11 +93,11 @@ class RunSettings(Section):
     )
     model_engine: EngineName = option(
         _MODEL.engine,
-        "Library that runs a Chronos-Bolt: torch, numpy or openvino; auto chooses by the work.",
+        "What runs the model: torch, numpy, openvino or the stock Chronos code; auto chooses.",
         group="with",
-        details="`auto` is the one that made the forecasts that are there; else numpy for little "
-        "work, and the first installed of torch, openvino, numpy for more. Other models always run "
-        "in torch.",
+        details="`auto` is the one that made the forecasts that are there. Else it is torch; for a "
+        "Chronos-Bolt numpy for little work, and the first installed of torch, openvino, numpy for "
+        "more.",
     )
     batch_size: int | None = option(
         _RESOURCES.batch_size,
