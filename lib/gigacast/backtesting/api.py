@@ -121,8 +121,6 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     place = data if has_frame else _one_of(data, bucket)
     is_bucket = isinstance(place, str | Path)
     check_used("backtest", options, is_frame=has_frame)
-    if models:
-        refuse_others("backtest of models", options, set(options) - {"model", "model_version"})
     table = None if is_bucket else table_of(place, takes="a bucket")
     forecast = _job(place if is_bucket else "memory://frame", config, options)
     counts = {
@@ -133,6 +131,8 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
         "season": season,
     }
     own = _own_options(models, segment, counts)
+    if own.models:
+        refuse_others("backtest of models", options, set(options) - {"model", "model_version"})
     job = backtest_job(forecast, own)
     if table is not None:
         registry = _registry(bucket, config, options)

@@ -13,8 +13,8 @@ from gigacast.settings.options import ARGUMENTS, KEYWORDS, names_of
 _PLACE = ("prefix", "endpoint_url", "region")
 _METHOD = names_of("how", "columns", "csv", "covariates")
 _JOB = tuple(name for name in names_of("where", "which", "with") if name != "bucket") + _METHOD
-_FRAME = tuple(name for name in _METHOD if name not in {"layout", *names_of("csv")})
-"""Frames have no dialect of CSV, and their forecasts are rows per step."""
+_FRAME = tuple(name for name in _METHOD if name not in names_of("csv"))
+"""Frames have no dialect of CSV."""
 _NETWORK = ("device", "precision", "model_engine", "batch_size")
 _ROWS = (
     *("freq", "aggregate", "partial_bins", "zone", "duplicates"),
