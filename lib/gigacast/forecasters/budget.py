@@ -27,9 +27,10 @@ the size: calls of 2,048 tokens are mostly overhead.
 """
 
 
-FIXED_TOKENS_PER_CALL = 512
-"""Tokens per call of one shape. No more, as few series that changed must not cost a large call;
-our own engines do not divide calls of this size."""
+FIXED_TOKENS_PER_CALL = {"cpu": 512, "cuda": 16_384}
+"""Tokens per call of one shape, by device. No more, as few series that changed must not cost a
+large call; our own engines do not divide calls of this size on a CPU. The value for a GPU is an
+estimate."""
 _SIZES_PER_OCTAVE = 4
 
 
@@ -66,7 +67,7 @@ class BatchBudget:
         if self.limit_tokens is not None:
             planned = min(planned, self.limit_tokens // tokens)
         if self.fixed:
-            return _floor_to_power(min(planned, FIXED_TOKENS_PER_CALL // tokens))
+            return _floor_to_power(min(planned, FIXED_TOKENS_PER_CALL[info.device] // tokens))
         return max(1, planned)
 
     @property

@@ -134,7 +134,8 @@ class RunSettings(Section):
         False,
         "Keep the forecasts of series that did not change where their partition did.",
         group="amount",
-        details="A digest of each series is stored beside its forecast. On a CPU only.",
+        details="A digest of each series is stored beside its forecast. A GPU that rounds a series "
+        "by the others of its call, which a trial shows, computes all.",
     )
     limit: int | None = option(
         None, "Maximum number of partitions to forecast.", group="amount", ge=1
