@@ -59,12 +59,17 @@ def change_the_forecast(store: FolderStore) -> None:
 
 @pytest.mark.parametrize("case", ENGINES)
 def test_forecasts_of_every_engine_are_verified_and_changed_ones_are_found(
-    case: str, models: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: str,
+    models: dict[str, str],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name, engine, precision, stored = ENGINES[case]
     if engine == "openvino":
         pytest.importorskip("openvino")
-    monkeypatch.setenv("GIGACAST_CACHE", str(tmp_path / "cache"))
+    # Scales of int8 take a second or two, and are the same for all tests of the session.
+    monkeypatch.setenv("GIGACAST_CACHE", str(session_folder(tmp_path_factory) / "cache"))
     store = FolderStore(tmp_path / "lake")
     put_panels(store, months=["2024-01"], parts=1)
     options: dict[str, Any] = {

@@ -102,7 +102,7 @@ def exactly(context: Array) -> ForecastRequest:
 
 
 @pytest.mark.parametrize("engine", FLOAT32)
-@pytest.mark.parametrize("size", ["tiny", "small"])
+@pytest.mark.parametrize("size", ["tiny"])
 def test_published_widths_are_equal_at_short_lengths(size: str, engine: str, root: Path):
     folder = save_bolt(root, SIZES[size])
     for length in (1, 17, 120):
@@ -114,7 +114,7 @@ def test_published_widths_are_equal_at_short_lengths(size: str, engine: str, roo
 @pytest.mark.parametrize("engine", FLOAT32)
 def test_every_length_is_equal_below_and_beyond_a_short_context(engine: str, root: Path):
     folder = save_bolt(root, SMALLEST, context_length=128)
-    for length in range(1, 200, 11):
+    for length in (1, 15, 16, 34, 100, 127, 128, 129, 199):
         context = walks(5, length)
         ours = load(folder, engine).predict(request(context))
         theirs = stock(folder, context, 64)
@@ -203,7 +203,7 @@ def waves(rows: int, length: int) -> Array:
 
 ROUGH_CASES: dict[str, tuple[Callable[[], Array], int]] = {
     "short": (lambda: waves(8, 100), 64),
-    "long": (lambda: waves(4, 700), 24),
+    "long": (lambda: waves(2, 700), 24),
     "gaps": (lambda: np.where(np.isnan(with_gaps(208)), np.nan, waves(8, 208))[:6], 64),
     "tiny": (lambda: waves(4, 100) * np.float32(1e-30), 64),
     "huge": (lambda: waves(4, 100) * np.float32(1e30), 64),
