@@ -25,13 +25,11 @@ ENGINES = {
     "numpy": ("bolt", "numpy", "float32", "gigacast-bolt-numpy-"),
     "torch": ("bolt", "torch", "float32", "gigacast-bolt-r"),
     "torch in bfloat16": ("bolt", "torch", "bfloat16", "gigacast-bolt-r"),
-    "openvino": ("bolt", "openvino", "float32", "gigacast-bolt-openvino-"),
     "openvino in bfloat16": ("bolt", "openvino", "bfloat16", "gigacast-bolt-openvino-"),
     "openvino in int8": (SHIPPED, "openvino", "int8", "gigacast-bolt-openvino-r1-int8-"),
     "stock bolt": ("bolt", "stock", "float32", "chronos-"),
     "chronos2": ("chronos2", "torch", "float32", "gigacast-chronos2-r"),
     "chronos2 in bfloat16": ("chronos2", "torch", "bfloat16", "gigacast-chronos2-r"),
-    "stock chronos2": ("chronos2", "stock", "float32", "chronos-"),
     "t5": ("t5", "auto", "float32", "chronos-"),
 }
 
@@ -89,5 +87,7 @@ def test_forecasts_of_every_engine_are_verified_and_changed_ones_are_found(
 
     report = verified()
     assert (report.series, report.differences) == (3, [])
-    change_the_forecast(store)
-    assert len(verified().differences) == 3
+    # One of each tolerance.
+    if case in ("numpy", "chronos2 in bfloat16", "openvino in int8"):
+        change_the_forecast(store)
+        assert len(verified().differences) == 3

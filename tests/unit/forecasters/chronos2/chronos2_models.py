@@ -36,7 +36,6 @@ class Size:
 SIZES = {
     "smallest": Size(32, 64, 4, 8, 2),
     "narrow heads": Size(64, 96, 2, 16, 3),
-    "small": Size(512, 2048, 8, 64, 1),
     "base": Size(768, 3072, 12, 64, 1),
 }
 

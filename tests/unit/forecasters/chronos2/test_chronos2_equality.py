@@ -75,16 +75,16 @@ def difference(ours: Array, theirs: np.ndarray, context: Array) -> np.ndarray:
     return np.abs(ours.astype(np.float64) - theirs) / scale_of(context)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", ["smallest", "narrow heads", "base"])
 def test_every_size_is_equal(size: str, root: Path):
     folder = save_chronos2(root, SIZES[size])
-    for length in (1, 16, 17, 120):
+    for length in (1, 16, 17) if size != "base" else (120,):
         context = walks(2, length)
         ours = load_ours(folder).predict(request(context))
         assert difference(ours, stock(folder, context, 40), context).max() < FLOAT32_TOLERANCE
 
 
-@pytest.mark.parametrize("size", ["narrow heads", "small"])
+@pytest.mark.parametrize("size", ["narrow heads"])
 def test_missing_values_are_handled_equally(size: str, root: Path):
     folder = save_chronos2(root, SIZES[size])
     context = with_gaps(208)
@@ -94,7 +94,7 @@ def test_missing_values_are_handled_equally(size: str, root: Path):
 
 def test_every_length_is_equal_below_and_beyond_a_short_context(root: Path):
     folder = save_chronos2(root, SMALLEST, context_length=128)
-    for length in range(1, 200, 11):
+    for length in (1, 15, 34, 100, 127, 128, 129, 199):
         context = walks(3, length)
         ours = load_ours(folder).predict(request(context))
         theirs = stock(folder, context, 40)
@@ -166,7 +166,7 @@ def groups(count: int, size: int, horizon: int) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("horizon", [7, 64])
-@pytest.mark.parametrize("size", ["narrow heads", "small"])
+@pytest.mark.parametrize("size", ["smallest", "narrow heads"])
 def test_groups_with_covariates_are_equal(size: str, horizon: int, root: Path):
     folder = save_chronos2(root, SIZES[size])
     context, future = groups(4, 3, horizon)
@@ -240,7 +240,7 @@ def test_in_calls_of_one_shape_a_row_has_the_same_bits_wherever_it_stands(
     assert beside[:group_size].tobytes() == together[:group_size].tobytes()
 
 
-@pytest.mark.parametrize("size", ["narrow heads", "small"])
+@pytest.mark.parametrize("size", ["narrow heads"])
 def test_bfloat16_is_within_its_tolerance_and_no_worse_than_the_stock_model(size: str, root: Path):
     folder = save_chronos2(root, SIZES[size])
     context = walks(16, 208)
