@@ -74,6 +74,8 @@ bench: $(STAMP) ## Measure the engine and the whole job against the stock pipeli
 bench-full: $(STAMP) ## The same up to a million series, planning and reading (hours)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/engine.py --shape base
+	$(BIN)/python benchmarks/chronos2.py
+	$(BIN)/python benchmarks/chronos2.py --groups
 	$(BIN)/python benchmarks/end_to_end.py 1000 10000 100000 1000000 --per_partition 100000 \
 		--script_bfloat16 --output benchmarks/results/end_to_end.json
 	$(BIN)/python benchmarks/plots.py

@@ -54,12 +54,12 @@ def save_bolt(folder: Path, shape: str) -> Path:
         architectures=["ChronosBoltModelForForecasting"],
     )
     model = ChronosBoltModelForForecasting(config)
-    _draw_weights(model)
+    draw_weights(model)
     model.save_pretrained(folder)
     return folder
 
 
-def _draw_weights(model: Any) -> None:
+def draw_weights(model: Any) -> None:
     """Draw weights that keep activations of ordinary size, so that forecasts react to contexts.
 
     The library's own initial weights are so small that outputs hardly depend on the input: fit to

@@ -268,7 +268,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def _start_with_threads(count: int) -> None:
+def start_with_threads(count: int) -> None:
     """Start this program again if NumPy was imported with another number of threads."""
     if os.environ.get("OMP_NUM_THREADS") != str(count):
         environment = {**os.environ, **divide_threads(1, count)}
@@ -287,7 +287,7 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true", help="compile too: takes minutes")
     parser.add_argument("--output", type=Path, help="JSON of all figures")
     options = parser.parse_args()
-    _start_with_threads(options.threads)
+    start_with_threads(options.threads)
     torch.set_num_threads(options.threads)
     machine = processor()
     print(

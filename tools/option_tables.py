@@ -19,7 +19,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from gigacast.settings.commands import CLASSES, TEXTS, TRAIN_KEYWORDS, setting_for
+from gigacast.settings.command.texts import setting_for
+from gigacast.settings.commands import CLASSES, TEXTS, TRAIN_KEYWORDS
 from gigacast.settings.flag import rows_of
 from gigacast.settings.option import GROUPS, Option
 from gigacast.settings.options import ARGUMENTS, KEYWORDS, OPTIONS, names_of

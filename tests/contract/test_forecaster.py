@@ -25,8 +25,8 @@ from gigacast.forecasters.naive import SeasonalNaive
 from tests.support.tiny_models import session_folder, tiny_bolt, tiny_chronos2, tiny_t5
 
 TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-NAMES = ("naive", "bolt", "lean", "numpy", "openvino", "chronos2", "t5")
-EXACT = ("bolt", "lean", "numpy", "openvino", "chronos2")
+NAMES = ("naive", "bolt", "lean", "numpy", "openvino", "chronos2", "lean chronos2", "t5")
+EXACT = ("bolt", "lean", "numpy", "openvino", "chronos2", "lean chronos2")
 """Forecasters that give the numbers of Chronos' own pipeline in float32."""
 BUILDERS: dict[str, Callable[..., Path]] = {
     "bolt": tiny_bolt,
@@ -34,6 +34,7 @@ BUILDERS: dict[str, Callable[..., Path]] = {
     "numpy": tiny_bolt,
     "openvino": tiny_bolt,
     "chronos2": tiny_chronos2,
+    "lean chronos2": tiny_chronos2,
     "t5": tiny_t5,
 }
 FLOAT32_SHARE = 1e-5
@@ -61,11 +62,13 @@ def load(name: str, folder: Path, precision: str = "float32") -> Forecaster:
 
         return load_openvino(files)
     from gigacast.forecasters.chronos.forecaster import load_chronos, set_threads
+    from gigacast.forecasters.chronos2.forecaster import load_lean_chronos2
     from gigacast.forecasters.lean.forecaster import load_lean
 
     if "PYTEST_XDIST_WORKER" in os.environ:
         set_threads(1)
-    return load_lean(files) if name == "lean" else load_chronos(files)
+    loaders = {"lean": load_lean, "lean chronos2": load_lean_chronos2}
+    return loaders.get(name, load_chronos)(files)
 
 
 @pytest.fixture(params=NAMES)
@@ -254,7 +257,7 @@ def test_shifting_and_scaling_a_series_shifts_and_scales_its_forecast(name: str,
     assert distance(moved * np.float32(2**-70), plain, context).max() <= FLOAT32_SHARE
 
 
-@pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
+@pytest.mark.parametrize("name", ["bolt", "lean", "chronos2", "lean chronos2"])
 def test_normalisation_stays_exact_far_from_zero_in_either_precision(name: str, folder: Path):
     """What bfloat16 normalisation would ruin: a spread of 1 at an offset of 2^20."""
     wave = np.round(np.sin(np.arange(96)) * 8) / 8
@@ -265,7 +268,7 @@ def test_normalisation_stays_exact_far_from_zero_in_either_precision(name: str, 
         assert np.abs(shifted - ask(forecaster, near)).max() <= 0.07  # one step of float32 there
 
 
-@pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
+@pytest.mark.parametrize("name", ["lean", "lean chronos2"])
 @pytest.mark.parametrize("horizon", [7, 64, 150])
 def test_bfloat16_stays_near_float32(name: str, horizon: int, folder: Path):
     context = pad(ordinary()[2:])
@@ -274,7 +277,7 @@ def test_bfloat16_stays_near_float32(name: str, horizon: int, folder: Path):
     assert distance(rough, exact, context).max() <= BFLOAT16_SHARE
 
 
-@pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
+@pytest.mark.parametrize("name", ["lean", "lean chronos2"])
 def test_in_bfloat16_other_series_change_a_forecast_by_rounding_only(name: str, folder: Path):
     forecaster, series = load(name, folder, "bfloat16"), ordinary()[2:]
     context = pad(series)

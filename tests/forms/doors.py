@@ -15,6 +15,7 @@ import gigacast
 from gigacast.job.location import open_inputs
 from gigacast.series.frame import table_of as table_of_frame
 from gigacast.settings.assembly import job_of
+from gigacast.settings.doors import BUCKET
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
 from gigacast.training.data import Reading as TrainingReading
@@ -198,7 +199,8 @@ def _evaluate_files(parts: Parts) -> Result:
         check_failures(run.failures)
         fill(url, parts)
         # Whether whole months were forecast is known from the forecasts.
-        options = {n: v for n, v in options_for(parts).items() if n != "partition_by"}
+        used = BUCKET["evaluate"] - {"partition_by"}
+        options = {n: v for n, v in options_for(parts).items() if n in used}
         result = gigacast.evaluate(url, **options)
         assert not result.failures, result.failures
         (figures,) = result.figures["version"].values()

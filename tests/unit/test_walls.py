@@ -190,6 +190,34 @@ KEYWORDS = (
     "series_per_partition=None, overwrite=None, incremental=None, limit=None, stack=None, "
     "queue=None, children=None"
 )
+ARRAY = ("stack", "queue", "children")
+RUN = ("n_partitions", "series_per_partition", "incremental", *ARRAY)
+FORM = ("layout", "mean")
+CSV = tuple(
+    f"csv_{part}"
+    for part in ["separator", "decimal", "thousands", "quote", "encoding", "dates", "header"]
+)
+NETWORK = ("device", "precision", "model_engine", "batch_size")
+METHOD = (
+    *("horizon", "quantiles", "level", "context_length", "min_length", "fallback", "non_negative"),
+    *("integer", "extrapolate_levels", "seed", "enhance", "long_horizon", "calibrate"),
+    *("joint_targets", "missing_future", "unsupported_covariates"),
+    *("past_covariates", "known_covariates"),
+)
+SELECTION = ("years", "months", "symbol", "timeframe", "context_partitions", "partition_by")
+RESOURCES = ("executor", "n_jobs", "outage_minutes", "verify_datasets", "memory_limit")
+MODEL = ("model", "model_version", "calibrate")
+DIFF = ("fallback", "executor", "n_jobs", "outage_minutes")
+DRAWN = (*SELECTION, *RESOURCES, "input_prefix", "calibrate", "overwrite", "limit")
+
+
+def keywords_without(*names: str) -> str:
+    """Return the shared keywords without those that a function has no use for."""
+    entries = KEYWORDS.split(", ")
+    assert {f"{name}=None" for name in names} <= {*entries}
+    return ", ".join(entry for entry in entries if entry.removesuffix("=None") not in names)
+
+
 TRAIN_KEYWORDS = (
     "bucket=None, prefix=None, input_prefix=None, endpoint_url=None, region=None, years=None, "
     "months=None, symbol=None, timeframe=None, partition_by=None, limit=None, model=None, "
@@ -209,8 +237,8 @@ TRAIN_KEYWORDS = (
 STRICT = "<Mode.STRICT: 'strict'>"
 SIGNATURES = {
     "forecast": "(data, *, config=None, dry_run=False, events=None, bucket=None, names=None, "
-    f"{KEYWORDS})",
-    "plan": f"(bucket, *, config=None, {KEYWORDS})",
+    f"{keywords_without(*ARRAY)})",
+    "plan": f"(bucket, *, config=None, {keywords_without(*RUN)})",
     "read_forecasts": "(bucket, *, prefix='', model=None, version=None, spec=None, years=None, "
     "months=None, partitions=None, items=None, columns=None, names=None, endpoint_url=None, "
     "region=None, origin='latest', run=None)",
@@ -227,12 +255,12 @@ SIGNATURES = {
     "ChronosTrainer.train": f"(self, *, {TRAIN_KEYWORDS})",
     "backtest": "(data=None, *, bucket=None, models=(), windows=1, step=None, segment='partition', "
     "sample_partitions=None, sample_series=None, season=None, config=None, events=None, "
-    f"{KEYWORDS})",
+    f"{keywords_without(*RUN, *FORM)})",
     "plot": "(data, predictions=None, *, items=None, count=1, steps=96, bucket=None, config=None, "
-    f"{KEYWORDS})",
+    f"{keywords_without(*RUN, *FORM, *CSV, *DRAWN)})",
     "evaluate": "(data=None, predictions=None, *, actuals=None, bucket=None, config=None, "
     "segment=None, worst=0, "
-    f"{KEYWORDS})",
+    f"{keywords_without(*RUN, *FORM, *METHOD, *NETWORK, 'overwrite', 'limit')})",
     "finetune": f"(data, *, config=None, events=None, {TRAIN_KEYWORDS})",
     "ModelManager": "(config=None, *, bucket=None, prefix=None, endpoint_url=None, region=None)",
     "ModelManager.list_models": "(self)",
@@ -243,7 +271,8 @@ SIGNATURES = {
     "ModelManager.publish_model": "(self, folder, name=None, version=None, *, base=None, "
     "license=None, metrics=None, source=None)",
     "ModelManager.switch_model": "(self, name, version, *, why='', expected=None)",
-    "ModelManager.promote_model": f"(self, name, version, *, why='', gate=None, {KEYWORDS})",
+    "ModelManager.promote_model": f"(self, name, version, *, why='', gate=None, "
+    f"{keywords_without(*RUN, *FORM, *MODEL, 'overwrite', 'limit')})",
     "ModelManager.rollback_model": "(self, name, *, why='')",
     "ModelManager.verify_model": "(self, name, version=None)",
     "ModelManager.backup_models": "(self, archive, names=())",
@@ -251,7 +280,8 @@ SIGNATURES = {
     "ModelManager.delete_model": "(self, name, version, *, why='', dry_run=False)",
     "ModelManager.fetch_model": "(self, name, version=None)",
     "ModelManager.diff_versions": "(self, name, first, second, *, partitions=5, series=100, "
-    f"sample_seed=0, {KEYWORDS})",
+    "sample_seed=0, "
+    f"{keywords_without(*RUN, *FORM, *MODEL, *DIFF, 'overwrite', 'limit')})",
     "ParquetDataLoader": "(config_path)",
     "ParquetDataLoader.discover_files": "(self, symbol, year=None, year_range=None, "
     "month=None, month_range=None, timeframes=None)",

@@ -44,6 +44,12 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "reporting.accuracy": ("reporting/test_accuracy.py",),
     "reporting.anomaly": ("reporting/test_anomaly.py",),
     "reporting.publication": ("reporting/test_publication.py",),
+    "forecasters.chronos2.input": ("forecasters/chronos2/test_chronos2_equality.py",),
+    "forecasters.chronos2.forward": ("forecasters/chronos2/test_chronos2_equality.py",),
+    "forecasters.network.groups": ("forecasters/chronos2/test_chronos2_equality.py",),
+    "settings.doors": ("settings/test_doors.py",),
+    "forecasting.refresh.probe": ("forecasting/test_probe.py",),
+    "job.engine_choice": ("job/test_engine_choice.py",),
     "forecasters.engine": ("forecasters/engines/test_choice.py", "job/test_model_choice.py"),
     # "done"
     "lake.plan.planner": _DONE,

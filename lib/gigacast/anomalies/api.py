@@ -19,6 +19,7 @@ from gigacast.series.frame import give_back, table_of
 from gigacast.settings.argument import as_path, check_argument
 from gigacast.settings.assembly import job_of, registry_of
 from gigacast.settings.command.anomalies import AnomalyOptions
+from gigacast.settings.doors import check_used, keywords_of
 from gigacast.settings.flag import rows_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
@@ -60,7 +61,7 @@ def detect_anomalies(
 ) -> F: ...
 
 
-@with_options(own=rows_of(AnomalyOptions))
+@with_options(keywords_of("detect_anomalies"), own=rows_of(AnomalyOptions))
 def detect_anomalies(  # noqa: PLR0913 - keywords, each the name of a flag
     data: Any,
     *,
@@ -139,6 +140,7 @@ def detect_anomalies(  # noqa: PLR0913 - keywords, each the name of a flag
             windows=windows,
         )
     )
+    check_used("detect_anomalies", options, is_frame=not isinstance(data, str | Path))
     if isinstance(data, str | Path):
         if bucket is not None:
             raise ConfigError(f"bucket: {str(data)!r} is the bucket already", hint="leave it out")
@@ -153,7 +155,10 @@ def detect_anomalies(  # noqa: PLR0913 - keywords, each the name of a flag
     table = table_of(data, takes="a bucket")
     job = job_of(_settings("memory://frame", config, options))
     registry = registry_of(_settings(_url_of(bucket), config, options))
-    anomalies = search_table(table, load_chosen(job.model, registry), job.method, limits, windows)
+    forecaster = load_chosen(job.model, registry)
+    anomalies = search_table(
+        table, forecaster, job.method, limits, windows, job.resources.batch_size
+    )
     return give_back(anomalies, data, _to_pandas)
 
 

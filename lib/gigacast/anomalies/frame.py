@@ -19,7 +19,12 @@ from gigacast.series.source import SeriesSource
 
 
 def search_table(
-    table: pa.Table, forecaster: Forecaster, method: Method, limits: Limits, windows: int = 1
+    table: pa.Table,
+    forecaster: Forecaster,
+    method: Method,
+    limits: Limits,
+    windows: int = 1,
+    batch_size: int | None = None,
 ) -> pa.Table:
     """Return the anomalies among the last steps of every series of a table.
 
@@ -33,6 +38,8 @@ def search_table(
     limits : Limits
     windows : int
         Number of horizons at the end of each series that are searched.
+    batch_size : int, optional
+        Series per call of the model; found automatically by default.
 
     Raises
     ------
@@ -40,7 +47,7 @@ def search_table(
     """
     info = forecaster.info
     method, _ = fit_method(method, info)
-    options = method.options(method.horizon or info.prediction_length, None)
+    options = method.options(method.horizon or info.prediction_length, batch_size)
     reading = replace(
         method.reading_for(info, options.horizon),
         item_id="series",

@@ -25,6 +25,7 @@ from gigacast.series.frame import give_back, table_of
 from gigacast.settings.argument import as_count, as_path, as_text, check_argument
 from gigacast.settings.assembly import job_of, registry_of
 from gigacast.settings.command.backtest import BacktestOptions, EvaluateOptions
+from gigacast.settings.doors import check_used, keywords_of, refuse_others
 from gigacast.settings.flag import rows_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
@@ -70,7 +71,7 @@ def backtest(
 ) -> F: ...
 
 
-@with_options(own=rows_of(BacktestOptions))
+@with_options(keywords_of("backtest"), own=rows_of(BacktestOptions))
 def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     data: Any = None,
     *,
@@ -119,6 +120,7 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     has_frame = data is not None and not isinstance(data, str | Path)
     place = data if has_frame else _one_of(data, bucket)
     is_bucket = isinstance(place, str | Path)
+    check_used("backtest", options, is_frame=has_frame)
     table = None if is_bucket else table_of(place, takes="a bucket")
     forecast = _job(place if is_bucket else "memory://frame", config, options)
     counts = {
@@ -129,6 +131,8 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
         "season": season,
     }
     own = _own_options(models, segment, counts)
+    if own.models:
+        refuse_others("backtest of models", options, set(options) - {"model", "model_version"})
     job = backtest_job(forecast, own)
     if table is not None:
         registry = _registry(bucket, config, options)
@@ -167,7 +171,7 @@ def evaluate(
 ) -> F: ...
 
 
-@with_options(own=rows_of(EvaluateOptions))
+@with_options(keywords_of("evaluate"), own=rows_of(EvaluateOptions))
 def evaluate(  # noqa: PLR0913 - keywords, each a part of what is compared
     data: Any = None,
     predictions: Any = None,
@@ -217,10 +221,12 @@ def evaluate(  # noqa: PLR0913 - keywords, each a part of what is compared
             raise ConfigError(
                 "actuals: expected two frames", hint="as evaluate(frame, predictions)"
             )
+        check_used("evaluate", options, is_frame=True)
         pair = (place, actuals) if predictions is None else (predictions, place)
         return _evaluate_frame(*pair, config, options)
     if actuals is not None or predictions is not None:
         raise ConfigError("actuals are for data frames", hint="leave them out for a bucket")
+    check_used("evaluate", options)
     job = _job(place, config, options)
     check_argument("worst", worst, int)
     result = evaluate_forecasts(

@@ -48,15 +48,13 @@ class BacktestJob:
 
 def backtest_job(forecast: ForecastJob, options: BacktestOptions) -> BacktestJob:
     """Return the backtest of a forecasting job; without models, of its own."""
-    base = forecast.model
+    own = replace(forecast.model, otherwise=None)
     # A backtest measures what forecasts apply.
     plain = replace(forecast, method=replace(forecast.method, calibrate=False))
     return BacktestJob(
         forecast=plain,
-        models=tuple(
-            replace(base, reference=name, version=None, otherwise=None)
-            for name in options.models or (base.reference,)
-        ),
+        models=tuple(replace(own, reference=name, version=None) for name in options.models)
+        or (own,),
         windows=Windows(options.windows, options.step),
         segment=options.segment,
         partitions=options.sample_partitions,

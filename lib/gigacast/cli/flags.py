@@ -12,7 +12,7 @@ import click
 
 from gigacast.cli.help import Flag
 from gigacast.settings.command.common import DEFAULT_CONFIG, ConfigOption, JsonOption, QuietOption
-from gigacast.settings.commands import setting_for
+from gigacast.settings.command.texts import setting_for
 from gigacast.settings.flag import rows_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.loader import split_list

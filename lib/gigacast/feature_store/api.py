@@ -26,10 +26,12 @@ from gigacast.job.run import RunEvents
 from gigacast.settings.argument import as_path, checked
 from gigacast.settings.assembly import addresses, resources_of
 from gigacast.settings.command.feature_store import BackfillOptions, DayOptions
+from gigacast.settings.doors import refuse_others
 from gigacast.settings.flag import rows_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
+from gigacast.settings.option import Option
 from gigacast.settings.options import ARGUMENTS, nest_arguments
 from gigacast.settings.signature import with_options
 from gigacast.storage.store import StoreAddress
@@ -42,6 +44,10 @@ _SHARED = tuple(
     )
 )
 """Settings that backfills share with forecasts."""
+_TABLE = tuple(o for o in _SHARED if o.name not in ("executor", "n_jobs", "outage_minutes"))
+"""Those of them that reading a table needs."""
+_READING = tuple(option for option in _TABLE if option.name != "memory_limit")
+"""Those that reading a version needs."""
 
 
 @with_options(_SHARED, own=rows_of(BackfillOptions))
@@ -134,7 +140,7 @@ def label(
     return label_days(job, read_day(ds, "ds"), events=events)
 
 
-@with_options(_SHARED, own=rows_of(DayOptions))
+@with_options(_TABLE, own=rows_of(DayOptions))
 @checked
 def read_table(
     table: str,
@@ -167,7 +173,7 @@ def read_table(
     ------
     DataNotFoundError, ConfigError, StorageError
     """
-    settings = settings_of(bucket, config, options)
+    settings = settings_of(bucket, config, options, _TABLE)
     days = read_days(start_ds, ds)
     tables = Tables.at(root_of(settings), settings.tables)
     bound = BoundTable.of(Catalog(tables), table, Query(), "read_table")
@@ -181,7 +187,7 @@ def read_table(
     return pa.concat_tables(pieces, promote_options="default").to_pandas()
 
 
-@with_options(_SHARED, own=rows_of(DayOptions))
+@with_options(_READING, own=rows_of(DayOptions))
 def read_features(  # noqa: PLR0913 - keywords, each with a default
     name: Definition | str,
     *,
@@ -235,7 +241,7 @@ def read_features(  # noqa: PLR0913 - keywords, each with a default
     return open_features(name, start_ds=start_ds, ds=ds, **selected, **place).table()  # type: ignore[arg-type]
 
 
-@with_options(_SHARED, own=rows_of(DayOptions))
+@with_options(_READING, own=rows_of(DayOptions))
 def open_features(  # noqa: PLR0913 - keywords, each with a default
     name: Definition | str,
     *,
@@ -279,7 +285,7 @@ def open_features(  # noqa: PLR0913 - keywords, each with a default
         If there is no such definition or version.
     ConfigError, StorageError
     """
-    settings = settings_of(bucket, config, options)
+    settings = settings_of(bucket, config, options, _READING)
     root = root_of(settings)
     store = Tables.at(root, settings.tables).store
     manifest = find_features(store, name, version=version, as_of=as_of)
@@ -342,7 +348,19 @@ def root_of(settings: Settings) -> StoreAddress:
     return addresses(run, root_dir)[1]
 
 
-def settings_of(bucket: str | None, config: str | Path | None, options: Any) -> Settings:
-    """Return the settings of a call: its arguments, the environment, the settings file."""
+def settings_of(
+    bucket: str | None,
+    config: str | Path | None,
+    options: Any,
+    used: Sequence[Option] = _SHARED,
+) -> Settings:
+    """Return the settings of a call: its arguments, the environment, the settings file.
+
+    Raises
+    ------
+    ConfigError
+        If an option is not among those that the call uses.
+    """
+    refuse_others("this function", options, [option.name for option in used])
     values = {**options, "bucket": bucket}
     return load_settings(nest_arguments(values), file=as_path("config", config))

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
+from gigacast.forecasters.chronos2.shape import chronos2_engine
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.lean.shape import lean_engine, numpy_engine, openvino_engine
 from gigacast.forecasters.naive import NAIVE_ENGINE
@@ -26,9 +27,10 @@ the size: calls of 2,048 tokens are mostly overhead.
 """
 
 
-FIXED_TOKENS_PER_CALL = 512
-"""Tokens per call of one shape. No more, as few series that changed must not cost a large call;
-our own engines do not divide calls of this size."""
+FIXED_TOKENS_PER_CALL = {"cpu": 512, "cuda": 16_384}
+"""Tokens per call of one shape, by device. No more, as few series that changed must not cost a
+large call; our own engines do not divide calls of this size on a CPU. The value for a GPU is an
+estimate."""
 _SIZES_PER_OCTAVE = 4
 
 
@@ -65,7 +67,7 @@ class BatchBudget:
         if self.limit_tokens is not None:
             planned = min(planned, self.limit_tokens // tokens)
         if self.fixed:
-            return _floor_to_power(min(planned, FIXED_TOKENS_PER_CALL // tokens))
+            return _floor_to_power(min(planned, FIXED_TOKENS_PER_CALL[info.device] // tokens))
         return max(1, planned)
 
     @property
@@ -99,7 +101,13 @@ def _floor_to_power(limit: int) -> int:
 
 def tokens_per_call(info: ForecasterInfo) -> int:
     """Return the number of tokens per call at which this forecaster is fastest."""
-    own = (lean_engine(), numpy_engine(), openvino_engine(), NAIVE_ENGINE)
+    own = (
+        lean_engine(),
+        chronos2_engine(),
+        numpy_engine(),
+        openvino_engine(),
+        NAIVE_ENGINE,
+    )
     if info.device == "cpu" and info.engine.startswith(own):
         return LEAN_TOKENS_PER_CALL
     return TOKENS_PER_CALL[info.device]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gigacast.errors import ModelError
+from gigacast.forecasters.chronos2.shape import chronos2_engine, runs_lean_chronos2
 from gigacast.forecasters.config import chronos_engine, is_adapter, read_model_config
 from gigacast.forecasters.engine import (
     ANY_ENGINE,
@@ -87,14 +88,14 @@ def describe_forecaster(
         name=name,
         version=version,
         digest=digest,
-        engine=_engine_name(chosen, folder, lean=lean, precision=precision),
+        engine=_engine_name(chosen, folder, config, precision=precision),
         device=kind,
         precision=precision,
         **shape,
     )
 
 
-def _engine_name(engine: str, folder: Path, *, lean: bool, precision: str) -> str:
+def _engine_name(engine: str, folder: Path, config: Mapping[str, Any], *, precision: str) -> str:
     """Return the name of a chosen engine, with its revision, as stored in specs."""
     if engine == "numpy":
         return numpy_engine()
@@ -102,7 +103,11 @@ def _engine_name(engine: str, folder: Path, *, lean: bool, precision: str) -> st
         if precision != "int8":
             return openvino_engine()
         return openvino_engine(_scales_digest(folder), resolve_precision("auto", "cpu"))
-    return lean_engine() if lean else chronos_engine()
+    if engine == "torch" and _is_lean(folder, config):
+        return lean_engine()
+    if engine == "torch" and runs_lean_chronos2(config) and not is_adapter(folder):
+        return chronos2_engine()
+    return chronos_engine()
 
 
 def _scales_digest(folder: Path) -> str:
@@ -169,6 +174,12 @@ def _loader(engine: str) -> Callable[[ModelFiles], Forecaster]:
             from gigacast.forecasters.lean.forecaster import load_lean  # noqa: PLC0415
 
             return load_lean
+        if engine == chronos2_engine():
+            from gigacast.forecasters.chronos2.forecaster import (  # noqa: PLC0415
+                load_lean_chronos2,
+            )
+
+            return load_lean_chronos2
         from gigacast.forecasters.chronos.forecaster import load_chronos  # noqa: PLC0415
 
         return load_chronos
@@ -191,7 +202,7 @@ def _paused_garbage_collection() -> Iterator[None]:
 
 
 def _is_lean(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Return whether the lean forward runs a model. It cannot merge adapters; the stock one can."""
+    """Return whether the lean Bolt runs a model. It cannot merge adapters; the stock code can."""
     return runs_lean(config) and not is_adapter(folder)
 
 

@@ -1,4 +1,4 @@
-"""Choice of the engine that runs a model: torch, NumPy or OpenVINO."""
+"""Choice of the engine that runs a model: torch, NumPy, OpenVINO or the stock Chronos code."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -6,9 +6,10 @@ from importlib.util import find_spec
 from typing import Literal
 
 from gigacast.errors import ConfigError, MissingExtraError
+from gigacast.forecasters.chronos2.shape import chronos2_engine
 from gigacast.forecasters.lean.shape import lean_engine
 
-EngineName = Literal["auto", "torch", "numpy", "openvino"]
+EngineName = Literal["auto", "torch", "numpy", "openvino", "stock"]
 """Engines by the names that people type. The name in specs has a revision as well."""
 
 
@@ -18,7 +19,7 @@ class EngineChoice:
 
     Parameters
     ----------
-    engine : {"auto", "torch", "numpy", "openvino"}
+    engine : {"auto", "torch", "numpy", "openvino", "stock"}
     device : {"auto", "cpu", "cuda", "cuda:N"}
     precision : {"auto", "float32", "bfloat16", "int8"}
     """
@@ -33,24 +34,26 @@ ANY_ENGINE = EngineChoice()
 
 
 def kind_of_engine(stored: str) -> EngineName:
-    """Return the engine that people name for the one in a spec; ``auto`` for other models'."""
+    """Return the engine that people name for the one in a spec; ``auto`` for no model's."""
     kinds: dict[str, EngineName] = {
         "gigacast-bolt-numpy-": "numpy",
         "gigacast-bolt-openvino-": "openvino",
         "gigacast-bolt-r": "torch",
+        "gigacast-chronos2-r": "torch",
+        "chronos-": "stock",
     }
     return next((kind for start, kind in kinds.items() if stored.startswith(start)), "auto")
 
 
 def choose_engine(choice: EngineChoice, *, lean: bool) -> str:
-    """Return the engine that runs a model: ``torch``, ``numpy`` or ``openvino``.
+    """Return the engine that runs a model: ``torch``, ``numpy``, ``openvino`` or ``stock``.
 
     Parameters
     ----------
     choice : EngineChoice
         With the device resolved.
     lean : bool
-        Whether the lean forward can run the model: only then there is something to choose.
+        Whether the model is a Chronos-Bolt that engines without torch can run.
 
     Returns
     -------
@@ -65,13 +68,13 @@ def choose_engine(choice: EngineChoice, *, lean: bool) -> str:
         library is missing.
     """
     engine = _resolve_auto(choice, lean=lean) if choice.engine == "auto" else choice.engine
-    if engine == "torch":
-        _check_torch(choice)
+    if engine in ("torch", "stock"):
+        _check_torch(engine, choice)
     else:
         _check_array_engine(engine, choice, lean=lean)
     # Torch that is named may be on other machines only: the one that plans need not have it.
     is_needed_here = engine == "openvino" or choice.engine == "auto"
-    if engine != "numpy" and is_needed_here and not has_library(engine):
+    if engine in ("torch", "openvino") and is_needed_here and not has_library(engine):
         raise missing_library(engine)
     return engine
 
@@ -93,6 +96,18 @@ def has_quick_engine(choice: EngineChoice, chosen: str) -> bool:
     )
 
 
+def has_former_engine(choice: EngineChoice, chosen: str) -> bool:
+    """Return whether earlier releases ran the stock code where nobody named another engine.
+
+    Parameters
+    ----------
+    choice : EngineChoice
+    chosen : str
+        Name of the engine that was chosen, with its revision.
+    """
+    return choice.engine in ("auto", "torch") and chosen == chronos2_engine()
+
+
 def _resolve_auto(choice: EngineChoice, *, lean: bool) -> str:
     if choice.precision == "int8":
         return "openvino"
@@ -101,10 +116,10 @@ def _resolve_auto(choice: EngineChoice, *, lean: bool) -> str:
     return "openvino" if has_library("openvino") else "numpy"
 
 
-def _check_torch(choice: EngineChoice) -> None:
+def _check_torch(engine: str, choice: EngineChoice) -> None:
     if choice.precision == "int8":
         raise ConfigError(
-            "precision: the engine torch does not compute in int8",
+            f"precision: the engine {engine} does not compute in int8",
             hint="use --model_engine openvino, or --precision auto",
         )
 

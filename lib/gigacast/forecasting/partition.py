@@ -23,11 +23,11 @@ from gigacast.forecasting.prediction import (
     without_dropped,
 )
 from gigacast.forecasting.refresh.former import Form
+from gigacast.forecasting.refresh.probe import keeps_numbers
 from gigacast.forecasting.refresh.task import (
     Compute,
     Refresh,
     RefreshOptions,
-    keeps_numbers,
     needs_one_shape,
 )
 from gigacast.forecasting.stored.recipe import recipe_metadata
@@ -69,13 +69,14 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
     def __init__(self, setup: ModelSetup, forecaster: Forecaster) -> None:
         super().__init__(setup, forecaster)
         self._refresh: Refresh | None = None
-        if setup.job.incremental and not keeps_numbers(forecaster.info):
+        self._keeps = setup.job.incremental and keeps_numbers(forecaster)
+        if setup.job.incremental and not self._keeps:
             logger.warning(
                 "incremental: on %s the numbers of a series depend on its batch by rounding; every "
                 "series is computed",
                 forecaster.info.device,
             )
-        elif setup.job.incremental:
+        elif self._keeps:
             self._budget.fixed = needs_one_shape(forecaster.info)
 
     def _read_options(self, task: Task) -> ReadOptions:
@@ -108,7 +109,7 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
         """Return ``compute``, in incremental runs only for series that have changed."""
         self._close_former()
         job, info = self._setup.job, self._setup.info
-        if not (job.incremental and keeps_numbers(info)):
+        if not self._keeps:
             return compute
         refresh = Refresh(
             self._outputs,

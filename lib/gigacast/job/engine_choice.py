@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from gigacast.core.partition.spec import Spec, horizon_of_spec
+from gigacast.errors import MissingExtraError
 from gigacast.forecasters.catalog import describe_forecaster
-from gigacast.forecasters.engine import has_quick_engine
+from gigacast.forecasters.engine import has_former_engine, has_quick_engine
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.spec import make_spec
@@ -64,6 +65,33 @@ def quick_info(
     )
 
 
+def former_info(
+    model: ResolvedModel, info: ForecasterInfo, choice: ModelChoice
+) -> ForecasterInfo | None:
+    """Return the forecaster that earlier releases had for a model; ``None`` if it is the same.
+
+    Parameters
+    ----------
+    model : ResolvedModel
+    info : ForecasterInfo
+        Of the engine that computes fastest.
+    choice : ModelChoice
+    """
+    if model.folder is None or not has_former_engine(choice.engine_choice, info.engine):
+        return None
+    stock = replace(choice, engine="stock", device=info.device, precision=info.precision)
+    try:
+        return describe_forecaster(
+            model.folder,
+            name=info.name,
+            version=info.version,
+            digest=info.digest,
+            choice=stock.engine_choice,
+        )
+    except MissingExtraError:
+        return None  # what the stock code has made, only the stock code can go on with
+
+
 def settle_engine(
     model: ResolvedModel, info: ForecasterInfo, job: ForecastJob, inputs: Store, outputs: Store
 ) -> Settled:
@@ -78,13 +106,16 @@ def settle_engine(
     StorageError
     """
     quick = quick_info(model, info, job.model)
-    if quick is None:
+    other = quick or former_info(model, info, job.model)
+    if other is None:
         return Settled(info)
     root = version_prefix(info.name, info.version)
     names = [name.removeprefix(root).rstrip("/") for name in outputs.list_folder(root).folders]
-    for candidate in (info, quick):
+    for candidate in (info, other):
         if _is_among(make_spec(candidate, job.method, job.selection), names):
             return Settled(candidate, AS_BEFORE)
+    if quick is None:
+        return Settled(info)
     # Forecasts by other settings: their engine is not in their keys, and the first one of all
     # releases was torch.
     if any(map(horizon_of_spec, names)) or not _is_little(job, inputs):

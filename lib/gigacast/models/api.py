@@ -44,6 +44,7 @@ from gigacast.settings.command.models import (
     PublishModelOptions,
     SwitchOptions,
 )
+from gigacast.settings.doors import check_used, keywords_of
 from gigacast.settings.flag import rows_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
@@ -213,7 +214,7 @@ class ModelManager:
             self._registry, name, version, self._author, why=why, expected=expected
         )
 
-    @with_options(own=rows_of(ReasonOption))
+    @with_options(keywords_of("promote_model"), own=rows_of(ReasonOption))
     def promote_model(
         self,
         name: str,
@@ -245,10 +246,10 @@ class ModelManager:
         ModelConflictError
             If the active version changed while the backtest ran.
         """
+        check_used("promote_model", options)
         self._registry.read(name, version)
         active = self.active_version(name)
-        arguments = nest_arguments({**self._location, **options})
-        job = job_of(load_settings(arguments, file=self._file))
+        job = job_of(load_settings(nest_arguments({**self._location, **options}), file=self._file))
         verdict = judge_version(job, name, version, active, gate or Gate(), self._registry)
         if verdict.is_better:
             reason = "; ".join(filter(None, (why, verdict.summary())))
@@ -349,7 +350,7 @@ class ModelManager:
             raise self._registry.unknown(name, chosen or "the active one")
         return model
 
-    @with_options(own=rows_of(DiffModelOptions))
+    @with_options(keywords_of("diff_versions"), own=rows_of(DiffModelOptions))
     def diff_versions(
         self,
         name: str,
@@ -374,8 +375,8 @@ class ModelManager:
         ------
         ModelNotFoundError, DataNotFoundError, ConfigError
         """
-        arguments = nest_arguments({**self._location, **options})
-        job = job_of(load_settings(arguments, file=self._file))
+        check_used("diff_versions", options)
+        job = job_of(load_settings(nest_arguments({**self._location, **options}), file=self._file))
         pair = VersionPair(first, second)
         return compare_versions(
             job, name, pair, partitions=partitions, series=series, seed=sample_seed

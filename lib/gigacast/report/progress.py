@@ -6,13 +6,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TextColumn
-from rich.progress import Progress as RichProgress
-from rich.text import Text
-
 from gigacast.core.text import printable
 from gigacast.report import quantity
+from gigacast.report.silence import Silence
 from gigacast.report.terminal import is_rich
 
 _FEW = 20
@@ -179,19 +175,7 @@ class Progress:
         return ", ".join(parts)
 
 
-class _Silence:
-    """Shows nothing; the interface of the other displays."""
-
-    def start(self) -> None: ...
-
-    def show(self, finished: int, now_s: float, status: str, note: str, failed: bool) -> None: ...
-
-    def remark(self, note: str, status: str) -> None: ...
-
-    def stop(self, finished: int, now_s: float, status: str) -> None: ...
-
-
-class _Lines(_Silence):
+class _Lines(Silence):
     def __init__(self, total: int, stream: TextIO, period_s: float) -> None:
         self._every_one = total <= _FEW
         self._stream = stream
@@ -219,36 +203,11 @@ class _Lines(_Silence):
         print(line, file=self._stream, flush=True)
 
 
-class _Bar(_Silence):
-    def __init__(self, total: int, stream: TextIO) -> None:
-        self._console = Console(file=stream)
-        self._bar = RichProgress(
-            SpinnerColumn(),
-            BarColumn(28, complete_style="cyan", finished_style="green"),
-            TextColumn("{task.description}", markup=False),
-            console=self._console,
-            redirect_stdout=False,  # rich would print results to stderr, above the bar
-        )
-        self._task = self._bar.add_task("starting", total=total)
-
-    def start(self) -> None:
-        self._bar.start()
-
-    def show(self, finished: int, now_s: float, status: str, note: str, failed: bool) -> None:
-        if failed:
-            self._console.print(Text("failed  ", style="bold red").append(note, style="default"))
-        self._bar.update(self._task, completed=finished, description=status)
-
-    def remark(self, note: str, status: str) -> None:
-        self._console.print(Text(note, style="yellow"))
-        self._bar.update(self._task, description=status)
-
-    def stop(self, finished: int, now_s: float, status: str) -> None:
-        self._bar.update(self._task, completed=finished, description=status)
-        self._bar.stop()
-
-
-def _display(total: int, quiet: bool, stream: TextIO, period_s: float) -> _Silence:
+def _display(total: int, quiet: bool, stream: TextIO, period_s: float) -> Silence:
     if quiet:
-        return _Silence()
-    return _Bar(total, stream) if is_rich(stream) else _Lines(total, stream, period_s)
+        return Silence()
+    if not is_rich(stream):
+        return _Lines(total, stream, period_s)
+    from gigacast.report.bar import Bar  # noqa: PLC0415 - rich, which only terminals need
+
+    return Bar(total, stream)

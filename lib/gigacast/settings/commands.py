@@ -1,7 +1,6 @@
-"""The table of options that are no settings, and what settings mean to single commands."""
+"""The table of options that are no settings: those of all commands."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from gigacast.settings.command import (
@@ -16,28 +15,12 @@ from gigacast.settings.command import (
     settings,
     training,
 )
+from gigacast.settings.command.texts import GENERAL_TEXTS, setting_for
 from gigacast.settings.flag import rows_of
 from gigacast.settings.option import Option
-from gigacast.settings.options import ARGUMENTS, names_of
+from gigacast.settings.options import names_of
 
-TEXTS: Mapping[str, Mapping[str, str]] = {
-    "plan": {"overwrite": "Plan finished partitions again."},
-    "backtest": {
-        "limit": "Maximum partitions to backtest.",
-        "overwrite": "Compute finished partitions again.",
-    },
-    "files": {"limit": "Maximum number of pending partitions to do."},
-    "quality": {
-        "targets": "Target columns of the forecasts of --accuracy; recognised by default.",
-        "aggregate": "Measure calendar bins of --freq with this value of their rows, as forecasts "
-        "of bins see them; by default the rows are measured.",
-    },
-    "csv": {
-        "item_column": "Column of item ids in CSV, text as `007`; recognised by default.",
-        "item_columns": "Columns of CSV that stay text, as store_id,sku (comma-separated).",
-    },
-    "finetune": training.TEXTS,
-}
+TEXTS = {**GENERAL_TEXTS, "finetune": training.TEXTS}
 """Help of settings that mean something else to a command, by command and name."""
 
 CLASSES: Mapping[str, type[Any]] = {
@@ -121,13 +104,6 @@ TRAIN_SHARED = (
     *("device", "precision", "batch_size", "memory_limit"),
 )
 """Names of the settings that fine-tuning shares with forecasting."""
-
-
-def setting_for(command: str, name: str) -> Option:
-    """Return the row of a setting, with the help that it has for a command."""
-    text = TEXTS.get(command, {}).get(name)
-    # Details are about forecasting.
-    return replace(ARGUMENTS[name], help=text, details="") if text else ARGUMENTS[name]
 
 
 TRAIN_KEYWORDS: tuple[Option, ...] = (

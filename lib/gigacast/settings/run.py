@@ -93,11 +93,11 @@ class RunSettings(Section):
     )
     model_engine: EngineName = option(
         _MODEL.engine,
-        "Library that runs a Chronos-Bolt: torch, numpy or openvino; auto chooses by the work.",
+        "What runs the model: torch, numpy, openvino or the stock Chronos code; auto chooses.",
         group="with",
-        details="`auto` is the one that made the forecasts that are there; else numpy for little "
-        "work, and the first installed of torch, openvino, numpy for more. Other models always run "
-        "in torch.",
+        details="`auto` is the one that made the forecasts that are there. Else it is torch; for a "
+        "Chronos-Bolt numpy for little work, and the first installed of torch, openvino, numpy for "
+        "more.",
     )
     batch_size: int | None = option(
         _RESOURCES.batch_size,
@@ -134,7 +134,8 @@ class RunSettings(Section):
         False,
         "Keep the forecasts of series that did not change where their partition did.",
         group="amount",
-        details="A digest of each series is stored beside its forecast. On a CPU only.",
+        details="A digest of each series is stored beside its forecast. A GPU that rounds a series "
+        "by the others of its call, which a trial shows, computes all.",
     )
     limit: int | None = option(
         None, "Maximum number of partitions to forecast.", group="amount", ge=1

@@ -157,10 +157,9 @@ def test_frames_of_items_of_several_columns_have_the_figures_of_their_keys() -> 
 
 def test_an_evaluation_finds_the_forecasts_of_whole_months(tmp_path: Path) -> None:
     url = put(BEFORE, tmp_path)
-    options = {**NAIVE, "partition_by": "month"}
-    gigacast.forecast(url, **options)
+    gigacast.forecast(url, **NAIVE, partition_by="month")
     put(FRAME, tmp_path)
-    result = gigacast.evaluate(url, **options)
+    result = gigacast.evaluate(url, partition_by="month")
     assert (result.matched, result.waiting) == (6, 0)
     (figures,) = result.figures["version"].values()
     assert figures.mase > 0

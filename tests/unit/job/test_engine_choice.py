@@ -1,11 +1,15 @@
 """An engine that is left open: that of the forecasts that are there, else by the work at hand."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from gigacast.forecasters import catalog, engine
+from gigacast.forecasters.chronos2.shape import chronos2_engine
+from gigacast.forecasters.config import chronos_engine
 from gigacast.forecasters.lean.shape import lean_engine, numpy_engine
 from gigacast.job.engine_choice import (
     AS_BEFORE,
@@ -112,3 +116,48 @@ def test_a_table_is_forecast_by_the_engine_for_its_rows() -> None:
     model, info = resolve_choice(choice, MemoryStore(str(uuid4())))
     assert settle_rows(model, info, choice, MOST_QUICK_ROWS).engine == NUMPY
     assert settle_rows(model, info, choice, MOST_QUICK_ROWS + 1).engine == TORCH
+
+
+@pytest.fixture
+def chronos2(tmp_path: Path) -> str:
+    """The folder of a Chronos-2, of which choosing an engine reads the configuration only."""
+    (tmp_path / "config.json").write_text(json.dumps(CHRONOS2))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    return str(tmp_path)
+
+
+CHRONOS2 = {
+    "chronos_pipeline_class": "Chronos2Pipeline",
+    "chronos_config": {
+        "context_length": 512,
+        "input_patch_size": 16,
+        "input_patch_stride": 16,
+        "output_patch_size": 16,
+        "max_output_patches": 4,
+        "quantiles": [0.1, 0.5, 0.9],
+        "use_reg_token": True,
+    },
+}
+
+
+def with_model(job: ForecastJob, reference: str, engine: str) -> ForecastJob:
+    return replace(job, model=replace(job.model, reference=reference, engine=engine))
+
+
+@pytest.mark.parametrize("content", [LITTLE, MUCH], ids=["little", "much"])
+@pytest.mark.parametrize("named", ["auto", "torch"])
+def test_what_the_stock_code_has_done_of_a_chronos_2_stays_done(
+    named: str, content: bytes, chronos2: str
+) -> None:
+    job = with_model(job_of(), chronos2, named)
+    assert settled(job, content).info.engine == chronos2_engine()
+    answer = settled(job, content, with_model(job_of(), chronos2, "stock"))
+    assert (answer.info.engine, answer.reason) == (chronos_engine(), AS_BEFORE)
+    answer = settled(job, content, with_model(job_of(), chronos2, "torch"))
+    assert (answer.info.engine, answer.reason) == (chronos2_engine(), AS_BEFORE)
+
+
+def test_other_settings_of_a_chronos_2_are_computed_by_the_new_engine(chronos2: str) -> None:
+    earlier = with_model(job_of(method=Method(horizon=7, min_length=5)), chronos2, "stock")
+    job = with_model(job_of(), chronos2, "auto")
+    assert settled(job, LITTLE, earlier).info.engine == chronos2_engine()

@@ -27,7 +27,8 @@ from gigacast.quality.partition import Measures
 from gigacast.settings import command as package
 from gigacast.settings.command import backtest, data, models, quality, training
 from gigacast.settings.command.common import ReasonOption
-from gigacast.settings.commands import CLASSES, TEXTS, TRAIN_KEYWORDS, setting_for
+from gigacast.settings.command.texts import setting_for
+from gigacast.settings.commands import CLASSES, TEXTS, TRAIN_KEYWORDS
 from gigacast.settings.flag import flag, rows_of, take
 from gigacast.settings.option import GROUPS, Option, Range
 from gigacast.settings.options import ARGUMENTS

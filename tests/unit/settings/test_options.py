@@ -16,6 +16,7 @@ from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.settings.assembly import array_options_of, job_of
 from gigacast.settings.commands import TRAIN_KEYWORDS
+from gigacast.settings.doors import keywords_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
@@ -30,39 +31,10 @@ from gigacast.settings.options import (
 )
 from gigacast.settings.signature import describe_option, with_options
 from gigacast.training.keywords import TrainOptions
+from tests.unit.settings.option_values import COMPANIONS, JOB_VALUES, value_for
 from tools import option_tables
 
 ROOT = Path(__file__).parents[3]
-VALUES: dict[str, Any] = {
-    "switch": True,
-    "integer": 3,
-    "number": 2.5,
-    "text": "2014",
-    "names": "a,b",
-    "numbers": "0.2,0.8",
-    "size": "2GB",
-    "jobs": 3,
-}
-JOB_VALUES = {
-    "bucket": "file:///y",
-    "months": "3",
-    "freq": "D",
-    "csv_separator": ";",
-    "csv_decimal": ",",
-    "csv_thousands": ".",
-    "csv_quote": "none",
-    "csv_encoding": "cp1252",
-    "zone": "Europe/Berlin",
-}
-COMPANIONS = {"aggregate": {"freq": "W"}, "zone": {"freq": "W", "aggregate": "sum"}}
-TEXTS = {"device": "cuda:1", "stack": "other", "cpu_instance": "c7i.large"}
-
-
-def value_for(option: Option) -> Any:
-    """A value that differs from the option's default."""
-    if option.kind == "choice":
-        return option.choices[-1]
-    return TEXTS.get(option.path[-1], VALUES[option.kind])
 
 
 def flags_of(option: Option) -> click.Option:
@@ -151,12 +123,14 @@ def test_type_checkers_know_the_keywords_of_the_table(
 @pytest.mark.parametrize(
     ("function", "options"),
     [
-        (gigacast.forecast, KEYWORDS),
-        (gigacast.plan, KEYWORDS),
-        (gigacast.backtest, KEYWORDS),
-        (gigacast.evaluate, KEYWORDS),
-        (gigacast.ModelManager.promote_model, KEYWORDS),
-        (gigacast.ModelManager.diff_versions, KEYWORDS),
+        (gigacast.forecast, keywords_of("forecast")),
+        (gigacast.plan, keywords_of("plan")),
+        (gigacast.backtest, keywords_of("backtest")),
+        (gigacast.evaluate, keywords_of("evaluate")),
+        (gigacast.detect_anomalies, keywords_of("detect_anomalies")),
+        (gigacast.plot, keywords_of("plot")),
+        (gigacast.ModelManager.promote_model, keywords_of("promote_model")),
+        (gigacast.ModelManager.diff_versions, keywords_of("diff_versions")),
         (gigacast.finetune, TRAIN_KEYWORDS),
         (gigacast.ChronosTrainer.train, TRAIN_KEYWORDS),
     ],

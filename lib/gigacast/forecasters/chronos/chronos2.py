@@ -9,21 +9,13 @@ Source: Ansari et al., "Chronos-2: From Univariate to Universal Forecasting" (20
 ``chronos-forecasting`` package.
 """
 
-from math import ceil, nan
-
 import torch
 from chronos import Chronos2Pipeline
 from chronos.chronos2.layers import AttentionOutput, GroupSelfAttention
 from chronos.chronos2.model import Chronos2Encoder
-from chronos.utils import interpolate_quantiles
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
-from gigacast.forecasters.levels import find_level
-from gigacast.forecasters.network.unrolling import reduce_paths
-
-CARRIED_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Levels that are continued beyond the longest single pass; as in the stock pipeline."""
+from gigacast.forecasters.network.groups import GroupUnrolling, swap
 
 
 class Chronos2Model:
@@ -45,11 +37,10 @@ class Chronos2Model:
         self.levels = tuple(float(level) for level in config.quantiles)
         self.context_length = int(config.context_length)
         self.patch_size = int(config.input_patch_size)
-        self._max_patches = int(config.max_output_patches)
-        self.prediction_length = self._max_patches * self.patch_size
-        trained = (level for level in CARRIED_LEVELS if find_level(level, self.levels) is not None)
-        # A model that is trained for none of these levels continues its own.
-        self._carried = tuple(trained) or self.levels
+        self._unrolling = GroupUnrolling(
+            self.levels, self.context_length, self.patch_size, int(config.max_output_patches)
+        )
+        self.prediction_length = self._unrolling.prediction_length
 
     def quantiles(
         self, context: Tensor, horizon: int, group_size: int = 1, future: Tensor | None = None
@@ -61,69 +52,21 @@ class Chronos2Model:
         context : Tensor
             Float32, [B, T], NaN for missing values.
         horizon : int
-            Steps to forecast, H; beyond the longest single pass, nine quantiles are continued as
-            paths and reduced to quantiles again.
+            Steps to forecast, H; see `GroupUnrolling`.
         group_size : int
             Number of adjacent rows per group, G.
         future : Tensor, optional
             Float32, [B, H], NaN for unknown values.
         """
-        prediction = self._pass(context, horizon, group_size, future)
-        parts, steps = [prediction], prediction.shape[-1]
-        paths = context.unsqueeze(1).expand(-1, len(self._carried), -1)
-        while steps < horizon:
-            width = prediction.shape[-1]
-            paths = torch.cat([paths, self._carry(prediction)], dim=-1)
-            # Rows of known covariates continue with their known values, not with their forecasts.
-            if future is not None:
-                ahead = future[:, steps - width : steps].unsqueeze(1)
-                paths[..., -width:] = torch.where(ahead.isnan(), paths[..., -width:], ahead)
-            paths = paths[..., -self.context_length :]
-            remaining = None if future is None else future[:, steps:]
-            raw = self._continue(paths, horizon - steps, group_size, remaining)
-            prediction = reduce_paths(raw, self._carried, self.levels, weighted=True)
-            parts.append(prediction)
-            steps += prediction.shape[-1]
-        return torch.cat(parts, dim=-1)[..., :horizon]
-
-    def _continue(
-        self, paths: Tensor, horizon: int, group_size: int, future: Tensor | None
-    ) -> Tensor:
-        """Return the quantiles of paths, [B, U, T], as [B, U * K, P].
-
-        Path u of a row attends to path u of the other rows of its group. So rows are reordered
-        from (group, row, path) to (group, path, row) and back.
-        """
-        carried = paths.shape[1]
-
-        def by_path(values: Tensor) -> Tensor:
-            grouped = values.reshape(-1, group_size, *values.shape[1:])
-            return grouped.transpose(1, 2).flatten(0, 2)
-
-        ahead = None
-        if future is not None:
-            ahead = by_path(future.unsqueeze(1).expand(-1, carried, -1))
-        # The u-th paths of the rows of a group form a group, so that the paths of one row
-        # do not attend to each other.
-        raw = self._pass(by_path(paths), horizon, group_size, ahead)
-        by_row = raw.reshape(-1, carried, group_size, *raw.shape[1:]).transpose(1, 2)
-        return by_row.reshape(len(paths), -1, raw.shape[-1])
+        return self._unrolling.forecast(context, horizon, self._pass, group_size, future)
 
     def _pass(
-        self, context: Tensor, horizon: int, group_size: int, future: Tensor | None
+        self, context: Tensor, patches: int, group_size: int, future: Tensor | None
     ) -> Tensor:
-        """Return the quantiles of one pass, [B, K, P]; P covers the horizon or is the maximum."""
-        patches = min(ceil(horizon / self.patch_size), self._max_patches)
+        """Return the quantiles of one pass, [B, K, F * P]."""
         # On the host for every device: the encoder reads the group's size from it, and reading it
         # from a GPU would wait for all work before.
         groups = torch.arange(len(context)) // group_size
-        # The network takes whole patches; steps beyond the horizon are unknown.
-        if future is not None:
-            future = pad(
-                future[:, : patches * self.patch_size],
-                (0, max(0, patches * self.patch_size - future.shape[1])),
-                value=nan,
-            )
         output = self._model(
             context=context,
             num_output_patches=patches,
@@ -132,15 +75,6 @@ class Chronos2Model:
         )
         quantiles: Tensor = output.quantile_preds
         return quantiles
-
-    def _carry(self, prediction: Tensor) -> Tensor:
-        """Return the quantiles to continue, [B, U, P], of a prediction, [B, K, P]."""
-        carried: Tensor = interpolate_quantiles(
-            query_quantile_levels=torch.tensor(self._carried),
-            original_quantile_levels=torch.tensor(self.levels),
-            original_values=prediction.transpose(1, 2),
-        )
-        return carried.transpose(1, 2)
 
 
 class _GroupEncoder(Chronos2Encoder):  # type: ignore[misc]
@@ -170,7 +104,7 @@ class _GroupEncoder(Chronos2Encoder):  # type: ignore[misc]
         size = int((group_ids == group_ids[0]).sum())
         if size == 1:
             return attention_mask.new_empty(0)
-        visible = _swap(attention_mask, size)
+        visible = swap(attention_mask, size)
         mask = (1.0 - visible.to(floating_type)) * torch.finfo(floating_type).min
         return mask[:, None, None, :]
 
@@ -193,12 +127,7 @@ class _GroupAttention(nn.Module):
             value = self.self_attention.v(normed)
             return AttentionOutput(hidden_states=hidden_states + self.self_attention.o(value))
         size, steps = attention_mask.shape[-1], hidden_states.shape[1]
-        by_step = _swap(normed, size)
+        by_step = swap(normed, size)
         mixed = self.self_attention(by_step, mask=attention_mask.expand(-1, -1, size, -1))[0]
-        by_row = _swap(mixed, steps)
+        by_row = swap(mixed, steps)
         return AttentionOutput(hidden_states=hidden_states + by_row)
-
-
-def _swap(values: Tensor, size: int) -> Tensor:
-    """Return [N * size, T, ...] as [N * T, size, ...]; with ``size`` T, the reverse."""
-    return values.reshape(-1, size, *values.shape[1:]).transpose(1, 2).flatten(0, 1)

@@ -142,6 +142,26 @@ def _as_float32(entry: Mapping[str, Any]) -> FloatArray:
     return stored.astype(np.float32, copy=False).reshape(entry["shape"])
 
 
+def take_tensor(
+    folder: Path, tensors: Mapping[str, FloatArray], name: str, size: tuple[int, ...]
+) -> FloatArray:
+    """Return a tensor of a folder.
+
+    Raises
+    ------
+    ModelIntegrityError
+        If it is missing or has another shape.
+    """
+    if name not in tensors:
+        raise ModelIntegrityError(f"the weights in {folder} lack {name}")
+    tensor = tensors[name]
+    if tensor.shape != size:
+        raise ModelIntegrityError(
+            f"{folder}: {name} is {list(tensor.shape)}, config.json says {list(size)}"
+        )
+    return tensor
+
+
 @dataclass(frozen=True, slots=True)
 class _Fuser:
     """Fuses the tensors of a folder, under their stock names, into a `FusedBolt`."""
@@ -165,15 +185,7 @@ class _Fuser:
         )
 
     def get(self, name: str, *size: int) -> FloatArray:
-        """Return a tensor; raise if it is missing or has another shape."""
-        if name not in self.tensors:
-            raise ModelIntegrityError(f"the weights in {self.folder} lack {name}")
-        tensor = self.tensors[name]
-        if tensor.shape != size:
-            raise ModelIntegrityError(
-                f"{self.folder}: {name} is {list(tensor.shape)}, config.json says {list(size)}"
-            )
-        return tensor
+        return take_tensor(self.folder, self.tensors, name, size)
 
     def embedding(self) -> FloatArray:
         name = next((name for name in EMBEDDINGS if name in self.tensors), EMBEDDINGS[0])

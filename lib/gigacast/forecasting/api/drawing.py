@@ -17,6 +17,7 @@ from gigacast.series.frame import table_of
 from gigacast.series.source import SeriesSource
 from gigacast.settings.argument import as_count, as_path, as_text
 from gigacast.settings.assembly import job_of, registry_of
+from gigacast.settings.doors import check_used, keywords_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import names_of, nest_arguments
@@ -54,7 +55,7 @@ class Drawing:
         return render_notebook(Document(tuple(figure_of(look) for look in self.looks)))
 
 
-@with_options()
+@with_options(keywords_of("plot"))
 def plot(  # noqa: PLR0913 - keywords, most of them the names of flags
     data: Any,
     predictions: Any = None,
@@ -111,6 +112,7 @@ def plot(  # noqa: PLR0913 - keywords, most of them the names of flags
     >>> len(drawing.looks)
     1
     """
+    check_used("plot", options, is_frame=True)
     table = table_of(data)
     arguments = nest_arguments({**options, "bucket": bucket})
     settings = load_settings(arguments, file=as_path("config", config))

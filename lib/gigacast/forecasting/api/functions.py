@@ -24,6 +24,7 @@ from gigacast.series.frame import give_back, table_of
 from gigacast.series.source import SeriesSource
 from gigacast.settings.argument import as_path, as_text
 from gigacast.settings.assembly import addresses, job_of, registry_of
+from gigacast.settings.doors import check_used, keywords_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
@@ -57,7 +58,7 @@ def forecast(
 ) -> F: ...
 
 
-@with_options()
+@with_options(keywords_of("forecast"))
 def forecast(
     data: Any,
     *,
@@ -116,6 +117,7 @@ def forecast(
     (7, 15)
     """
     _check_names(names)
+    check_used("forecast", options, is_frame=not isinstance(data, str | Path))
     if isinstance(data, str | Path):
         if names not in {None, "own"}:
             raise ConfigError("names are for data frames", hint="leave them out for a bucket")
@@ -167,7 +169,7 @@ def _forecast_frame(
     return with_names(predictions, names or settings.report.names)
 
 
-@with_options()
+@with_options(keywords_of("plan"))
 def plan(
     bucket: str, *, config: str | Path | None = None, **options: Unpack[Options]
 ) -> PlanReport:
@@ -194,6 +196,7 @@ def plan(
     ------
     ConfigError, StorageError, ModelError
     """
+    check_used("plan", options)
     return report_plan(_job(_bucket_name(bucket), config, options))
 
 

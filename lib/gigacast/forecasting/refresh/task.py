@@ -20,14 +20,6 @@ Compute = Callable[[SeriesBatch], ForecastBatch]
 _SHARE = 8  # of the memory limit: a note is small beside the series that are read
 
 
-def keeps_numbers(info: ForecasterInfo) -> bool:
-    """Whether calls of one shape give each series the same bits, whatever is beside it.
-
-    All engines do on a CPU: a test of each holds it. Of GPUs it is not known.
-    """
-    return info.device == "cpu"
-
-
 def needs_one_shape(info: ForecasterInfo) -> bool:
     """Whether it takes calls of one shape: baselines compute each series by itself anyway."""
     return bool(info.levels) or info.samples > 0 or info.takes_groups

@@ -4,6 +4,7 @@ import pytest
 
 from gigacast.errors import ConfigError, MissingExtraError
 from gigacast.forecasters import engine as module
+from gigacast.forecasters.chronos2.shape import chronos2_engine
 from gigacast.forecasters.engine import EngineChoice, choose_engine, kind_of_engine
 from gigacast.forecasters.lean.shape import lean_engine, numpy_engine, openvino_engine
 
@@ -48,7 +49,8 @@ def test_a_model_that_only_torch_runs_needs_torch_whatever_is_installed(librarie
         (numpy_engine(), "numpy"),
         (openvino_engine(), "openvino"),
         (openvino_engine("9ef759a8", "bfloat16"), "openvino"),
-        ("chronos-2.3.2-r1", "auto"),
+        (chronos2_engine(), "torch"),
+        ("chronos-2.3.2-r1", "stock"),
         ("seasonal-naive-1", "auto"),
     ],
 )
@@ -69,6 +71,7 @@ def test_a_gpu_is_computed_on_by_torch(libraries: set[str]):
         ({"engine": "numpy", "precision": "bfloat16"}, "computes in float32"),
         ({"engine": "numpy", "precision": "int8"}, "computes in float32"),
         ({"engine": "torch", "precision": "int8"}, "torch does not compute in int8"),
+        ({"engine": "stock", "precision": "int8"}, "stock does not compute in int8"),
         ({"engine": "numpy", "device": "cuda"}, "numpy runs on a CPU"),
         ({"engine": "openvino", "device": "cuda"}, "openvino runs on a CPU"),
         ({"engine": "numpy", "lean": False}, "model_engine: numpy is for Chronos-Bolt"),

@@ -11,7 +11,7 @@ from gigacast.storage.folder.store import FolderStore
 from tests.support.panels import put_panels
 from tests.support.tiny_models import session_folder, tiny_bolt
 
-NEVER = {"pandas", "matplotlib", "scipy", "sklearn", "huggingface_hub", "moto"}
+NEVER = {"pandas", "matplotlib", "scipy", "sklearn", "huggingface_hub", "moto", "rich"}
 CLIENTS = {"botocore", "boto3", "obstore", "aiohttp"}
 STOCK = {"chronos", "transformers", "accelerate"}
 SCRIPT = """

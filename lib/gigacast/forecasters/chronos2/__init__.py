@@ -1,0 +1,1 @@
+"""Chronos-2 models run by a forward pass of our own."""
