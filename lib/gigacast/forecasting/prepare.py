@@ -21,6 +21,7 @@ from gigacast.lake.layout import spec_prefix
 from gigacast.lake.model.resolve import ResolvedModel
 from gigacast.lake.plan.months import with_latest_month
 from gigacast.lake.plan.planner import Plan, PlanRequest
+from gigacast.lake.table.address import is_table
 from gigacast.runtime.cores import resolve_jobs
 from gigacast.runtime.processes import Processes, choose_processes
 from gigacast.storage.opening import open_store
@@ -109,7 +110,9 @@ def prepare(
     inputs = open_inputs(job.inputs)
     job = replace(job, selection=with_latest_month(inputs, job.selection))
     outputs = inputs if job.outputs == job.inputs else open_store(job.outputs)
-    for address in {checked_address(job, job.inputs), checked_address(job, job.outputs)}:
+    # A table was read when it was opened.
+    places = [job.outputs, *([] if is_table(job.inputs.url) else [job.inputs])]
+    for address in {checked_address(job, place) for place in places}:
         open_store(address).check()
     model, info = resolve_choice(job.model, outputs if models is None else open_store(models))
     if not compares:

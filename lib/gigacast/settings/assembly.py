@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import timedelta
 from functools import wraps
 from pathlib import Path
@@ -19,6 +19,7 @@ from gigacast.errors import ConfigError
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice, Resources, Synthetic
 from gigacast.lake.plan.discovery import Selection
+from gigacast.lake.table.address import TableAddress, is_table
 from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import ColumnNames
 from gigacast.settings.field import Section
@@ -108,7 +109,7 @@ def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddre
     """Return the input and the output root.
 
     ``input_prefix`` is a folder below ``prefix``. With a leading ``/`` it is a folder below the
-    bucket's root, and as a URL it is another bucket.
+    bucket's root, and as a URL it is another bucket, or a table.
 
     Raises
     ------
@@ -120,11 +121,39 @@ def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddre
     chosen = run.input_prefix
     if chosen is None or not chosen.strip("/"):
         return outputs, outputs
+    if is_table(chosen):
+        address = StoreAddress(
+            table_url(chosen, outputs), run.endpoint_url, run.region, run.verify_datasets
+        )
+        return address, outputs
     if "://" in chosen:
         return StoreAddress(
             bucket_url(chosen), run.endpoint_url, run.region, run.verify_datasets
         ), outputs
     return (root if chosen.startswith("/") else outputs).child(chosen), outputs
+
+
+def table_url(url: str, root: StoreAddress) -> str:
+    """Return the address of a table in one spelling.
+
+    The place of a Delta table may be a folder below the root, as those of other inputs.
+
+    Raises
+    ------
+    ConfigError
+        If the URL names no table.
+    """
+    table = TableAddress.parse(url)
+    if table.kind == "iceberg" or table.place.startswith("/"):
+        return table.url
+    if "://" not in table.place:
+        return replace(table, place=_plain_place(root.child(table.place).url)).url
+    return replace(table, place=_plain_place(bucket_url(table.place))).url
+
+
+def _plain_place(url: str) -> str:
+    """Return a path for the URL of a folder, other URLs as they are."""
+    return url.removeprefix("file://").removeprefix("localhost")
 
 
 @_named_as_written
