@@ -17,7 +17,9 @@ LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!
 """The 85 letters of inline deletion vectors (Z85)."""
 
 
-def panel(month: str, items: Sequence[str] = ("a", "b"), steps: int = 48, seed: int = 0) -> pa.Table:
+def panel(
+    month: str, items: Sequence[str] = ("a", "b"), steps: int = 48, seed: int = 0
+) -> pa.Table:
     """An hourly panel of the first days of a month."""
     rng = np.random.default_rng([seed, int(month.replace("-", ""))])
     first = np.datetime64(f"{month}-01", "us")
@@ -53,7 +55,9 @@ class TableFormat:
 
     def url(self, name: str) -> str:
         """Address of a table for ``--input_prefix``."""
-        return f"iceberg://lake/ns.{name}" if self.kind == "iceberg" else f"delta://{self.place(name)}"
+        return (
+            f"iceberg://lake/ns.{name}" if self.kind == "iceberg" else f"delta://{self.place(name)}"
+        )
 
     def place(self, name: str) -> str:
         """Folder of a table."""
@@ -237,3 +241,72 @@ def deletion_vector(rows: Sequence[int]) -> dict[str, Any]:
 def _z85(content: bytes) -> str:
     words = [int.from_bytes(content[n : n + 4], "big") for n in range(0, len(content), 4)]
     return "".join(LETTERS[word // 85**power % 85] for word in words for power in range(4, -1, -1))
+
+
+# -- deletes of Iceberg by hand: its library for Python writes none --------------------------------
+
+
+def delete_rows(lake: TableFormat, name: str, rows: Sequence[int], content: str) -> str:
+    """Commit a file of deletes for the first data file of a table, and return that file's URL.
+
+    Parameters
+    ----------
+    rows : sequence of int
+        Positions of the rows.
+    content : {"POSITION_DELETES", "EQUALITY_DELETES"}
+    """
+    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestContent
+    from pyiceberg.manifest import ManifestEntry, ManifestEntryStatus, ManifestWriterV2
+    from pyiceberg.table.snapshots import Operation
+    from pyiceberg.table.update.snapshot import _FastAppendFiles
+
+    class DeleteManifest(ManifestWriterV2):
+        def content(self) -> Any:
+            return ManifestContent.DELETES
+
+        @property
+        def _meta(self) -> dict[str, str]:
+            return {**super()._meta, "content": "deletes"}
+
+    with lake.open_catalog() as catalog:
+        table = catalog.load_table(f"ns.{name}")
+        target = next(iter(table.scan().plan_files())).file
+        url = f"{table.location()}/data/deletes-{len(table.snapshots())}.parquet"
+        ids = [{b"PARQUET:field_id": number} for number in (b"2147483546", b"2147483545")]
+        schema = pa.schema(
+            [
+                pa.field("file_path", pa.string(), False, ids[0]),
+                pa.field("pos", pa.int64(), False, ids[1]),
+            ]
+        )
+        deletes = pa.table([[target.file_path] * len(rows), list(rows)], schema=schema)
+        path = Path(url.removeprefix("file://"))
+        pq.write_table(deletes, path)
+        described = DataFile.from_args(
+            content=DataFileContent[content],
+            file_path=url,
+            file_format=FileFormat.PARQUET,
+            partition=target.partition,
+            record_count=len(rows),
+            file_size_in_bytes=path.stat().st_size,
+            equality_ids=[1] if content == "EQUALITY_DELETES" else None,
+        )
+        described.spec_id = target.spec_id
+
+        class WithDeletes(_FastAppendFiles):
+            def _manifests(self) -> list[Any]:
+                output = self.new_manifest_output()
+                spec = self.spec(target.spec_id)
+                with DeleteManifest(spec, self.schema(), output, self._snapshot_id, "null") as out:
+                    out.add_entry(
+                        ManifestEntry.from_args(
+                            status=ManifestEntryStatus.ADDED,
+                            snapshot_id=self._snapshot_id,
+                            data_file=described,
+                        )
+                    )
+                return [*self._existing_manifests(), out.to_manifest_file()]
+
+        with table.transaction() as change, WithDeletes(Operation.DELETE, change, table.io):
+            pass
+        return str(target.file_path)

@@ -93,6 +93,18 @@ def pin_inputs(address: StoreAddress) -> StoreAddress:
     return location.address.child(str(location.lake().resolve(location.ref)))
 
 
+def exact_inputs(address: StoreAddress) -> StoreAddress:
+    """Return an input root with an exact snapshot, where it is a table; others as they are.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there is no such table.
+    """
+    # Each process opens it anew, and the table may have changed by then.
+    return pin_table(address) if is_table(address.url) else address
+
+
 def open_inputs(address: StoreAddress) -> Store:
     """Open an input root; a version of a dataset shows the files that its manifest names.
 

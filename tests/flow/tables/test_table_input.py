@@ -190,7 +190,7 @@ def test_every_job_reads_a_table(
         ["forecast", *model],
         ["show", "c", "--bucket", f"file://{tmp_path}/out", "--input_prefix", lake.url("sales")],
         ["data", "quality"],
-        ["data", "clean", "cleaned/SALES"],
+        ["data", "clean", "partitions", "cleaned/SALES"],
         ["data", "discover", "--files"],
         ["backtest", "--model", "seasonal-naive", "--horizon", "4"],
         ["anomalies", *model],

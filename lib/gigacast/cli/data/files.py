@@ -11,6 +11,7 @@ from gigacast.core.time.trading_calendar import Calendar
 from gigacast.errors import ConfigError
 from gigacast.job.file_job import FileJob, Reading, Sources, check_outputs, sources_of_dataset
 from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.location import exact_inputs
 from gigacast.quality.measures import Thresholds
 from gigacast.quality.result import Judged
 from gigacast.report.terminal import say
@@ -96,7 +97,7 @@ def _sources(job: ForecastJob, dataset: str | None, *, every: bool) -> Sources:
         return sources_of_dataset(job.outputs, DatasetRef.parse(dataset), every=every)
     if every:
         raise ConfigError("--every: it needs a dataset", hint="name a dataset, as raw/EURUSD")
-    return Sources(job.inputs)
+    return Sources(exact_inputs(job.inputs))
 
 
 def _days(texts: Iterable[str]) -> tuple[date, ...]:

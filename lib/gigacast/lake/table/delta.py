@@ -152,7 +152,7 @@ def translated(address: TableAddress) -> Iterator[None]:
         raise
     except Exception as error:
         text = str(error).partition("\n")[0][:300]
-        if "nvalid version" in text or "version" in text.lower() and "not" in text.lower():
+        if "nvalid version" in text or ("version" in text.lower() and "not" in text.lower()):
             raise DataNotFoundError(
                 f"{address.url} cannot be read: {text}",
                 hint="the version may be gone: leave the option out to read the latest",
@@ -197,8 +197,10 @@ def _data_files(
     parts = table.metadata().partition_columns
     values = {name: _column(actions, "partition", by_name[name]).to_pylist() for name in parts}
     bounds = _bounds(actions, by_name.get(time) if time is not None else None)
-    fields = ("path", "size_bytes", "num_records")
-    for place, (path, size, rows) in enumerate(zip(*(actions[f].to_pylist() for f in fields))):
+    paths, sizes, counts = (
+        actions[name].to_pylist() for name in ("path", "size_bytes", "num_records")
+    )
+    for place, path in enumerate(paths):
         # Written with escapes in the log; absolute in clones of other tables.
         plain = unquote(path)
         url = plain if "://" in plain else f"{root}/{plain}"
@@ -206,8 +208,8 @@ def _data_files(
         kept = masks.get(url)
         yield DataFile(
             url=url,
-            size_bytes=size,
-            rows=rows,
+            size_bytes=sizes[place],
+            rows=counts[place],
             parts=tuple(
                 PartValue(name, _text(row[name]), _is_time(by_name[name].type)) for name in parts
             ),

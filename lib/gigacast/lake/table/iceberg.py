@@ -145,9 +145,7 @@ def _defaults(configured: Mapping[str, Any], store: StoreAddress) -> dict[str, s
         "client.region": store.region,
     }
     return {
-        name: value
-        for name, value in own.items()
-        if value is not None and name not in configured
+        name: value for name, value in own.items() if value is not None and name not in configured
     }
 
 
@@ -278,9 +276,7 @@ def _delete_file(file: "IcebergFile") -> DeleteFile:
     )
 
 
-def _bounds(
-    file: "IcebergFile", schema: "Schema", time: str | None
-) -> tuple[int, int] | None:
+def _bounds(file: "IcebergFile", schema: "Schema", time: str | None) -> tuple[int, int] | None:
     from pyiceberg.conversions import from_bytes  # noqa: PLC0415
 
     if time is None or time not in schema.column_names:

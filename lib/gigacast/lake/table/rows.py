@@ -288,4 +288,3 @@ def _cast(values: pa.Array, field: pa.Field, file: DataFile) -> pa.Array:
             f"{file.url}: the column {field.name!r} ({values.type}) cannot be read as {field.type}",
             hint="leave the column out by ?columns=, or rewrite the data files of the table",
         ) from error
-
