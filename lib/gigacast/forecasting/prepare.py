@@ -217,6 +217,7 @@ def describe_job(job: ForecastJob) -> dict[str, object]:
         "resources": asdict(job.resources),
         "overwrite": job.overwrite,
         "limit": job.limit,
+        **({"table": asdict(job.table)} if job.table is not None else {}),
     }
 
 
@@ -238,6 +239,13 @@ def prepare_array(job: ForecastJob) -> Prepared:
         When the data or the model is out of reach of the children.
     BucketNotFoundError, AccessDeniedError, ModelError
     """
+    tables = [job.inputs.url] if is_table(job.inputs.url) else []
+    tables += [job.table.address.url] if job.table is not None else []
+    if tables:
+        raise ConfigError(
+            f"{tables[0]}: tables are read and written by runs on this machine",
+            hint="use --executor joblib",
+        )
     for address in (job.inputs, job.outputs):
         if not address.url.startswith("s3://"):
             raise ConfigError(

@@ -14,7 +14,6 @@ from gigacast.lake.dataset.catalog import DEPRECATED, PUBLISHED, UNFINISHED, Lak
 from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.dataset.store import DatasetStore
 from gigacast.lake.table.address import is_table
-from gigacast.lake.table.opening import open_table, pin_table
 from gigacast.storage.opening import open_store, unescape_file_url
 from gigacast.storage.store import Store, StoreAddress
 
@@ -85,7 +84,7 @@ def pin_inputs(address: StoreAddress) -> StoreAddress:
         When the dataset is not published, or there is no such table.
     """
     if is_table(address.url):
-        return pin_table(address)
+        return exact_inputs(address)
     # A version that is published while the run goes on must not change its inputs.
     location = _dataset_at(address)
     if location is None or location.ref is None or location.ref.version is not None:
@@ -101,8 +100,13 @@ def exact_inputs(address: StoreAddress) -> StoreAddress:
     DataNotFoundError
         When there is no such table.
     """
-    # Each process opens it anew, and the table may have changed by then.
-    return pin_table(address) if is_table(address.url) else address
+    if not is_table(address.url):
+        return address
+    # Few jobs read tables, and others start without what it takes.
+    from gigacast.lake.table.opening import pin_table  # noqa: PLC0415
+
+    # Each process opens the table anew, and it may have changed by then.
+    return pin_table(address)
 
 
 def open_inputs(address: StoreAddress) -> Store:
@@ -117,6 +121,8 @@ def open_inputs(address: StoreAddress) -> Store:
     DatasetIntegrityError, SchemaError
     """
     if is_table(address.url):
+        from gigacast.lake.table.opening import open_table  # noqa: PLC0415 - as above
+
         return open_table(address)
     location = _dataset_at(address)
     if location is None or location.ref is None:

@@ -19,7 +19,7 @@ from gigacast.errors import ConfigError
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice, Resources, Synthetic
 from gigacast.lake.plan.discovery import Selection
-from gigacast.lake.table.address import TableAddress, is_table
+from gigacast.lake.table.address import TableAddress, TableTarget, is_table
 from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import ColumnNames
 from gigacast.settings.field import Section
@@ -151,6 +151,19 @@ def table_url(url: str, root: StoreAddress) -> str:
     return replace(table, place=_plain_place(bucket_url(table.place))).url
 
 
+def _table_of(run: RunSettings, root: StoreAddress) -> TableTarget | None:
+    """Return the table that the results are written to; ``None`` without one."""
+    if run.output_table is None:
+        return None
+    url = table_url(run.output_table, root)
+    if url != TableAddress.parse(url).name:
+        raise ConfigError(
+            f"run.output_table: {url!r} has options, which are for reading",
+            hint="leave out what follows the question mark",
+        )
+    return TableTarget(StoreAddress(url, run.endpoint_url, run.region), run.output_table_mode)
+
+
 def _plain_place(url: str) -> str:
     """Return a path for the URL of a folder, other URLs as they are."""
     return url.removeprefix("file://").removeprefix("localhost")
@@ -195,6 +208,7 @@ def job_of(settings: Settings) -> ForecastJob:
         synthetic=synthetic,
         overwrite=run.overwrite,
         incremental=run.incremental,
+        table=_table_of(run, outputs),
         limit=run.limit,
         keep_origins=settings.forecast.keep_origins,
         prices=_prices_if_sound(),

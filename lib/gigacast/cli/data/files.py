@@ -32,6 +32,10 @@ _SETTINGS = (
 )
 
 
+TABLE_FLAGS = names_of("table")
+"""Flags of the table that cleaned rows are written to as well."""
+
+
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags of jobs over files."""
     command = flags_of(FileJobOptions, ConfigOption, JsonOption, QuietOption)(command)

@@ -12,9 +12,11 @@ from typing import Literal, Self, get_args
 from urllib.parse import parse_qsl, quote, unquote
 
 from gigacast.errors import ConfigError
+from gigacast.storage.store import StoreAddress
 
 Kind = Literal["iceberg", "delta"]
 By = Literal["table", "month"]
+Mode = Literal["replace", "append"]
 SCHEMES = ("iceberg://", "delta://")
 _SNAPSHOT: Mapping[str, str] = {"iceberg": "snapshot", "delta": "version"}
 _HINT = "as iceberg://CATALOG/NAMESPACE.TABLE, delta:///FOLDER or delta://s3://BUCKET/FOLDER"
@@ -112,6 +114,40 @@ class TableAddress:
     def pinned(self, snapshot: int) -> Self:
         """Return the address of a snapshot of this table."""
         return replace(self, snapshot=snapshot, as_of=None, ref=None)
+
+
+@dataclass(frozen=True, slots=True)
+class TableTarget:
+    """The table that results are written to.
+
+    Parameters
+    ----------
+    address : StoreAddress
+    mode : {"replace", "append"}
+        Whether the rows of a partition replace those of its earlier outputs.
+    """
+
+    address: StoreAddress
+    mode: Mode = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class TableWritten:
+    """What a run has changed in a table: partitions with new rows, and partitions removed."""
+
+    url: str
+    written: int
+    removed: int
+    rows: int
+
+    def describe(self) -> dict[str, object]:
+        """Return the fields as audits and summaries list them."""
+        return {
+            "url": self.url,
+            "partitions_written": self.written,
+            "partitions_removed": self.removed,
+            "rows_written": self.rows,
+        }
 
 
 def _is_identifier(place: str) -> bool:

@@ -33,7 +33,6 @@ from gigacast.lake.table.content import (
     find_time,
     microseconds,
 )
-from gigacast.storage.s3.credentials import s3_options
 from gigacast.storage.store import StoreAddress
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def open_delta(address: TableAddress, store: StoreAddress) -> "DeltaTable":
     """
     try:
         from deltalake import DeltaTable  # noqa: PLC0415 - an extra
-        from deltalake.exceptions import TableNotFoundError  # noqa: PLC0415
+        from deltalake.exceptions import DeltaError, TableNotFoundError  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError(
             "tables of Delta Lake need deltalake", hint="pip install 'gigacast[delta]'"
@@ -111,6 +110,13 @@ def open_delta(address: TableAddress, store: StoreAddress) -> "DeltaTable":
         raise DataNotFoundError(
             f"{address.name} is no table of Delta Lake",
             hint="name the folder that has the folder _delta_log",
+        ) from error
+    except DeltaError as error:
+        if address.snapshot is None:
+            raise
+        raise DataNotFoundError(
+            f"{address.name} has no version {address.snapshot}: {str(error)[:200]}",
+            hint="it may be gone: leave the option out to read the latest",
         ) from error
 
 
@@ -130,7 +136,12 @@ def storage_options(address: TableAddress, store: StoreAddress) -> dict[str, str
             f"{address.name}: tables of Delta Lake are read from folders and S3",
             hint="as delta:///data/sales or delta://s3://bucket/sales",
         )
-    return {} if scheme == "file" else s3_options(store.endpoint_url, store.region)
+    if scheme == "file":
+        return {}
+    # Runs on folders start faster without botocore.
+    from gigacast.storage.s3.credentials import s3_options  # noqa: PLC0415
+
+    return s3_options(store.endpoint_url, store.region)
 
 
 def _load_as_of(table: "DeltaTable", address: TableAddress, moment: datetime) -> None:
@@ -152,11 +163,6 @@ def translated(address: TableAddress) -> Iterator[None]:
         raise
     except Exception as error:
         text = str(error).partition("\n")[0][:300]
-        if "nvalid version" in text or ("version" in text.lower() and "not" in text.lower()):
-            raise DataNotFoundError(
-                f"{address.url} cannot be read: {text}",
-                hint="the version may be gone: leave the option out to read the latest",
-            ) from error
         raise StorageError(
             f"{address.name} cannot be read: {type(error).__name__}: {text}"
         ) from error
