@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import timedelta
 from functools import wraps
 from pathlib import Path
@@ -19,7 +19,7 @@ from gigacast.errors import ConfigError
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice, Resources, Synthetic
 from gigacast.lake.plan.discovery import Selection
-from gigacast.lake.table.address import TableAddress, TableTarget, is_table
+from gigacast.lake.table.address import is_table
 from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import ColumnNames
 from gigacast.settings.field import Section
@@ -27,6 +27,7 @@ from gigacast.settings.load import load_prices
 from gigacast.settings.model import ForecastSettings, Settings
 from gigacast.settings.naming import rename
 from gigacast.settings.run import RunSettings
+from gigacast.settings.table import table_of, table_url
 from gigacast.storage.opening import unescape_file_url
 from gigacast.storage.store import StoreAddress
 
@@ -133,42 +134,6 @@ def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddre
     return (root if chosen.startswith("/") else outputs).child(chosen), outputs
 
 
-def table_url(url: str, root: StoreAddress) -> str:
-    """Return the address of a table in one spelling.
-
-    The place of a Delta table may be a folder below the root, as those of other inputs.
-
-    Raises
-    ------
-    ConfigError
-        If the URL names no table.
-    """
-    table = TableAddress.parse(url)
-    if table.kind == "iceberg" or table.place.startswith("/"):
-        return table.url
-    if "://" not in table.place:
-        return replace(table, place=_plain_place(root.child(table.place).url)).url
-    return replace(table, place=_plain_place(bucket_url(table.place))).url
-
-
-def _table_of(run: RunSettings, root: StoreAddress) -> TableTarget | None:
-    """Return the table that the results are written to; ``None`` without one."""
-    if run.output_table is None:
-        return None
-    url = table_url(run.output_table, root)
-    if url != TableAddress.parse(url).name:
-        raise ConfigError(
-            f"run.output_table: {url!r} has options, which are for reading",
-            hint="leave out what follows the question mark",
-        )
-    return TableTarget(StoreAddress(url, run.endpoint_url, run.region), run.output_table_mode)
-
-
-def _plain_place(url: str) -> str:
-    """Return a path for the URL of a folder, other URLs as they are."""
-    return url.removeprefix("file://").removeprefix("localhost")
-
-
 @_named_as_written
 def registry_of(settings: Settings) -> StoreAddress | None:
     """Return the address of the model registry's root; ``None`` if the settings name no bucket.
@@ -208,7 +173,7 @@ def job_of(settings: Settings) -> ForecastJob:
         synthetic=synthetic,
         overwrite=run.overwrite,
         incremental=run.incremental,
-        table=_table_of(run, outputs),
+        table=table_of(run, outputs),
         limit=run.limit,
         keep_origins=settings.forecast.keep_origins,
         prices=_prices_if_sound(),

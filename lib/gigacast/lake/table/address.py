@@ -8,7 +8,7 @@ The place of a Delta table is written as any other: a path (``delta:///data/sale
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 from urllib.parse import parse_qsl, quote, unquote
 
 from gigacast.errors import ConfigError
@@ -156,8 +156,8 @@ def _is_identifier(place: str) -> bool:
     return bool(catalog) and "/" not in table and len(parts) > 1 and all(parts)
 
 
-def _options(kind: Kind, query: str, url: str) -> dict[str, object]:
-    options: dict[str, object] = {}
+def _options(kind: Kind, query: str, url: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
     allowed = (_SNAPSHOT[kind], "as_of", *(("ref",) if kind == "iceberg" else ()))
     for name, value in parse_qsl(_kept_commas(query), keep_blank_values=True):
         if name in allowed[:1]:

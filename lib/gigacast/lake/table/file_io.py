@@ -11,11 +11,11 @@ from pyiceberg.io import FileIO, InputFile, InputStream, OutputFile, OutputStrea
 from pyiceberg.typedef import EMPTY_DICT, Properties
 
 from gigacast.errors import ObjectNotFoundError, PreconditionFailedError
-from gigacast.lake.table.place import FilePlaces
+from gigacast.lake.table.place import TablePlaces
 from gigacast.storage.parquet.read import open_object
 
 
-class JobFileIO(FileIO):
+class JobFileIO(FileIO):  # type: ignore[misc]
     """Opens, writes and deletes files by their URL.
 
     Parameters
@@ -26,7 +26,7 @@ class JobFileIO(FileIO):
 
     def __init__(self, properties: Properties = EMPTY_DICT) -> None:
         super().__init__(properties)
-        self.places = FilePlaces(
+        self.places = TablePlaces(
             properties.get("gigacast.endpoint_url"), properties.get("gigacast.region")
         )
 
@@ -45,10 +45,10 @@ class JobFileIO(FileIO):
         store.delete([key])
 
 
-class _Stored(InputFile):
+class _Stored(InputFile):  # type: ignore[misc]
     """A file of a store, opened by ranges if it is large."""
 
-    def __init__(self, location: str, places: FilePlaces) -> None:
+    def __init__(self, location: str, places: TablePlaces) -> None:
         super().__init__(location)
         self._store, self._key = places.find(location)
 
@@ -72,10 +72,10 @@ class _Stored(InputFile):
             raise FileNotFoundError(f"{self.location} does not exist") from error
 
 
-class _New(OutputFile):
+class _New(OutputFile):  # type: ignore[misc]
     """A file that is put into a store as a whole when it is closed."""
 
-    def __init__(self, location: str, places: FilePlaces) -> None:
+    def __init__(self, location: str, places: TablePlaces) -> None:
         super().__init__(location)
         self._places = places
         self._store, self._key = places.find(location)

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
-from gigacast.errors import DataNotFoundError
+from gigacast.errors import DataNotFoundError, SchemaError
 from gigacast.lake.table.address import TableAddress
+from gigacast.lake.table.content import TableContent
 from gigacast.lake.table.delta import pin_delta, read_delta
 from gigacast.lake.table.iceberg import pin_iceberg, read_iceberg
-from gigacast.lake.table.place import FilePlaces
+from gigacast.lake.table.place import TablePlaces, is_remote
 from gigacast.lake.table.store import TableStore
 from gigacast.storage.store import StoreAddress
 
@@ -23,6 +24,25 @@ def pin_table(address: StoreAddress) -> StoreAddress:
     return replace(address, url=pin(table, address).url)
 
 
+def check_reach(content: TableContent, address: TableAddress) -> None:
+    """Refuse a table in a bucket that names files of this machine.
+
+    Raises
+    ------
+    SchemaError
+    """
+    # Whoever may write to the bucket must not choose which files of this machine are read.
+    if not is_remote(content.location):
+        return
+    urls = (u for f in content.files for u in (f.url, *(deletes.url for deletes in f.deletes)))
+    local = next((url for url in urls if not is_remote(url)), None)
+    if local is not None:
+        raise SchemaError(
+            f"{address.name} is in a bucket and names {local}, a file of this machine",
+            hint="find out who has written the table",
+        )
+
+
 def open_table(address: StoreAddress) -> TableStore:
     """Open a table as a store of its partitions.
 
@@ -36,4 +56,5 @@ def open_table(address: StoreAddress) -> TableStore:
     content = read(table, pinned)
     if not content.files:
         raise DataNotFoundError(f"{pinned.url} has no rows", hint="read a later snapshot")
-    return TableStore(pinned, content, FilePlaces(address.endpoint_url, address.region))
+    check_reach(content, table)
+    return TableStore(pinned, content, TablePlaces(address.endpoint_url, address.region))

@@ -8,7 +8,13 @@ from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 
 
-class FilePlaces:
+def is_remote(url: str) -> bool:
+    """Return whether a file is elsewhere than on this machine."""
+    scheme, separator, _ = url.partition("://")
+    return bool(separator) and scheme != "file"
+
+
+class TablePlaces:
     """Opens the store of a file by its URL, with the job's endpoint and credentials.
 
     Parameters

@@ -28,7 +28,7 @@ from gigacast.lake.table.content import (
     microseconds,
 )
 from gigacast.lake.table.part import TableObject
-from gigacast.lake.table.place import FilePlaces
+from gigacast.lake.table.place import TablePlaces
 from gigacast.lake.table.puffin import read_puffin
 from gigacast.storage.parquet.read import open_object, open_parquet, read_table, translated_parquet
 from gigacast.storage.store import ObjectMeta
@@ -51,10 +51,10 @@ class RowReader:
     Parameters
     ----------
     content : TableContent
-    places : FilePlaces
+    places : TablePlaces
     """
 
-    def __init__(self, content: TableContent, places: FilePlaces) -> None:
+    def __init__(self, content: TableContent, places: TablePlaces) -> None:
         self._content = content
         self._places = places
         self._deleted = lru_cache(maxsize=8)(self._read_deletes)

@@ -19,7 +19,7 @@ from gigacast.errors import ObjectNotFoundError, PreconditionFailedError, Storag
 from gigacast.lake.table.address import TableAddress
 from gigacast.lake.table.content import TableContent
 from gigacast.lake.table.part import TableObject, objects_of
-from gigacast.lake.table.place import FilePlaces
+from gigacast.lake.table.place import TablePlaces
 from gigacast.lake.table.rows import RowReader
 from gigacast.scratch import ScratchFolder
 from gigacast.storage.key import check_folder_prefix
@@ -38,7 +38,7 @@ class TableStore(Store):
     address : StoreAddress
         Pinned address of the table.
     content : TableContent
-    places : FilePlaces
+    places : TablePlaces
 
     Raises
     ------
@@ -46,7 +46,7 @@ class TableStore(Store):
         If the table cannot be divided into partitions.
     """
 
-    def __init__(self, address: StoreAddress, content: TableContent, places: FilePlaces) -> None:
+    def __init__(self, address: StoreAddress, content: TableContent, places: TablePlaces) -> None:
         self.address = address
         table = TableAddress.parse(address.url)
         self._objects = {part.key: part for part in objects_of(content, table)}
