@@ -42,15 +42,15 @@ class TableFormat:
     kind : {"delta", "iceberg"}
     root : str
         Folder or bucket of the tables: a path or an S3 URL.
-    catalog : Path
-        File of the SQLite catalog of Iceberg, whose name is ``lake``.
+    catalog : Path, optional
+        File of the SQLite catalog of Iceberg, whose name is ``lake``; AWS Glue without one.
     storage : dict of str to str
         Options of deltalake for S3.
     """
 
     kind: str
     root: str
-    catalog: Path
+    catalog: Path | None
     storage: dict[str, str]
 
     def url(self, name: str) -> str:
@@ -68,7 +68,11 @@ class TableFormat:
         """Variables that configure the catalog for pyiceberg."""
         warehouse = self.root if "://" in self.root else f"file://{self.root}"
         return {
-            "PYICEBERG_CATALOG__LAKE__URI": f"sqlite:///{self.catalog}",
+            **(
+                {"PYICEBERG_CATALOG__LAKE__URI": f"sqlite:///{self.catalog}"}
+                if self.catalog is not None
+                else {"PYICEBERG_CATALOG__LAKE__TYPE": "glue"}
+            ),
             "PYICEBERG_CATALOG__LAKE__WAREHOUSE": warehouse,
         }
 
@@ -107,8 +111,7 @@ class TableFormat:
         """The catalog of Iceberg, a context manager."""
         from pyiceberg.catalog import load_catalog
 
-        names = {"URI": "uri", "WAREHOUSE": "warehouse"}
-        options = {names[n.rpartition("__")[2]]: value for n, value in self.variables.items()}
+        options = {n.rpartition("__")[2].lower(): value for n, value in self.variables.items()}
         io = {"py-io-impl": "gigacast.lake.table.file_io.JobFileIO"}
         return load_catalog("lake", **options, **io)
 
@@ -255,8 +258,15 @@ def delete_rows(lake: TableFormat, name: str, rows: Sequence[int], content: str)
         Positions of the rows.
     content : {"POSITION_DELETES", "EQUALITY_DELETES"}
     """
-    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestContent
-    from pyiceberg.manifest import ManifestEntry, ManifestEntryStatus, ManifestWriterV2
+    from pyiceberg.manifest import (
+        DataFile,
+        DataFileContent,
+        FileFormat,
+        ManifestContent,
+        ManifestEntry,
+        ManifestEntryStatus,
+        ManifestWriterV2,
+    )
     from pyiceberg.table.snapshots import Operation
     from pyiceberg.table.update.snapshot import _FastAppendFiles
 

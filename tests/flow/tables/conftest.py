@@ -29,11 +29,10 @@ def lake(
 @pytest.fixture(params=["delta", "iceberg"])
 def lake_on_s3(
     request: pytest.FixtureRequest,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     moto_server: MotoServer,
 ) -> TableFormat:
-    """A bucket of tables of each format."""
+    """A bucket of tables of each format; those of Iceberg in the catalog of AWS Glue."""
     storage = {
         "aws_endpoint_url": moto_server.endpoint_url,
         "aws_allow_http": "true",
@@ -42,7 +41,7 @@ def lake_on_s3(
         "aws_region": "us-east-1",
     }
     root = f"s3://{moto_server.create_bucket()}/tables"
-    tables = TableFormat(request.param, root, tmp_path / "catalog.db", storage)
+    tables = TableFormat(request.param, root, None, storage)
     return _configured(tables, monkeypatch)
 
 

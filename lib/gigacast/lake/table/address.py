@@ -68,9 +68,9 @@ class TableAddress:
         ConfigError
             If it names no table, or has an unknown option.
         """
-        scheme, _, rest = url.partition("://")
+        scheme, _, named = url.partition("://")
         kind = next((kind for kind in get_args(Kind) if kind == scheme), None)
-        place, _, query = rest.partition("?")
+        place, _, query = named.partition("?")
         if kind is None or not place.strip("/"):
             raise ConfigError(f"{url!r} names no table", hint=_HINT)
         if kind == "iceberg" and not _is_identifier(place):

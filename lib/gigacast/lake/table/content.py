@@ -81,10 +81,10 @@ class DataFile:
     constants : mapping of str to object
         Values of columns that the file may lack.
     deletes : tuple of DeleteFile
-    kept : bool [N], optional
+    mask : bool [N], optional
         Mask of the rows that are not deleted; all by default.
-    kept_id : str
-        Digest of ``kept``.
+    mask_id : str
+        Digest of ``mask``.
     """
 
     url: str
@@ -94,8 +94,8 @@ class DataFile:
     bounds: tuple[int, int] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     deletes: tuple[DeleteFile, ...] = ()
-    kept: BoolArray | None = None
-    kept_id: str = ""
+    mask: BoolArray | None = None
+    mask_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,7 +211,7 @@ def _data_files(
         plain = unquote(path)
         url = plain if "://" in plain else f"{root}/{plain}"
         row = {name: values[name][place] for name in parts}
-        kept = masks.get(url)
+        mask = masks.get(url)
         yield DataFile(
             url=url,
             size_bytes=sizes[place],
@@ -221,8 +221,8 @@ def _data_files(
             ),
             bounds=bounds[place],
             constants=row,
-            kept=kept,
-            kept_id="" if kept is None else hashlib.sha256(kept.tobytes()).hexdigest()[:16],
+            mask=mask,
+            mask_id="" if mask is None else hashlib.sha256(mask.tobytes()).hexdigest()[:16],
         )
 
 

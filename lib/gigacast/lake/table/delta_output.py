@@ -7,8 +7,7 @@ import pyarrow as pa
 
 from gigacast.errors import DataNotFoundError, GigacastError, PreconditionFailedError, StorageError
 from gigacast.lake.table.address import TableAddress
-from gigacast.lake.table.delta import open_delta, storage_options, translated
-from gigacast.lake.table.output import (
+from gigacast.lake.table.change import (
     KEYS,
     OUTPUT,
     PARTITION,
@@ -16,6 +15,7 @@ from gigacast.lake.table.output import (
     Change,
     check_keys,
 )
+from gigacast.lake.table.delta import open_delta, storage_options, translated
 from gigacast.storage.store import StoreAddress
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from gigacast.errors import DataNotFoundError, PreconditionFailedError
 from gigacast.lake.table.address import TableAddress
-from gigacast.lake.table.iceberg import load_table, open_catalog, translated
-from gigacast.lake.table.output import (
+from gigacast.lake.table.change import (
     KEYS,
     OUTPUT,
     PARTITION,
@@ -18,6 +17,7 @@ from gigacast.lake.table.output import (
     Change,
     check_keys,
 )
+from gigacast.lake.table.iceberg import load_table, open_catalog, translated
 from gigacast.storage.store import StoreAddress
 
 if TYPE_CHECKING:
@@ -142,17 +142,17 @@ def _values(file: "DataFile") -> list[Any]:
 
 def _chunks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Yield rows in tables that are files: of one partition, and of a bounded number of rows."""
-    held: list[pa.RecordBatch] = []
+    pending: list[pa.RecordBatch] = []
     rows, key = 0, None
     for batch in batches:
         own = batch.column(batch.schema.names.index(PARTITION))[0].as_py()
-        if held and (own != key or rows + batch.num_rows > FILE_ROWS):
-            yield pa.Table.from_batches(held)
-            held, rows = [], 0
-        held.append(batch)
+        if pending and (own != key or rows + batch.num_rows > FILE_ROWS):
+            yield pa.Table.from_batches(pending)
+            pending, rows = [], 0
+        pending.append(batch)
         rows, key = rows + batch.num_rows, own
-    if held:
-        yield pa.Table.from_batches(held)
+    if pending:
+        yield pa.Table.from_batches(pending)
 
 
 def _io_of(transaction: "Transaction") -> "FileIO":

@@ -6,23 +6,20 @@ what it holds. They are compared with the outputs that are done now, as receipts
 a run after a crash at any step, never writes a row twice.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.column import to_scalar
 from gigacast.core.plain import plain_batch, plain_kind
-from gigacast.errors import ConfigError, PreconditionFailedError, SchemaError, StorageError
+from gigacast.errors import PreconditionFailedError, SchemaError, StorageError
 from gigacast.lake.table.address import Mode, TableAddress, TableTarget, TableWritten
+from gigacast.lake.table.change import KEYS, Change, OutputTable
 from gigacast.storage.parquet.read import open_parquet, read_batches
 from gigacast.storage.store import ObjectMeta, Store, StoreAddress
 
-SOURCE, PARTITION, OUTPUT = "gigacast_source", "gigacast_partition", "gigacast_output"
-KEYS = (SOURCE, PARTITION, OUTPUT)
-"""Columns that a table has besides those of the results, and is partitioned by."""
 ATTEMPTS = 8  # each fails only if another program has written to the table
 
 
@@ -45,51 +42,6 @@ class TableInput:
     output_id: str
     meta: ObjectMeta
     rows: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One commit: partitions of a source whose rows go, and the rows that come.
-
-    Parameters
-    ----------
-    source : str
-    dropped : tuple of str
-        Partitions whose rows are removed.
-    coming : tuple of str
-        Partitions that get rows.
-    schema : pa.Schema
-        Columns of a new table.
-    batches : callable
-        Yields the rows, given the columns of the table.
-    run_id : str
-        Run that the commit names.
-    """
-
-    source: str
-    dropped: tuple[str, ...]
-    coming: tuple[str, ...]
-    schema: pa.Schema
-    batches: Callable[[pa.Schema], Iterator[pa.RecordBatch]]
-    run_id: str
-
-
-class OutputTable(Protocol):
-    """A table at one of its snapshots, to compare with and to write to."""
-
-    def find(self, source: str) -> Mapping[str, set[str]]:
-        """Return the digests of the outputs in the table by partition."""
-        ...
-
-    def commit(self, change: Change) -> None:
-        """Make a change in one commit.
-
-        Raises
-        ------
-        PreconditionFailedError
-            If the table is no longer at this snapshot.
-        """
-        ...
 
 
 def write_table(
@@ -274,18 +226,3 @@ def table_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911 - a line per 
 
 
 _SMALL = {pa.int8(), pa.int16(), pa.int32(), pa.uint8(), pa.uint16()}
-
-
-def check_keys(columns: Sequence[str], url: str) -> None:
-    """Check that a table is one that results are written to.
-
-    Raises
-    ------
-    ConfigError
-    """
-    if list(columns) != list(KEYS):
-        raise ConfigError(
-            f"{url} is partitioned by {', '.join(columns) or 'nothing'}, and not by "
-            f"{', '.join(KEYS)}: results are written to tables of their own",
-            hint="name a table that does not exist; the first run makes it",
-        )

@@ -221,4 +221,4 @@ def _identity(file: DataFile, location: str) -> list[object]:
     # Relative, so that a copy of the table has the same ETags.
     deletes = sorted([d.url.removeprefix(below), d.size_bytes] for d in file.deletes)
     parts = [[part.name, part.text] for part in file.parts]
-    return [file.url.removeprefix(below), file.size_bytes, deletes, file.kept_id, parts]
+    return [file.url.removeprefix(below), file.size_bytes, deletes, file.mask_id, parts]

@@ -71,7 +71,7 @@ class RowReader:
         ObjectNotFoundError, StorageError
         """
         file = part.files[0]
-        if len(part.files) > 1 or part.cut is not None or file.deletes or file.kept is not None:
+        if len(part.files) > 1 or part.cut is not None or file.deletes or file.mask is not None:
             return None
         opened = self._open(file)
         store, key = self._places.find(file.url)
@@ -80,8 +80,8 @@ class RowReader:
         own = {field.name: plain_type(field.type) for field in stored}
         names = self._names_in(stored)
         is_same = all(names.get(column.stored) == column.name for column in part.columns)
-        wanted = self.schema(part)
-        if is_same and own == dict(zip(wanted.names, wanted.types, strict=True)):
+        schema = self.schema(part)
+        if is_same and own == dict(zip(schema.names, schema.types, strict=True)):
             opened.seek(0)
             return opened
         opened.close()
@@ -121,12 +121,12 @@ class RowReader:
         store, meta = self._meta(file)
         time = self._time_column(part)
         with open_parquet(store, meta) as parquet:
-            kept = self._kept(file, parquet.metadata.num_rows)
+            mask = self._mask(file, parquet.metadata.num_rows)
             names = self._names_in(parquet.schema_arrow)
             columns = [*part.columns, *([time] if time is not None else [])]
-            found = [names[c.stored] for c in columns if c.stored in names]
+            readable = [names[c.stored] for c in columns if c.stored in names]
             # A batch without columns has no number of rows: the first column gives it.
-            read = list(dict.fromkeys(found)) or parquet.schema_arrow.names[:1]
+            read = list(dict.fromkeys(readable)) or parquet.schema_arrow.names[:1]
             batches = parquet.iter_batches(batch_size=BATCH_ROWS, columns=read, use_threads=False)
             position = 0
             while True:
@@ -135,9 +135,9 @@ class RowReader:
                 if batch is None:
                     return
                 stop = position + batch.num_rows
-                mask = None if kept is None else kept[position:stop]
+                piece = None if mask is None else mask[position:stop]
                 position = stop
-                chosen = _chosen(batch, mask, part, time, names, file)
+                chosen = _chosen(batch, piece, part, time, names, file)
                 if chosen.num_rows:
                     yield _as_columns(chosen, part.columns, schema, names, file)
 
@@ -174,16 +174,16 @@ class RowReader:
 
     # -- deleted rows ------------------------------------------------------------------------------
 
-    def _kept(self, file: DataFile, rows: int) -> BoolArray | None:
+    def _mask(self, file: DataFile, rows: int) -> BoolArray | None:
         """Return the mask of the rows that are not deleted, [N]; ``None`` if all are kept."""
-        kept = file.kept
-        if rows != (len(kept) if kept is not None else file.rows or rows):
+        mask = file.mask
+        if rows != (len(mask) if mask is not None else file.rows or rows):
             raise CorruptedFileError(
                 f"{file.url} has {rows} rows, {file.rows} by its table", hint=_CHANGED
             )
         if not file.deletes:
-            return kept
-        kept = np.ones(rows, np.bool_)
+            return mask
+        mask = np.ones(rows, np.bool_)
         for deletes in file.deletes:
             positions = self._deleted(deletes).get(_path_of(file.url), _NONE)
             if len(positions) and not 0 <= positions.min() <= positions.max() < rows:
@@ -191,8 +191,8 @@ class RowReader:
                     f"{deletes.url} deletes row {positions.max()} of {file.url}, which has {rows}",
                     hint=_CHANGED,
                 )
-            kept[positions] = False
-        return kept
+            mask[positions] = False
+        return mask
 
     def _read_deletes(self, deletes: DeleteFile) -> Mapping[str, IntArray]:
         """Return the positions of deleted rows by the path of their file."""
@@ -229,15 +229,15 @@ def _path_of(url: str) -> str:
 
 def _chosen(
     batch: pa.RecordBatch,
-    kept: BoolArray | None,
+    mask: BoolArray | None,
     part: TableObject,
     time: TableColumn | None,
     names: Mapping[int | str, str],
     file: DataFile,
 ) -> pa.RecordBatch:
     """Return the rows of a batch that are neither deleted nor of another month."""
-    if kept is not None and not kept.all():
-        batch = batch.filter(to_arrow(kept))
+    if mask is not None and not mask.all():
+        batch = batch.filter(to_arrow(mask))
     if time is None or part.cut is None:
         return batch
     name = names.get(time.stored)

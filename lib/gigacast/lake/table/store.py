@@ -95,9 +95,8 @@ class TableStore(Store):
         # One at a time: threads that open the same partition must not write it twice.
         with self._lock:
             if key not in self._made:
-                whole = self._rows.open_whole(part)
-                if whole is not None:
-                    return whole
+                if (file := self._rows.open_whole(part)) is not None:
+                    return file
                 self._made[key] = self._write(part)
                 self._drop_oldest()
             self._made.move_to_end(key)

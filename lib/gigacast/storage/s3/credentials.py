@@ -28,8 +28,8 @@ def s3_options(endpoint_url: str | None, region: str | None) -> dict[str, str]:
     if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in {"1", "true", "yes"}:
         return options | {"aws_skip_signature": "true"}
     try:
-        found = session.get_credentials()
-        frozen = found.get_frozen_credentials() if found is not None else None
+        credentials = session.get_credentials()
+        frozen = credentials.get_frozen_credentials() if credentials is not None else None
     except BotoCoreError as error:
         raise AccessDeniedError(f"the AWS credentials cannot be used: {error}") from error
     if frozen is None or not frozen.access_key:
