@@ -46,17 +46,22 @@ class TableFormat:
         File of the SQLite catalog of Iceberg, whose name is ``lake``; AWS Glue without one.
     storage : dict of str to str
         Options of deltalake for S3.
+    namespace : str
+        Namespace of the tables in the catalog.
     """
 
     kind: str
     root: str
     catalog: Path | None
     storage: dict[str, str]
+    namespace: str = "ns"
 
     def url(self, name: str) -> str:
         """Address of a table for ``--input_prefix``."""
         return (
-            f"iceberg://lake/ns.{name}" if self.kind == "iceberg" else f"delta://{self.place(name)}"
+            f"iceberg://lake/{self.namespace}.{name}"
+            if self.kind == "iceberg"
+            else f"delta://{self.place(name)}"
         )
 
     def place(self, name: str) -> str:
@@ -119,18 +124,18 @@ class TableFormat:
         from pyiceberg.exceptions import NoSuchTableError
         from pyiceberg.transforms import IdentityTransform, MonthTransform
 
-        catalog.create_namespace_if_not_exists("ns")
+        catalog.create_namespace_if_not_exists(self.namespace)
         try:
-            return catalog.load_table(f"ns.{name}")
+            return catalog.load_table(f"{self.namespace}.{name}")
         except NoSuchTableError:
-            table = catalog.create_table(f"ns.{name}", schema)
+            table = catalog.create_table(f"{self.namespace}.{name}", schema)
             with table.update_spec() as change:
                 for column in by:
                     if column == "month":
                         change.add_field("timestamp", MonthTransform(), "timestamp_month")
                     else:
                         change.add_field(column, IdentityTransform(), f"{column}_level")
-            return catalog.load_table(f"ns.{name}")
+            return catalog.load_table(f"{self.namespace}.{name}")
 
     def read(self, name: str) -> pa.Table:
         """All rows of a table, by its own library."""
@@ -140,7 +145,7 @@ class TableFormat:
             rows = DeltaTable(self.place(name), storage_options=self.storage or None).scan()
             return pa.RecordBatchReader.from_stream(rows).read_all()
         with self.open_catalog() as catalog:
-            return catalog.load_table(f"ns.{name}").scan().to_arrow()
+            return catalog.load_table(f"{self.namespace}.{name}").scan().to_arrow()
 
     def commits(self, name: str) -> int:
         """Number of commits of a table."""
@@ -149,7 +154,7 @@ class TableFormat:
 
             return DeltaTable(self.place(name), storage_options=self.storage or None).version() + 1
         with self.open_catalog() as catalog:
-            return len(catalog.load_table(f"ns.{name}").snapshots())
+            return len(catalog.load_table(f"{self.namespace}.{name}").snapshots())
 
 
 # -- logs of Delta Lake by hand, for what its library for Python does not write --------------------
@@ -279,7 +284,7 @@ def delete_rows(lake: TableFormat, name: str, rows: Sequence[int], content: str)
             return {**super()._meta, "content": "deletes"}
 
     with lake.open_catalog() as catalog:
-        table = catalog.load_table(f"ns.{name}")
+        table = catalog.load_table(f"{lake.namespace}.{name}")
         target = next(iter(table.scan().plan_files())).file
         url = f"{table.location()}/data/deletes-{len(table.snapshots())}.parquet"
         ids = [{b"PARQUET:field_id": number} for number in (b"2147483546", b"2147483545")]

@@ -29,10 +29,11 @@ def lake(
 @pytest.fixture(params=["delta", "iceberg"])
 def lake_on_s3(
     request: pytest.FixtureRequest,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     moto_server: MotoServer,
 ) -> TableFormat:
-    """A bucket of tables of each format; those of Iceberg in the catalog of AWS Glue."""
+    """A bucket of tables of each format."""
     storage = {
         "aws_endpoint_url": moto_server.endpoint_url,
         "aws_allow_http": "true",
@@ -41,7 +42,15 @@ def lake_on_s3(
         "aws_region": "us-east-1",
     }
     root = f"s3://{moto_server.create_bucket()}/tables"
-    tables = TableFormat(request.param, root, None, storage)
+    tables = TableFormat(request.param, root, tmp_path / "catalog.db", storage)
+    return _configured(tables, monkeypatch)
+
+
+@pytest.fixture
+def lake_in_glue(monkeypatch: pytest.MonkeyPatch, moto_server: MotoServer) -> TableFormat:
+    """A bucket of tables of Iceberg in the catalog of AWS Glue, which tests of a session share."""
+    bucket = moto_server.create_bucket()
+    tables = TableFormat("iceberg", f"s3://{bucket}", None, {}, bucket.replace("-", "_"))
     return _configured(tables, monkeypatch)
 
 

@@ -14,7 +14,6 @@ from gigacast.errors import DataNotFoundError, SchemaError
 from gigacast.job.location import open_inputs, pin_inputs
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
-from tests.support.moto_server import MotoServer
 from tests.support.open_tables import TableFormat, panel
 
 NAIVE = {"model": "seasonal-naive", "horizon": 4}
@@ -177,6 +176,7 @@ def add_column(lake: TableFormat, name: str, column: str) -> None:
         change.add_column(column, DoubleType())
 
 
+@pytest.mark.parametrize("lake", ["delta"], indirect=True)
 def test_every_job_reads_a_table(
     lake: TableFormat, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,14 +199,3 @@ def test_every_job_reads_a_table(
         code = run(words)
         shown = capsys.readouterr()
         assert code == 0, (command, shown.out, shown.err)
-
-
-def test_a_table_on_s3_is_read_by_the_jobs_own_endpoint(
-    lake_on_s3: TableFormat, moto_server: MotoServer
-) -> None:
-    lake_on_s3.append("sales", panel("2024-01"), ["month"])
-    lake_on_s3.append("sales", panel("2024-01", ["c"]), ["month"])
-    lake_on_s3.append("sales", panel("2024-02"), ["month"])
-    out = open_store(moto_server.new_address())
-    assert forecast(out, lake_on_s3.url("sales")) == ["2024/01/part-0", "2024/02/part-0"]
-    assert set(forecasts(out)["item_id"]) == {"a", "b", "c"}

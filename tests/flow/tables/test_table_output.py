@@ -196,17 +196,18 @@ def test_a_cleaned_version_replaces_the_one_before_in_its_table(
     assert lake.commits("made") == 2
 
 
-def test_forecasts_on_s3_go_into_a_table_on_s3(
+def test_tables_on_s3_are_read_and_written_with_the_jobs_endpoint_and_credentials(
     lake_on_s3: TableFormat, moto_server: MotoServer
 ) -> None:
+    lake_on_s3.append("sales", panel("2024-01"), ["month"])
+    lake_on_s3.append("sales", panel("2024-01", ["c"]), ["month"])
     store = open_store(moto_server.new_address())
-    put_panels(store, parts=1)
-    forecast(store, lake_on_s3)
-    forecast(store, lake_on_s3)
-    rows = held(lake_on_s3)
-    expected = gigacast.read_forecasts(store.address.url)
+    made = forecast(store, lake_on_s3, input_prefix=lake_on_s3.url("sales"))
+    assert [task.partition for task in made.plan.tasks] == ["2024/01/part-0"]
     columns = ["item_id", "timestamp", "predictions", "0.9"]
-    pd.testing.assert_frame_equal(rows[columns], in_order(expected)[columns], check_dtype=False)
+    expected = in_order(gigacast.read_forecasts(store.address.url))[columns]
+    pd.testing.assert_frame_equal(held(lake_on_s3)[columns], expected, check_dtype=False)
+    assert set(expected["item_id"]) == {"a", "b", "c"}
 
 
 @pytest.mark.parametrize("lake", ["delta"], indirect=True)
@@ -229,4 +230,3 @@ def test_forecasts_in_a_table_are_an_input_as_well(bucket: Store, lake: TableFor
         **options,  # type: ignore[arg-type]
     )
     assert {task.month for task in report.plan.tasks} == {"2024-01", "2024-02"}
-
