@@ -229,16 +229,17 @@ def _data_file(
             f"{file.file_path} is a file of {file.file_format.value}; only Parquet is read",
             hint="rewrite the data files of the table as Parquet",
         )
-    spec = table.specs()[file.spec_id]
+    spec, schemas = table.specs()[file.spec_id], [schema, *table.schemas().values()]
     parts, constants = [], {}
     for field, value in zip(spec.fields, _values(file), strict=True):
         if str(field.transform) == "void":
             continue
-        source = table.schema().find_field(field.source_id)
-        text = None
-        if value is not None:
-            text = field.transform.to_human_string(source.field_type, value)
-        is_time = str(source.field_type) in _TIMES and str(field.transform) in _OF_TIME
+        # A column that files were partitioned by may have been dropped since.
+        kind = next(
+            (s.find_type(field.source_id) for s in schemas if field.source_id in s.field_ids), None
+        )
+        text = None if value is None else field.transform.to_human_string(kind, value)
+        is_time = str(kind) in _TIMES and str(field.transform) in _OF_TIME
         parts.append(PartValue(field.name, text, is_time))
         if str(field.transform) == "identity":
             with suppress(ValueError):

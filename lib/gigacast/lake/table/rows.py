@@ -7,12 +7,14 @@ are read as the table means them; deleted rows are left out.
 
 import logging
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
@@ -31,6 +33,7 @@ from gigacast.lake.table.part import TableObject
 from gigacast.lake.table.place import TablePlaces
 from gigacast.lake.table.puffin import read_puffin
 from gigacast.storage.parquet.read import open_object, open_parquet, read_table, translated_parquet
+from gigacast.storage.parquet.statistics import time_bounds
 from gigacast.storage.store import ObjectMeta
 
 logger = logging.getLogger(__name__)
@@ -121,13 +124,20 @@ class RowReader:
         store, meta = self._meta(file)
         time = self._time_column(part)
         with open_parquet(store, meta) as parquet:
-            mask = self._mask(file, parquet.metadata.num_rows)
             names = self._names_in(parquet.schema_arrow)
+            groups = list(range(parquet.metadata.num_row_groups))
+            if time is not None and part.cut is not None and time.stored in names:
+                groups = groups_within(parquet.metadata, names[time.stored], part.cut)
+            mask = self._mask(file, parquet.metadata.num_rows)
+            if mask is not None:
+                mask = _of_groups(mask, parquet.metadata, groups)
             columns = [*part.columns, *([time] if time is not None else [])]
             readable = [names[c.stored] for c in columns if c.stored in names]
             # A batch without columns has no number of rows: the first column gives it.
             read = list(dict.fromkeys(readable)) or parquet.schema_arrow.names[:1]
-            batches = parquet.iter_batches(batch_size=BATCH_ROWS, columns=read, use_threads=False)
+            if not groups:
+                return
+            batches = parquet.iter_batches(BATCH_ROWS, groups, read, use_threads=False)
             position = 0
             while True:
                 with translated_parquet(store, meta.key):
@@ -212,6 +222,40 @@ class RowReader:
                 paths.dictionary.to_pylist(), bounds[:-1], bounds[1:], strict=True
             )
         }
+
+
+def groups_within(metadata: pq.FileMetaData, column: str, cut: tuple[int, int]) -> list[int]:
+    """Return the row groups that may have times of a month, by their statistics.
+
+    Parameters
+    ----------
+    metadata : pyarrow.parquet.FileMetaData
+    column : str
+    cut : (int, int)
+        Microseconds since 1970, the end exclusive.
+    """
+    first, stop = cut
+    return [
+        group
+        for group, bounds in enumerate(time_bounds(metadata, column))
+        if bounds is None
+        or not all(isinstance(bound, datetime) for bound in bounds)
+        or (_since_1970(bounds[1]) >= first and _since_1970(bounds[0]) < stop)
+    ]
+
+
+def _since_1970(moment: datetime) -> int:
+    """Return a time in microseconds, rounded down; one without a zone is in UTC."""
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _of_groups(mask: BoolArray, metadata: pq.FileMetaData, groups: list[int]) -> BoolArray:
+    """Return the mask of the rows of some row groups."""
+    counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    stops = np.cumsum(counts)
+    pieces = [mask[stops[group] - counts[group] : stops[group]] for group in groups]
+    return np.concatenate(pieces) if pieces else mask[:0]
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
