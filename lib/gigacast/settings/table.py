@@ -1,6 +1,7 @@
 """The tables that settings name, as inputs and for results."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from gigacast.errors import ConfigError
 from gigacast.lake.table.address import TableAddress, TableTarget
@@ -22,6 +23,9 @@ def table_url(url: str, root: StoreAddress) -> str:
     table = TableAddress.parse(url)
     if table.kind == "iceberg" or table.place.startswith("/"):
         return table.url
+    if table.place.startswith(("~/", "./", "../")):
+        # A folder from here, as in the address of a bucket.
+        return replace(table, place=str(Path(table.place).expanduser().resolve())).url
     place = table.place if "://" in table.place else root.child(table.place).url
     plain = unescape_file_url(place).removeprefix("file://").removeprefix("localhost")
     return replace(table, place=plain.rstrip("/")).url
