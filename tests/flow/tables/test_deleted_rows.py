@@ -95,7 +95,7 @@ def test_deletion_vectors_of_iceberg_are_read_from_their_files() -> None:
 
 
 def test_deletion_vectors_of_delta_leave_out_their_rows(tmp_path: Path) -> None:
-    rows, folder = panel("2024-01"), tmp_path / "sales"
+    rows, folder = panel("2024-01"), tmp_path / "my sales"
     added = add_action(folder, "a.parquet", rows)
     again = {"add": {**added["add"], "deletionVector": deletion_vector([1, 2, 94])}}
     removed = {"remove": {"path": "a.parquet", "deletionTimestamp": 0, "dataChange": True}}

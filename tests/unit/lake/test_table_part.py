@@ -75,6 +75,11 @@ def test_files_of_a_month_are_one_object_in_the_order_of_time() -> None:
         ([PartValue("date", "2024-03-05")], "2024/03"),
         ([PartValue("month", "2024-03")], "2024/03"),
         ([PartValue("year", "2024"), PartValue("month", "3")], "2024/03"),
+        (
+            [PartValue("year", "2024"), PartValue("month", "03"), PartValue("day", "5")],
+            "2024/03",
+        ),
+        ([month("2024-03"), PartValue("day", "5")], "2024/03"),
         ([month("2024-03"), PartValue("store", "a/b")], "2024/03/store=a%2Fb"),
         ([PartValue("store", None), month("2024-03")], "2024/03/store=__HIVE_DEFAULT_PARTITION__"),
         ([month("2024-03"), PartValue("lot", "2023-01")], "2024/03/lot=2023-01"),
@@ -100,6 +105,19 @@ def test_years_and_whole_tables_are_of_the_month_of_their_newest_row() -> None:
     assert list(divide(file("a", first="1969-12-31"), file("b", first="1970-01-01"))) == [
         "1970/01/part-0.parquet"
     ]
+
+
+def test_a_month_or_a_day_without_its_year_is_a_level() -> None:
+    for name in ("month", "day"):
+        parts = divide(file("a", PartValue(name, "5"), first="2024-01-01"))
+        assert list(parts) == [f"2024/01/{name}=5/part-0.parquet"]
+    parts = divide(
+        file("a", PartValue("year", "2024"), PartValue("day", "5"), first="2024-01-01"),
+        file("b", PartValue("year", "2024"), PartValue("day", "5"), first="2024-02-01"),
+    )
+    assert {key: names(part) for key, part in parts.items()} == {
+        "2024/02/day=5/part-0.parquet": ["a", "b"]
+    }
 
 
 def test_a_table_cut_by_month_has_a_file_in_each_month_of_its_times() -> None:

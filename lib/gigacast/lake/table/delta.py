@@ -59,10 +59,11 @@ def read_delta(address: TableAddress, store: StoreAddress) -> TableContent:
         time = find_time({column.name: column.type for column in columns}, address.time)
         actions = pa.table(table.get_add_actions(flatten=True))
         masks = _masks(table)
-        files = tuple(_data_files(actions, table, columns, time, masks))
+        files = tuple(_data_files(actions, address, columns, time, masks))
+        _check_masks(masks, files, address)
     modified = max(actions["modification_time"].to_pylist(), default=0)
     return TableContent(
-        location=table.table_uri.rstrip("/"),
+        location=address.folder,
         columns=columns,
         files=files,
         time=time,
@@ -105,7 +106,7 @@ def open_delta(address: TableAddress, store: StoreAddress) -> "DeltaTable":
         ) from error
     options = storage_options(address, store)
     try:
-        return DeltaTable(address.folder, version=address.snapshot, storage_options=options)
+        return DeltaTable(address.place, version=address.snapshot, storage_options=options)
     except TableNotFoundError as error:
         raise DataNotFoundError(
             f"{address.name} is no table of Delta Lake",
@@ -193,14 +194,13 @@ def _columns(table: "DeltaTable") -> tuple[TableColumn, ...]:
 
 def _data_files(
     actions: pa.Table,
-    table: "DeltaTable",
+    address: TableAddress,
     columns: tuple[TableColumn, ...],
     time: str | None,
     masks: Mapping[str, BoolArray],
 ) -> Iterator[DataFile]:
-    root = table.table_uri.rstrip("/")
     by_name = {column.name: column for column in columns}
-    parts = table.metadata().partition_columns
+    parts = [column.name for column in columns if column.is_part]
     values = {name: _column(actions, "partition", by_name[name]).to_pylist() for name in parts}
     bounds = _bounds(actions, by_name.get(time) if time is not None else None)
     paths, sizes, counts = (
@@ -209,7 +209,7 @@ def _data_files(
     for place, path in enumerate(paths):
         # Written with escapes in the log; absolute in clones of other tables.
         plain = unquote(path)
-        url = plain if "://" in plain else f"{root}/{plain}"
+        url = plain if "://" in plain else f"{address.folder}/{plain}"
         row = {name: values[name][place] for name in parts}
         mask = masks.get(url)
         yield DataFile(
@@ -273,3 +273,15 @@ def _masks(table: "DeltaTable") -> dict[str, BoolArray]:
         url: to_numpy(vector.values)
         for url, vector in zip(urls, rows["selection_vector"], strict=True)
     }
+
+
+def _check_masks(
+    masks: Mapping[str, BoolArray], files: tuple[DataFile, ...], address: TableAddress
+) -> None:
+    """Check that each deletion vector is that of a file: no deleted row may be read."""
+    unknown = masks.keys() - {file.url for file in files if file.mask is not None}
+    if unknown:
+        raise StorageError(
+            f"{address.url}: the deletion vector of {min(unknown)} belongs to no file of the table",
+            hint="rewrite the table's data files, which applies the vectors",
+        )

@@ -63,7 +63,7 @@ class DeltaOutput:
                     self._table.delete(_predicate(change), commit_properties=properties)
                 elif self._table is None or not change.dropped:
                     write_deltalake(
-                        self._table if self._table is not None else self._address.folder,
+                        self._table if self._table is not None else self._address.place,
                         rows.reader(),
                         mode="append" if self._table is not None else "error",
                         partition_by=list(KEYS),

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 _MONTH = re.compile(r"(\d{4})-(\d{2})(?!\d)")
 _DATES = {"date", "day", "dt", "ds", "month"}
 """Names of columns of text whose values may be dates or months."""
+_NUMBERS = ("year", "month", "day", "hour")
+"""Names of columns of numbers that make up a time together."""
 _NULL_LEVEL = "__HIVE_DEFAULT_PARTITION__"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CUT_HINT = "add ?by=month to the address: rows are then cut by their own times"
@@ -98,8 +100,8 @@ def _chosen(columns: tuple[TableColumn, ...], address: TableAddress) -> tuple[Ta
 
 def _stored(columns: tuple[TableColumn, ...], levels: set[str]) -> tuple[TableColumn, ...]:
     """Return the columns of an object: those that its key already says are left to the key."""
-    in_key = {*levels, "year", "month"}
-    return tuple(c for c in columns if not (c.is_part and (c.name in levels or c.name in in_key)))
+    said = {*levels, "year", "month"}
+    return tuple(column for column in columns if not (column.is_part and column.name in said))
 
 
 def _placed(content: TableContent, address: TableAddress) -> Iterator[tuple[DataFile, _Place]]:
@@ -129,22 +131,32 @@ def _placed(content: TableContent, address: TableAddress) -> Iterator[tuple[Data
 
 def _place_of(parts: Iterable[PartValue]) -> _Place:
     month: Month | None = None
-    numbers: dict[str, int] = {}
-    levels: list[tuple[str, str | None]] = []
+    year: int | None = None
+    numbers: dict[str, PartValue] = {}
+    levels: list[PartValue] = []
     for part in parts:
         match = _MONTH.match(part.text or "")
         name = part.name.lower()
         if match is not None and (part.is_time or name in _DATES):
             month = month or Month(int(match[1]), int(match[2]))
-        elif part.is_time or (name in ("year", "month") and (part.text or "").isdigit()):
-            kind = "year" if part.is_time else name
-            if (part.text or "").isdigit():
-                numbers[kind] = int(part.text or "")
+        elif part.is_time:
+            year = int(part.text) if part.text is not None and part.text.isdigit() else year
+        elif name in _NUMBERS and (part.text or "").isdigit():
+            numbers[name] = part
         else:
-            levels.append((part.name, part.text))
-    if month is None and {"year", "month"} <= numbers.keys():
-        month = Month(numbers["year"], numbers["month"])
-    return _Place(month, numbers.get("year") if month is None else None, tuple(levels))
+            levels.append(part)
+    if "year" in numbers:
+        year = int(numbers["year"].text or "")
+        if month is None and "month" in numbers:
+            month = Month(year, int(numbers["month"].text or ""))
+    # A month or a day without its year is a level as any other.
+    said = ("year",) if month is None else _NUMBERS
+    levels += [part for name, part in numbers.items() if name not in said]
+    return _Place(
+        month,
+        year if month is None else None,
+        tuple((part.name, part.text) for part in levels),
+    )
 
 
 def _months_of(file: DataFile, content: TableContent, address: TableAddress) -> Iterator[Month]:
