@@ -14,7 +14,7 @@ from gigacast.job.calibration import with_calibration
 from gigacast.job.covariates import check_context, fit_method, warn_of_horizon
 from gigacast.job.engine_choice import settle_engine
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
-from gigacast.job.location import open_inputs, pin_inputs
+from gigacast.job.location import exact_inputs, open_inputs, pin_inputs
 from gigacast.job.model_choice import resolve_choice, usable_devices
 from gigacast.job.spec import make_spec
 from gigacast.lake.layout import spec_prefix
@@ -132,10 +132,13 @@ def prepare(
 def pin_months(job: ForecastJob) -> ForecastJob:
     """Return a job with the newest month of its inputs in place of ``--months latest``.
 
+    Of a table the snapshot is pinned, too: each process opens it anew.
+
     Raises
     ------
-    StorageError
+    DataNotFoundError, StorageError
     """
+    job = replace(job, inputs=exact_inputs(job.inputs))
     if not job.selection.months.latest:
         return job
     inputs = open_inputs(pin_inputs(job.inputs))

@@ -122,6 +122,7 @@ def forecasts_by_items(store: Store) -> list[list[str]]:
     return frame[["item_id", "store"]].drop_duplicates().values.tolist()
 
 
+@pytest.mark.parametrize("lake", ["delta"], indirect=True)
 def test_a_table_without_months_is_one_partition_of_its_newest_month(
     lake: TableFormat, tmp_path: Path
 ) -> None:

@@ -87,6 +87,7 @@ def test_a_rerun_commits_nothing_and_a_changed_partition_replaces_its_rows(
     assert set(held(lake)["item_id"]) == {"0-a", "0-b", "0-c", "x"}
 
 
+@pytest.mark.parametrize("lake", ["delta"], indirect=True)
 def test_appended_results_stay_beside_earlier_ones_and_come_once(
     bucket: Store, lake: TableFormat
 ) -> None:
@@ -171,6 +172,7 @@ def test_a_table_that_was_not_made_for_results_is_left_alone(
     assert lake.read("made").num_rows == 96
 
 
+@pytest.mark.parametrize("lake", ["delta"], indirect=True)
 def test_columns_that_the_table_lacks_are_refused_by_name(bucket: Store, lake: TableFormat) -> None:
     forecast(bucket, lake)
     with pytest.raises(SchemaError, match=r"column '0\.05'"):
@@ -220,6 +222,7 @@ def test_what_cannot_be_written_to_is_refused_before_the_run(
         gigacast.plan("s3://x", output_table="delta://s3://y/z", executor="batch")
 
 
+@pytest.mark.parametrize("lake", ["iceberg"], indirect=True)
 def test_forecasts_in_a_table_are_an_input_as_well(bucket: Store, lake: TableFormat) -> None:
     forecast(bucket, lake)
     options = {"item_column": "item_id", "targets": ("predictions",), "horizon": 2}

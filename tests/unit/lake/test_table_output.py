@@ -55,7 +55,8 @@ def write(
     store: MemoryStore, *inputs: TableInput, mode: Any = "replace", whole: bool = False
 ) -> TableWritten:
     target = TableTarget(StoreAddress("delta:///made"), mode)
-    return write_table(target, "bucket/forecasts", store, inputs, run_id="r", is_whole=whole)
+    options = {"is_whole": True} if whole else {}
+    return write_table(target, "bucket/forecasts", store, inputs, run_id="r", **options)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,7 @@ def test_columns_of_keys_and_of_other_tables_are_refused(table: FakeTable) -> No
         (pa.date64(), pa.date32()),
         (pa.large_list(pa.int8()), pa.list_(pa.int32())),
         (pa.null(), pa.string()),
+        (pa.large_binary(), pa.binary()),
         (pa.bool_(), pa.bool_()),
     ],
 )

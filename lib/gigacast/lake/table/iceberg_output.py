@@ -96,7 +96,13 @@ class IcebergOutput:
 
     def _create(self, catalog: "Catalog", change: Change) -> "Transaction":
         name = self._address.place.partition("/")[2]
-        catalog.create_namespace_if_not_exists(name.rpartition(".")[0])
+        namespace = name.rpartition(".")[0]
+        try:
+            catalog.create_namespace_if_not_exists(namespace)
+        except Exception:
+            # Another run may have made it between the question and the answer.
+            if not catalog.namespace_exists(namespace):
+                raise
         transaction = catalog.create_table_transaction(
             name,
             change.schema,
