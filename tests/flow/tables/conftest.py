@@ -1,17 +1,11 @@
 """Places of tables: a folder, and a bucket of an S3 on loopback."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.moto_server import MotoServer
 from tests.support.open_tables import TableFormat
-
-pytest.importorskip("pyiceberg", reason="tables of Iceberg need the extra iceberg")
-pytest.importorskip("deltalake", reason="tables of Delta Lake need the extra delta")
-
-NewFormat = Callable[[str], TableFormat]
 
 
 @pytest.fixture(params=["delta", "iceberg"])

@@ -11,6 +11,9 @@ from gigacast.job.location import open_inputs
 from gigacast.storage.store import StoreAddress
 from tests.support.open_tables import TableFormat, panel
 
+pytest.importorskip("pyiceberg", reason="tables of Iceberg need the extra iceberg")
+pytest.importorskip("deltalake", reason="tables of Delta Lake need the extra delta")
+
 
 class RestCatalog(BaseHTTPRequestHandler):
     """Answers the two requests by which a table is loaded, from the catalog behind it."""

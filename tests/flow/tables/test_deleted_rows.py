@@ -29,6 +29,9 @@ from tests.support.open_tables import (
     write_log,
 )
 
+pytest.importorskip("pyiceberg", reason="tables of Iceberg need the extra iceberg")
+pytest.importorskip("deltalake", reason="tables of Delta Lake need the extra delta")
+
 KEY = "2024/01/part-0.parquet"
 
 

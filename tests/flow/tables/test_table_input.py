@@ -16,6 +16,9 @@ from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from tests.support.open_tables import TableFormat, panel
 
+pytest.importorskip("pyiceberg", reason="tables of Iceberg need the extra iceberg")
+pytest.importorskip("deltalake", reason="tables of Delta Lake need the extra delta")
+
 NAIVE = {"model": "seasonal-naive", "horizon": 4}
 
 

@@ -19,6 +19,9 @@ from tests.support.moto_server import MotoServer
 from tests.support.open_tables import TableFormat, panel
 from tests.support.panels import hourly_panel, put_frame, put_panels
 
+pytest.importorskip("pyiceberg", reason="tables of Iceberg need the extra iceberg")
+pytest.importorskip("deltalake", reason="tables of Delta Lake need the extra delta")
+
 KEYS = ["gigacast_source", "gigacast_partition", "gigacast_output"]
 
 
