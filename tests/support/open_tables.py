@@ -169,7 +169,10 @@ def write_log(folder: Path, *commits: Iterable[dict[str, Any]]) -> None:
 
 
 def table_actions(
-    schema: pa.Schema, features: Sequence[str], mapped: dict[str, str] | None = None
+    schema: pa.Schema,
+    features: Sequence[str],
+    mapped: dict[str, str] | None = None,
+    mode: str = "name",
 ) -> list[dict[str, Any]]:
     """The actions that begin a table.
 
@@ -180,6 +183,8 @@ def table_actions(
         Features that readers need.
     mapped : dict of str to str, optional
         Names in the files by column.
+    mode : {"name", "id"}
+        What finds mapped columns.
     """
     kinds = {pa.string(): "string", pa.float64(): "double", pa.timestamp("us"): "timestamp_ntz"}
     fields = [
@@ -206,7 +211,7 @@ def table_actions(
                 "format": {"provider": "parquet", "options": {}},
                 "schemaString": json.dumps({"type": "struct", "fields": fields}),
                 "partitionColumns": [],
-                "configuration": {"delta.columnMapping.mode": "name"} if mapped else {},
+                "configuration": {"delta.columnMapping.mode": mode} if mapped else {},
                 "createdTime": 0,
             }
         },

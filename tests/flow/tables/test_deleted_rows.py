@@ -118,6 +118,23 @@ def test_mapped_columns_are_read_by_their_names_in_the_table(tmp_path: Path) -> 
     assert rows_of(f"delta://{folder}").equals(rows)
 
 
+def test_columns_mapped_by_ids_are_read_by_their_ids(tmp_path: Path) -> None:
+    rows, folder = panel("2024-01"), tmp_path / "sales"
+    names = {name: f"col-{name}" for name in rows.schema.names}
+    ids = [{b"PARQUET:field_id": str(place + 1).encode()} for place in range(len(names))]
+    # Names in the file are those of other columns: only ids tell.
+    others = ("target", "timestamp", "item_id")
+    fields = [
+        pa.field(name, kind, metadata=number)
+        for name, kind, number in zip(others, rows.schema.types, ids, strict=True)
+    ]
+    stored = pa.Table.from_arrays(rows.columns, schema=pa.schema(fields))
+    action = add_action(folder, "a.parquet", stored)
+    action["add"]["stats"] = action["add"]["stats"].replace("timestamp", "col-timestamp")
+    write_log(folder, [*table_actions(rows.schema, ["columnMapping"], names, "id"), action])
+    assert rows_of(f"delta://{folder}").equals(rows)
+
+
 @iceberg_only
 def test_a_renamed_column_of_iceberg_is_read_by_its_new_name(lake: TableFormat) -> None:
     lake.append("sales", panel("2024-01"), ["month"])

@@ -43,6 +43,7 @@ _READ = {
     *("v2Checkpoint", "vacuumProtocolCheck", "typeWidening", "typeWidening-preview"),
 }
 """Features of tables that are read; the log's own are deltalake's."""
+_PHYSICAL = "delta.columnMapping.physicalName"
 
 
 def read_delta(address: TableAddress, store: StoreAddress) -> TableContent:
@@ -57,7 +58,7 @@ def read_delta(address: TableAddress, store: StoreAddress) -> TableContent:
         _check_features(table, address)
         columns = _columns(table)
         time = find_time({column.name: column.type for column in columns}, address.time)
-        actions = pa.table(table.get_add_actions(flatten=True))
+        actions = _by_name(pa.table(table.get_add_actions(flatten=True)), table)
         masks = _masks(table)
         files = tuple(_data_files(actions, address, columns, time, masks))
         _check_masks(masks, files, address)
@@ -181,11 +182,11 @@ def _check_features(table: "DeltaTable", address: TableAddress) -> None:
 def _columns(table: "DeltaTable") -> tuple[TableColumn, ...]:
     types = pa.schema(table.schema())
     parts = set(table.metadata().partition_columns)
-    described: Any = parse_json(table.schema().to_json())
-    stored = {
-        field["name"]: field["metadata"].get("delta.columnMapping.physicalName", field["name"])
-        for field in described["fields"]
-    }
+    fields = _fields(table)
+    # In this mode names in the files say nothing, as in files that Iceberg has written.
+    by_id = table.metadata().configuration.get("delta.columnMapping.mode") == "id"
+    key = "delta.columnMapping.id" if by_id else _PHYSICAL
+    stored = {f["name"]: f["metadata"].get(key, f["name"]) for f in fields}
     return tuple(
         TableColumn(field.name, field.type, stored[field.name], is_part=field.name in parts)
         for field in types
@@ -226,11 +227,32 @@ def _data_files(
         )
 
 
+def _fields(table: "DeltaTable") -> list[dict[str, Any]]:
+    described: Any = parse_json(table.schema().to_json())
+    fields: list[dict[str, Any]] = described["fields"]
+    return fields
+
+
+def _by_name(actions: pa.Table, table: "DeltaTable") -> pa.Table:
+    """Return the actions with values and bounds by the names of columns, not those in files."""
+    names = {f["metadata"].get(_PHYSICAL, f["name"]): f["name"] for f in _fields(table)}
+    renamed = []
+    for title in actions.column_names:
+        kind, dot, name = title.partition(".")
+        renamed.append(f"{kind}{dot}{names.get(name, name)}")
+    if len(set(renamed)) < len(renamed):
+        raise SchemaError(
+            f"{table.table_uri}: two columns of its log have one name",
+            hint="write the rows to a table without mapped columns",
+        )
+    return actions.rename_columns(renamed)
+
+
 def _column(actions: pa.Table, kind: str, column: TableColumn) -> pa.ChunkedArray:
-    """Return the values or bounds of a column by its name, or by that in the files."""
-    for name in (f"{kind}.{column.name}", f"{kind}.{column.stored}"):
-        if name in actions.column_names:
-            return actions[name]
+    """Return the values or bounds of a column."""
+    name = f"{kind}.{column.name}"
+    if name in actions.column_names:
+        return actions[name]
     return pa.chunked_array([pa.nulls(actions.num_rows)])
 
 
