@@ -123,10 +123,10 @@ def test_columns_mapped_by_ids_are_read_by_their_ids(tmp_path: Path) -> None:
     names = {name: f"col-{name}" for name in rows.schema.names}
     ids = [{b"PARQUET:field_id": str(place + 1).encode()} for place in range(len(names))]
     # Names in the file are those of other columns: only ids tell.
-    others = ("target", "timestamp", "item_id")
+    swapped = ("target", "timestamp", "item_id")
     fields = [
         pa.field(name, kind, metadata=number)
-        for name, kind, number in zip(others, rows.schema.types, ids, strict=True)
+        for name, kind, number in zip(swapped, rows.schema.types, ids, strict=True)
     ]
     stored = pa.Table.from_arrays(rows.columns, schema=pa.schema(fields))
     action = add_action(folder, "a.parquet", stored)

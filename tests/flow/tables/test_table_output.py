@@ -62,9 +62,9 @@ def check_same(store: Store, lake: TableFormat) -> None:
 def test_the_table_holds_the_rows_of_the_forecasts_in_one_commit(
     bucket: Store, lake: TableFormat
 ) -> None:
-    made = forecast(bucket, lake)
-    assert made.table is not None
-    assert (made.table.written, made.table.removed, made.table.rows) == (2, 0, 24)
+    result = forecast(bucket, lake)
+    assert result.table is not None
+    assert (result.table.written, result.table.removed, result.table.rows) == (2, 0, 24)
     check_same(bucket, lake)
     assert lake.commits("made") == 1
     partitions = set(held(lake)["gigacast_partition"])
@@ -144,10 +144,10 @@ def test_two_runs_at_once_write_each_row_once(
 
     def open_together(*arguments: object) -> object:
         table = opened(*arguments)  # type: ignore[arg-type]
-        found = table.find
+        find_once = table.find
 
         def find(source: str) -> object:
-            present = found(source)
+            present = find_once(source)
             # Both have compared before either commits.
             if next(calls) < 2:
                 first_two.wait()
@@ -207,8 +207,8 @@ def test_tables_on_s3_are_read_and_written_with_the_jobs_endpoint_and_credential
     lake_on_s3.append("sales", panel("2024-01"), ["month"])
     lake_on_s3.append("sales", panel("2024-01", ["c"]), ["month"])
     store = open_store(moto_server.new_address())
-    made = forecast(store, lake_on_s3, input_prefix=lake_on_s3.url("sales"))
-    assert [task.partition for task in made.plan.tasks] == ["2024/01/part-0"]
+    result = forecast(store, lake_on_s3, input_prefix=lake_on_s3.url("sales"))
+    assert [task.partition for task in result.plan.tasks] == ["2024/01/part-0"]
     columns = ["item_id", "timestamp", "predictions", "0.9"]
     expected = in_order(gigacast.read_forecasts(store.address.url))[columns]
     pd.testing.assert_frame_equal(held(lake_on_s3)[columns], expected, check_dtype=False)

@@ -52,15 +52,15 @@ def put(store: MemoryStore, name: str, **columns: Any) -> TableInput:
 
 
 def write(
-    store: MemoryStore, *inputs: TableInput, mode: Any = "replace", whole: bool = False
+    store: MemoryStore, *inputs: TableInput, mode: Any = "replace", is_whole: bool = False
 ) -> TableWritten:
     target = TableTarget(StoreAddress("delta:///made"), mode)
-    options = {"is_whole": True} if whole else {}
+    options = {"is_whole": True} if is_whole else {}
     return write_table(target, "bucket/forecasts", store, inputs, run_id="r", **options)
 
 
 @pytest.mark.parametrize(
-    ("present", "mode", "whole", "dropped", "coming"),
+    ("present", "mode", "is_whole", "dropped", "coming"),
     [
         ({}, "replace", False, (), ("a", "b")),
         ({"a": {"a-1"}, "b": {"b-1"}}, "replace", False, None, None),
@@ -77,12 +77,12 @@ def test_what_the_table_lacks_is_one_commit(
     table: FakeTable,
     present: dict[str, set[str]],
     mode: str,
-    whole: bool,
+    is_whole: bool,
     dropped: tuple[str, ...] | None,
     coming: tuple[str, ...] | None,
 ) -> None:
     table.present, store = present, MemoryStore(f"output-{mode}")
-    written = write(store, put(store, "a"), put(store, "b"), mode=mode, whole=whole)
+    written = write(store, put(store, "a"), put(store, "b"), mode=mode, is_whole=is_whole)
     if dropped is None or coming is None:
         assert (written.written, written.removed, table.changes) == (0, 0, [])
         return

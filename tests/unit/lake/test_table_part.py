@@ -161,10 +161,12 @@ def test_only_what_changes_an_object_changes_its_etag() -> None:
 
 
 def test_a_copy_of_a_table_has_the_same_etags() -> None:
-    here = TableContent("/lake/t", COLUMNS, (file("a", month("2024-03")),), None, 0)
-    there = replace(here, location="s3://b/t", files=(replace(here.files[0], url="s3://b/t/a"),))
+    original = TableContent("/lake/t", COLUMNS, (file("a", month("2024-03")),), None, 0)
+    copy = replace(
+        original, location="s3://b/t", files=(replace(original.files[0], url="s3://b/t/a"),)
+    )
     address = TableAddress("delta", "/lake/t", 1)
-    assert objects_of(here, address)[0].etag == objects_of(there, address)[0].etag
+    assert objects_of(original, address)[0].etag == objects_of(copy, address)[0].etag
 
 
 def test_what_does_not_say_its_month_is_refused() -> None:

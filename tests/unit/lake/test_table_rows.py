@@ -46,10 +46,10 @@ def test_rows_of_a_month_are_those_of_the_slow_oracle(
     file = write(tmp_path, days(*numbers), row_group_size=group_rows)
     if has_deleted:
         file = DataFile(file.url, file.size_bytes, file.rows, mask=mask)
-    kept = [n for n, stays in zip(numbers, mask, strict=True) if stays or not has_deleted]
-    assert read(tmp_path, file)["n"] == kept
+    remaining = [n for n, stays in zip(numbers, mask, strict=True) if stays or not has_deleted]
+    assert read(tmp_path, file)["n"] == remaining
     for first, stop in ((0, 31), (31, 60), (60, 91), (91, 120)):
-        expected = [n for n in kept if first <= n < stop]
+        expected = [n for n in remaining if first <= n < stop]
         assert read(tmp_path, file, cut=(first * DAY, stop * DAY))["n"] == expected
 
 

@@ -81,8 +81,8 @@ def objects_of(content: TableContent, address: TableAddress) -> list[TableObject
         cut = _span(place.month) if address.by == "month" and place.month is not None else None
         month = place.month or _newest(files, content, address)
         names = {name for name, _ in place.levels}
-        made = _object(month, place, files, replace(content, columns=_stored(columns, names)), cut)
-        objects[made.key] = made
+        part = _object(month, place, files, replace(content, columns=_stored(columns, names)), cut)
+        objects[part.key] = part
     return [objects[key] for key in sorted(objects)]
 
 
@@ -100,8 +100,8 @@ def _chosen(columns: tuple[TableColumn, ...], address: TableAddress) -> tuple[Ta
 
 def _stored(columns: tuple[TableColumn, ...], levels: set[str]) -> tuple[TableColumn, ...]:
     """Return the columns of an object: those that its key already says are left to the key."""
-    said = {*levels, "year", "month"}
-    return tuple(column for column in columns if not (column.is_part and column.name in said))
+    in_key = {*levels, "year", "month"}
+    return tuple(column for column in columns if not (column.is_part and column.name in in_key))
 
 
 def _placed(content: TableContent, address: TableAddress) -> Iterator[tuple[DataFile, _Place]]:
@@ -150,8 +150,8 @@ def _place_of(parts: Iterable[PartValue]) -> _Place:
         if month is None and "month" in numbers:
             month = Month(year, int(numbers["month"].text or ""))
     # A month or a day without its year is a level as any other.
-    said = ("year",) if month is None else _NUMBERS
-    levels += [part for name, part in numbers.items() if name not in said]
+    in_key = ("year",) if month is None else _NUMBERS
+    levels += [part for name, part in numbers.items() if name not in in_key]
     return _Place(
         month,
         year if month is None else None,
