@@ -41,6 +41,7 @@ WALLS = {
     "jsonschema": r"lake/dataset/metadata\.py",
     "moto": r"cli/demo\.py",
     "sklearn": r"repair/outlier_forest\.py",
+    "holidays": r"job/holidays\.py",
     "sqlglot": r"feature_store/(definition/(dialect|expression|closure)|lineage)\.py",
     "duckdb": r"feature_store/",
     "pyspark": r"feature_store/engine/spark_session\.py",
@@ -181,7 +182,8 @@ KEYWORDS = (
     "calibrate=None, mean=None, duplicates=None, item_column=None, item_columns=None, "
     "timestamp_column=None, targets=None, "
     "timestamp_unit=None, csv_separator=None, csv_decimal=None, csv_thousands=None, "
-    "csv_quote=None, csv_encoding=None, csv_dates=None, csv_header=None, joint_targets=None, "
+    "csv_quote=None, csv_encoding=None, csv_dates=None, csv_header=None, "
+    "covariate_regressor=None, calendar=None, holidays=None, joint_targets=None, "
     "missing_future=None, unsupported_covariates=None, "
     "past_covariates=None, known_covariates=None, executor=None, n_jobs=None, device=None, "
     "precision=None, model_engine=None, batch_size=None, outage_minutes=None, "
@@ -209,7 +211,7 @@ TRAIN_KEYWORDS = (
 STRICT = "<Mode.STRICT: 'strict'>"
 SIGNATURES = {
     "forecast": "(data, *, config=None, dry_run=False, events=None, bucket=None, names=None, "
-    f"{KEYWORDS})",
+    f"future=None, {KEYWORDS})",
     "plan": f"(bucket, *, config=None, {KEYWORDS})",
     "read_forecasts": "(bucket, *, prefix='', model=None, version=None, spec=None, years=None, "
     "months=None, partitions=None, items=None, columns=None, names=None, endpoint_url=None, "

@@ -206,6 +206,8 @@ def describe_job(job: ForecastJob) -> dict[str, object]:
     method["frequency"] = job.method.frequency.alias if job.method.frequency else None
     if job.method.calibration is not None:
         method["calibration"] = job.method.calibration.digest
+    # The days themselves are long lists; the spec has their digests as well.
+    method["holiday_tables"] = [table.digest for table in job.method.holiday_tables]
     return {
         "inputs": job.inputs.url,
         "outputs": job.outputs.url,

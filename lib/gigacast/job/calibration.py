@@ -10,6 +10,7 @@ from gigacast.errors import ConfigError, CorruptedFileError, ObjectNotFoundError
 from gigacast.forecasters.around.calibration import Calibration
 from gigacast.forecasters.around.horizon import is_continued
 from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.job.covariates import calendar_fields
 from gigacast.job.forecast_job import Method
 from gigacast.lake.layout import calibration_key
 from gigacast.storage.store import Store
@@ -48,7 +49,7 @@ def calibration_name(info: ForecasterInfo, method: Method, horizon: int) -> str:
 
     It covers what moves quantiles. Engine and precision do not: their numbers are the same.
     """
-    columns = method.columns
+    columns, regressor = method.columns, method.covariate_regressor
     described = {
         "digest": info.digest,
         "context_length": min(method.context_length or info.context_length, info.context_length),
@@ -62,6 +63,9 @@ def calibration_name(info: ForecasterInfo, method: Method, horizon: int) -> str:
         "enhance": method.enhance,
         # Within the trained horizon it changes nothing, and recipes of forecasts do not name it.
         "long_horizon": method.long_horizon if is_continued(info, horizon) else None,
+        # Left out without them, so that what was measured before keeps its name.
+        **calendar_fields(method),
+        **({"covariate_regressor": regressor} if regressor else {}),
     }
     return f"h{horizon}-q{len(method.levels)}-{digest_value(described, length=8)}"
 

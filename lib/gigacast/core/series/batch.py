@@ -146,16 +146,24 @@ class SeriesBatch:
 
         They are `NO_TIME` for series without a frequency.
         """
-        earlier = np.full(len(self), NO_TIME, np.int64)
+        rows = np.arange(len(self))
+        return self.times_after(rows, -np.broadcast_to(np.asarray(steps, np.int64), len(self)))
+
+    def times_after(self, rows: IntArray, steps: IntArray) -> IntArray:
+        """Return the wall times ``steps`` after the last timestamps of ``rows``, int64 [R].
+
+        They are `NO_TIME` for series without a frequency.
+        """
+        times = np.full(len(rows), NO_TIME, np.int64)
         for code, frequency in enumerate(self.frequencies):
-            members = np.flatnonzero(self.frequency_codes == code)
-            last, back = self.last_timestamps[members], np.broadcast_to(steps, len(self))[members]
+            members = np.flatnonzero(self.frequency_codes[rows] == code)
+            last, ahead = self.last_timestamps[rows[members]], steps[members]
             if frequency.in_wall_time:
-                earlier[members] = frequency.shift(last, -back)
+                times[members] = frequency.shift(last, ahead)
             else:
-                moved = frequency.shift(self._to_utc(last), -back)
-                earlier[members] = to_wall(moved, self._zone)
-        return earlier
+                moved = frequency.shift(self._to_utc(last), ahead)
+                times[members] = to_wall(moved, self._zone)
+        return times
 
     def future_type(self, horizon: int) -> pa.DataType:
         """Return the type of the timestamps after each series.

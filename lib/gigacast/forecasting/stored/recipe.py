@@ -5,7 +5,7 @@ of the inputs. So a recipe that was changed, or copied from other forecasts, is 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -52,7 +52,7 @@ _PARTS = {
     "aggregate": ("aggregate", "freq", "partial_bins", "zone"),
 }
 """Flags of the fields of a spec that are lists of several."""
-_REVISED = ("enhance", "long_horizon")
+_REVISED = ("enhance", "long_horizon", "covariate_regressor")
 """Fields of a spec that end with a revision."""
 
 
@@ -117,6 +117,9 @@ class _Fields:
     long_horizon: str | None = None
     calibration: str | None = None
     mean: bool = False
+    covariate_regressor: str | None = None
+    calendar: str | None = None
+    holidays: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,10 @@ class Recipe:
                 flags |= {f"csv_{part}": mark for part, mark in value.items()}
             elif name in _REVISED:
                 flags[name] = str(value).rpartition("-")[0]
+            elif name == "calendar":
+                flags[name] = True
+            elif name == "holidays":
+                flags[name] = ",".join(countries_of(value))
             elif name not in ("format", "tails"):
                 flags[_FLAGS.get(name, name)] = value
         return flags | ({"input_prefix": self.input_root} if self.input_root else {})
@@ -284,7 +291,7 @@ def recipe_of(metadata: Mapping[bytes, bytes] | None, spec_id: str, name: str) -
 def _method_of(fields: _Fields) -> Method:
     item, timestamp, targets = fields.columns
     past, future, missing = fields.covariates
-    around = Around.of_fields(fields.enhance, fields.long_horizon)
+    around = Around.of_fields(fields.enhance, fields.long_horizon, fields.covariate_regressor)
     method = Method(
         horizon=fields.horizon,
         levels=fields.levels,
@@ -307,6 +314,9 @@ def _method_of(fields: _Fields) -> Method:
         long_horizon=around.long_horizon,
         calibrate=fields.calibration is not None,
         mean=fields.mean,
+        covariate_regressor=around.covariate_regressor,
+        calendar=fields.calendar is not None,
+        holidays=countries_of(fields.holidays),
     )
     if fields.aggregate is None:
         return method
@@ -316,6 +326,11 @@ def _method_of(fields: _Fields) -> Method:
     return replace(
         method, frequency=frequency, aggregate=aggregate, partial_bins=partial, zone=zone
     )
+
+
+def countries_of(field: Sequence[Any]) -> tuple[str, ...]:
+    """Return the countries in the field ``holidays`` of a spec: a revision, then pairs."""
+    return tuple(str(pair[0]) for pair in field[1:])
 
 
 def _info_of(fields: _Fields) -> ForecasterInfo:
