@@ -219,7 +219,7 @@ SIGNATURES = {
     "ChronosLoader": "(parquet_config_path=None, *, model=None, bucket=None, prefix=None, "
     "device='auto', precision='auto')",
     "ChronosLoader.predict": "(self, context, prediction_length=None, quantile_levels=(0.1, 0.2, "
-    "0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), *, level=None)",
+    "0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), *, level=None, enhance=None, season=None)",
     "ChronosLoader.load_context_from_parquet": "(self, file_path=None, *, symbol=None, year=None, "
     "month=None, context_length=None)",
     "ChronosTrainer": "(parquet_config_path=None, *, model=None, bucket=None, prefix=None)",

@@ -77,7 +77,9 @@ def forecast_batch(
     # The median is always written, whether or not it is among the requested levels.
     levels = _levels_of(settings, forecaster.info)
     shape = (len(batch), settings.horizon, len(levels))
-    quantiles = np.full(shape, np.nan, dtype=np.float32)
+    # Beyond the digits of float32 only where a series is: see `core.series.base`.
+    kind = np.float32 if batch.bases is None else np.float64
+    quantiles: FloatArray = np.full(shape, np.nan, dtype=kind)
     budget = budget or BatchBudget(settings.batch_size)
     around = settings.around.wrap(forecaster)
     job = _Job(around, settings, levels, budget, settings.calibration)
@@ -102,7 +104,7 @@ def forecast_batch(
         # In float64: a mean is there to be added up.
         mean = quantiles.astype(np.float64) @ mean_weights(levels)
         mean = np.maximum(mean, 0) if settings.non_negative else mean
-        forecast = replace(forecast, mean=mean.astype(np.float32))
+        forecast = replace(forecast, mean=mean.astype(quantiles.dtype))
     return replace(forecast, unchanged=unchanged_of(around))
 
 
@@ -169,11 +171,15 @@ class _Job:
         plan = plan_levels(
             self.levels, self.info.levels, extrapolate=self.settings.extrapolate_levels
         )
+        bases = windows.batch.bases
         for part, raw in self._predict(rows, self._source(windows, plan.model_levels)):
             finite = np.isfinite(raw).all(axis=(1, 2))
             values = plan.finish(raw[finite])
             if self.calibration is not None:
                 values = self.calibration.apply(values, self.levels)
+            if bases is not None:
+                # The last step in float32 is behind, and what follows is of the values themselves.
+                values = values + bases[part[finite], None, None]  # type: ignore[assignment]
             quantiles[part[finite]] = postprocess(
                 values,
                 non_negative=self.settings.non_negative,

@@ -132,6 +132,15 @@ class StartingForecaster(Forecaster, Protocol):
         ...
 
 
+def is_shift_free(info: ForecasterInfo) -> bool:
+    """Return whether a model subtracts the level of a context, whatever it is.
+
+    Chronos-Bolt and Chronos-2 do. T5, which samples, divides by the level; baselines may take its
+    logarithm.
+    """
+    return bool(info.levels) and not info.samples
+
+
 def start(forecaster: Forecaster, request: ForecastRequest) -> PendingForecast:
     """Start to forecast one batch; forecasters that cannot start compute it before returning."""
     # Not `isinstance`, which takes 100 us for a protocol, as long as a small batch.

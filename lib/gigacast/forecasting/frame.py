@@ -10,7 +10,7 @@ import pyarrow as pa
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.errors import ConfigError
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
-from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
+from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, is_shift_free
 from gigacast.forecasting.prediction import (
     prediction_batch,
     prediction_schema,
@@ -154,7 +154,8 @@ def forecast_source(
         logger.warning("%s has no use for %s", info.name, ", ".join(ignored))
     options = method.options(method.horizon or info.prediction_length, batch_size)
     # The id of a table without an id column.
-    reading = replace(method.reading_for(info, options.horizon), item_id="series")
+    reading = method.reading_for(info, options.horizon)
+    reading = replace(reading, item_id="series", precise=is_shift_free(info))
     budget = BatchBudget(options.batch_size)
     forecasts: list[ForecastBatch] = []
     futures = Futures()
@@ -164,8 +165,10 @@ def forecast_source(
         forecasts.append(without_dropped(forecast, method.fallback))
         futures.add(batch, options.horizon)
     futures.refuse_if_all_lack(source.name, method)
+    # Numbers have one type, that of the series with the most digits.
+    ordered = sorted(forecasts, key=lambda forecast: forecast.series.bases is None)
     schema = prediction_schema(
-        forecasts[0].series if forecasts else None,
+        ordered[0].series if ordered else None,
         method.levels,
         method.layout,
         {

@@ -20,6 +20,7 @@ from gigacast.forecasters.chronos.reference import (
     reference_groups,
     reference_quantiles,
 )
+from gigacast.forecasters.forecaster import is_shift_free
 from gigacast.forecasters.options import ForecastOptions
 from gigacast.forecasting.prediction import level_name, long_table
 from gigacast.forecasting.prepare import Prepared, prepare
@@ -187,6 +188,7 @@ def _recompute(
     is_calibrated = options.calibration is not None
     is_changed = is_calibrated or options.around.changes(info, options.horizon)
     is_changed = is_changed or continues_otherwise(info, options.horizon)
+    is_changed = is_changed or any(batch.bases is not None for batch in sample)
     # A regression takes covariates away before the stock pipeline, which is alone in what it sees.
     if options.covariate_regressor is not None and folder is not None and not info.samples:
         return reference_around(folder, info, sample, options)
@@ -209,6 +211,7 @@ def _sample_series(
     """Return ``count`` series drawn evenly from a partition, in random order."""
     task = entry.task
     options = read_options(task, prepared.job.method, prepared.info, memory_limit_bytes=2**30)
+    options = replace(options, precise=is_shift_free(prepared.info))
     sample: list[tuple[float, SeriesBatch]] = []
     for batch in read_series(sources_of(task, prepared.inputs), options):
         # Every series draws a number, and the smallest ones win: an even sample in one pass.

@@ -21,7 +21,7 @@ from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.core.series.reason import Reason
-from gigacast.errors import SchemaError, TimeRangeError
+from gigacast.errors import NumberRangeError, SchemaError, TimeRangeError
 from gigacast.forecasters.batching import BatchBudget
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
 from gigacast.forecasting.prepare import Prepared
@@ -162,12 +162,17 @@ class PartitionWorker(ABC, Generic[T]):
         """
         check_key_length(self._outputs, task)
         options = self._read_options(task)
-        try:
-            return self._do(task, options)
-        except TimeRangeError:
-            # The type of the timestamps is that of the first batch. Only a later one showed that it
-            # cannot hold all forecasts (nanoseconds end in 2262), so the file is begun again.
-            return self._do(task, replace(options, wide_times=True))
+        # Types are those of the first batch. Only a later one may show that they cannot hold all
+        # forecasts (nanoseconds end in 2262, float32 has 24 bits), so the file is begun again.
+        while True:
+            try:
+                return self._do(task, options)
+            except TimeRangeError:
+                if options.wide_times:
+                    raise
+                options = replace(options, wide_times=True)
+            except NumberRangeError:
+                options = replace(options, wide_numbers=True)
 
     def _do(self, task: Task, options: ReadOptions) -> Receipt:
         watch, tally = Stopwatch(), Tally()

@@ -55,7 +55,8 @@ class ForecastBatch:
     levels : tuple of float
         Quantile levels in ascending order, Q.
     quantiles : float32 [N, H, Q]
-        Quantiles, monotone along Q; NaN for series without a forecast.
+        Quantiles, monotone along Q; NaN for series without a forecast. Numbers are float64 if the
+        series have bases, which are added.
     median : float32 [N, H]
         Quantile at level 0.5, which is always present.
     reasons : int8 [N]
