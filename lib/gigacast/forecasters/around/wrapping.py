@@ -6,7 +6,7 @@ from typing import Self, get_args
 
 from gigacast.errors import ConfigError
 from gigacast.forecasters.around.enhancement import (
-    ENHANCEMENT_REVISION,
+    ENHANCEMENT_REVISIONS,
     EnhancedForecaster,
     Enhancement,
     count_passes,
@@ -69,7 +69,7 @@ class Around:
     def fields(self) -> Mapping[str, object]:
         """Fields of the spec, for every horizon; empty for the default."""
         revised = (
-            ("enhance", self.enhance, ENHANCEMENT_REVISION),
+            ("enhance", self.enhance, ENHANCEMENT_REVISIONS.get(self.enhance or "", 1)),
             ("covariate_regressor", self.covariate_regressor, REGRESSOR_REVISION),
         )
         return {name: f"{value}-{revision}" for name, value, revision in revised if value}

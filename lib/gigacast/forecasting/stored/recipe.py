@@ -33,7 +33,8 @@ from gigacast.series.source import (
     TimestampUnit,
 )
 from gigacast.storage.opening import open_store
-from gigacast.storage.store import StoreAddress
+from gigacast.storage.parquet.read import open_parquet
+from gigacast.storage.store import Store, StoreAddress
 
 RECIPE = "gigacast.settings"
 """Key of the metadata of forecasts with the description of their spec."""
@@ -286,6 +287,17 @@ def recipe_of(metadata: Mapping[bytes, bytes] | None, spec_id: str, name: str) -
         _info_of(fields),
         None if root is None else root.decode(errors="replace"),
     )
+
+
+def recipe_at(outputs: Store, key: str, spec_id: str) -> Recipe | None:
+    """Return the recipe of a stored forecast; ``None`` if an earlier release made it.
+
+    Raises
+    ------
+    StorageError, CorruptedFileError
+    """
+    with open_parquet(outputs, key, selective=True) as file:
+        return recipe_of(file.schema_arrow.metadata, spec_id, key)
 
 
 def _method_of(fields: _Fields) -> Method:
