@@ -103,9 +103,10 @@ def with_calibration(method: Method, info: ForecasterInfo, outputs: Store) -> Me
         content = outputs.get(key)
     except ObjectNotFoundError as error:
         raise ConfigError(
-            f"calibrate: no backtest has measured {info.name} {info.version} at {horizon} steps "
+            f"calibrate: no backtest or evaluation has measured {info.name} {info.version} at {horizon} steps "
             "with these settings",
-            hint="run `gigacast backtest --calibrate` with the same flags first",
+            hint="run `gigacast backtest --calibrate` with the same flags first, or `gigacast "
+            "evaluate --calibrate` where forecasts of it have their actuals",
         ) from error
     source = Source(key, CorruptedFileError, hint="run `gigacast backtest --calibrate` again")
     values = decode_json(content, source)

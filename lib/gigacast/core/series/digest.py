@@ -119,6 +119,12 @@ def _hash_texts(texts: pa.Array) -> UintArray:
     )
 
 
+def text_hashes(texts: pa.Array) -> UintArray:
+    """Return 64 bits that depend on each text alone, uint64 [N]."""
+    hashes: UintArray = _hash_texts(texts)[:, 0]
+    return hashes
+
+
 def _hash_frequencies(batch: SeriesBatch) -> UintArray:
     # The last one stands for series without a frequency, whose code is -1.
     names = pa.array([*(f"{f.kind} {f.count} {f.day}" for f in batch.frequencies), ""], pa.string())
