@@ -103,8 +103,8 @@ def with_calibration(method: Method, info: ForecasterInfo, outputs: Store) -> Me
         content = outputs.get(key)
     except ObjectNotFoundError as error:
         raise ConfigError(
-            f"calibrate: no backtest or evaluation has measured {info.name} {info.version} at {horizon} steps "
-            "with these settings",
+            f"calibrate: no backtest or evaluation has measured {info.name} {info.version} at "
+            f"{horizon} steps with these settings",
             hint="run `gigacast backtest --calibrate` with the same flags first, or `gigacast "
             "evaluate --calibrate` where forecasts of it have their actuals",
         ) from error

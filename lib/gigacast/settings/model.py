@@ -177,8 +177,8 @@ class ForecastSettings(Section):
     )
     calibrate: bool = option(
         _METHOD.calibrate,
-        "Calibrate quantiles by the last `backtest --calibrate`, or `evaluate --calibrate`, of the same "
-        "model and settings.",
+        "Calibrate quantiles by the last `backtest --calibrate` or `evaluate --calibrate` of the "
+        "same model and settings.",
         group="how",
         details="A backtest with it measures how far off each quantile is at each step, and stores "
         "that for forecasts.",
