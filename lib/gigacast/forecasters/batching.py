@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gigacast.core.array import ByteArray, FloatArray, IntArray, UintArray
+from gigacast.core.array import AnyArray, ByteArray, FloatArray, IntArray, UintArray
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.covariate import Covariates
 from gigacast.core.series.forecast import ForecastBatch, ForecastRequest
@@ -135,6 +135,8 @@ class _Source:
     levels : tuple of float
         Levels to request from the forecaster.
     seasons, seeds : int64 [N], uint64 [N]
+    frequencies : object [N], optional
+        See `ForecastRequest`.
     """
 
     windows: Windows
@@ -142,6 +144,7 @@ class _Source:
     levels: tuple[float, ...]
     seasons: IntArray
     seeds: UintArray
+    frequencies: AnyArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,11 @@ class _Job:
             else np.zeros(len(batch), dtype=np.uint64)
         )
         seasons = _seasons(batch, self.settings.season)
-        return _Source(windows, self.covariates(batch), levels, seasons, seeds)
+        names = None
+        if self.info.needs_frequencies:
+            aliases = [frequency.pandas_alias for frequency in batch.frequencies]
+            names = np.array([*aliases, ""], object)[batch.frequency_codes]
+        return _Source(windows, self.covariates(batch), levels, seasons, seeds, names)
 
     def _predict(self, rows: IntArray, source: _Source) -> Iterator[tuple[IntArray, FloatArray]]:
         """Yield parts of ``rows`` with their raw quantiles.
@@ -279,6 +286,7 @@ class _Job:
         # Rows of covariates need a season and a seed too. They take those of their group's first
         # series; their own forecasts are thrown away.
         owner = np.repeat(groups[:, 0], members.size) if members.future is not None else groups
+        names = source.frequencies
         return ForecastRequest(
             context=members.context,
             horizon=self.settings.horizon,
@@ -288,6 +296,7 @@ class _Job:
             group_size=members.size,
             future=members.future,
             exact=self.budget.fixed,
+            frequencies=None if names is None else names[owner.ravel()],
         )
 
     def _try(self, request: ForecastRequest, *, alone: bool) -> PendingForecast | None:

@@ -299,5 +299,6 @@ def _request_of(
             context=(windows.context * signs[:, None]).astype(np.float32),
             seasons=windows.seasons,
             seeds=request.seeds[rows],
+            frequencies=None if request.frequencies is None else request.frequencies[rows],
             future=None if future is None else (future * signs[:, None]).astype(np.float32),
         )

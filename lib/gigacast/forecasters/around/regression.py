@@ -62,6 +62,7 @@ class RegressedForecaster:
                 context=np.where(is_any[:, None], reduced, context),
                 seasons=request.seasons[::size],
                 seeds=request.seeds[::size],
+                frequencies=None if request.frequencies is None else request.frequencies[::size],
                 group_size=1,
                 future=None,
             ),

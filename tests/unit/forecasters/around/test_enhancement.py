@@ -251,9 +251,9 @@ def test_auto_leaves_out_differences_of_which_the_model_is_less_sure(
     # The spread of differences of noise is 1.4 times its own; a season that stays adds nothing.
     settled = rng.normal(size=84).astype(np.float32)
     moving = (5 * np.sin(2 * np.pi * t / 12) + 0.1 * rng.normal(size=84)).astype(np.float32)
-    asked = request([settled, moving], [12, 12], levels=levels)
+    batch = request([settled, moving], [12, 12], levels=levels)
     auto, flip, difference = (
-        EnhancedForecaster(MeanForecaster(), name).predict(asked).astype(np.float64)
+        EnhancedForecaster(MeanForecaster(), name).predict(batch).astype(np.float64)
         for name in ("auto", "flip", "seasonal_difference")
     )
     np.testing.assert_allclose(auto[0], flip[0], rtol=1e-6)
