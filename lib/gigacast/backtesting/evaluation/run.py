@@ -195,7 +195,8 @@ def _collect(planned: PlannedEvaluation, collector: Collector) -> Evaluation:
     for ending, content in result.files().items():
         key = evaluation_key(planned.name, ending)
         planned.outage.call(partial(planned.outputs.put, key, content))
-    if planned.job.forecast.method.calibrate:
+    # Not for measures of quality, which look at the same scores by partition.
+    if planned.job.forecast.method.calibrate and not planned.job.by_partition:
         # Behind the stored figures, which do not depend on it.
         names, forecast = _names(planned.generations), planned.job.forecast
         result.calibrations = calibrate_stored(planned.result, forecast, planned.outputs, names)
