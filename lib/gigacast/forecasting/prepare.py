@@ -255,6 +255,13 @@ def prepare_array(job: ForecastJob) -> Prepared:
         choice = replace(choice, engine="torch")
     prepared = prepare(replace(job, model=choice))
     info = prepared.info
+    if info.needs_frequencies:
+        # A key in the definition of a job could be read by whoever may describe it.
+        raise ConfigError(
+            f"model: {info.name} is asked over its API, for which the machines of the queues have "
+            "no key",
+            hint="use --executor joblib",
+        )
     # A model that samples is kept in float32; one without weights has no precision to choose.
     has_choice = prepared.model.folder is not None and choice.engine != "numpy"
     if has_choice and choice.precision == "auto":

@@ -12,6 +12,7 @@ from gigacast.batch.submit import queue_for, requests_of
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError, ModelIntegrityError, PlanError
 from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasters.timegpt.forecaster import describe_timegpt
 from gigacast.forecasting.estimate import Workload
 from gigacast.forecasting.prepare import Prepared, portable_choice, prepare_array, with_queue
 from gigacast.job.batch_options import ArrayOptions, ChildOrder
@@ -190,3 +191,16 @@ def test_days_of_holidays_travel_with_the_plan() -> None:
     # A child finds the planned days, whatever package its machine has.
     assert prepared(setup.job).spec == prepared(fitted).spec
     assert set(dump_setup(prepared(job()))["job"]["method"]).isdisjoint({"holiday_tables", *chosen})
+
+
+def test_a_model_behind_an_api_is_refused_as_other_machines_have_no_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NIXTLA_API_KEY", "a-key")
+
+    def timegpt(chosen: ForecastJob) -> Prepared:
+        return prepared(chosen, describe_timegpt("timegpt"))
+
+    monkeypatch.setattr("gigacast.forecasting.prepare.prepare", timegpt)
+    with pytest.raises(ConfigError, match="timegpt is asked over its API"):
+        prepare_array(job(model="timegpt"))
