@@ -183,7 +183,7 @@ KEYWORDS = (
     "timestamp_column=None, targets=None, "
     "timestamp_unit=None, csv_separator=None, csv_decimal=None, csv_thousands=None, "
     "csv_quote=None, csv_encoding=None, csv_dates=None, csv_header=None, "
-    "covariate_regressor=None, calendar=None, holidays=None, joint_targets=None, "
+    "covariate_regressor=None, known_calendar=None, known_holidays=None, joint_targets=None, "
     "missing_future=None, unsupported_covariates=None, "
     "past_covariates=None, known_covariates=None, executor=None, n_jobs=None, device=None, "
     "precision=None, model_engine=None, batch_size=None, outage_minutes=None, "

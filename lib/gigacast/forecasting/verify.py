@@ -122,7 +122,7 @@ def _with_holidays(prepared: Prepared) -> Prepared:
     stored = prepared.spec.fields.get("holidays")
     if json.dumps(calendar_fields(method).get("holidays")) != json.dumps(stored):
         raise ConfigError(
-            "holidays: the installed package knows other days than those of the forecasts",
+            "known_holidays: the installed package knows other days than those of the forecasts",
             hint="install the version that they were made with",
         )
     return replace(prepared, job=replace(prepared.job, method=method))

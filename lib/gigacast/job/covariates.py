@@ -74,7 +74,7 @@ def _fit_regression(method: Method, info: ForecasterInfo) -> tuple[Method, tuple
     if not columns.known_covariates and not method.calendar_names:
         raise ConfigError(
             "covariate_regressor: no covariate is known over the horizon",
-            hint="name some by --known_covariates, or add --calendar or --holidays",
+            hint="name some by --known_covariates, or add --known_calendar or --known_holidays",
         )
     # What is not known ahead has no effect that could be added there.
     useless = (*columns.past_covariates, *((JOINT,) if method.joint_targets else ()))

@@ -41,7 +41,7 @@ def holiday_table(country: str) -> HolidayTable:
         days = library.country_holidays(code, subdiv=part or None, years=years)
     except NotImplementedError as error:
         raise ConfigError(
-            f"holidays: {country!r} is no country or part of one whose holidays are known",
+            f"known_holidays: {country!r} is no country or part of one whose holidays are known",
             hint="use codes as GB, US or DE-BY; see the documentation of the holidays package",
         ) from error
     named: dict[str, set[int]] = {}
@@ -77,7 +77,7 @@ def _library() -> Any:
         import holidays  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise MissingExtraError(
-            "holidays: the dates need the package `holidays`",
+            "known_holidays: the dates need the package `holidays`",
             hint='pip install "gigacast[calendar]"',
         ) from error
     return holidays

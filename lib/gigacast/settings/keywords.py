@@ -56,8 +56,8 @@ class Options(TypedDict, total=False):
     csv_dates: str
     csv_header: str
     covariate_regressor: str
-    calendar: bool
-    holidays: str | Sequence[str]
+    known_calendar: bool
+    known_holidays: str | Sequence[str]
     joint_targets: bool
     missing_future: str
     unsupported_covariates: str

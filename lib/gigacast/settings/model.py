@@ -202,12 +202,14 @@ class ForecastSettings(Section):
         _METHOD.calendar,
         "Take weekdays, ends of months and the time of the year as known covariates.",
         group="covariates",
+        flag="known_calendar",
         details="No column is needed. Steps longer than a day have their working days instead.",
     )
     holidays: Strings = option(
         _METHOD.holidays,
         "Countries whose public holidays are known covariates, as GB,US-CA; none by default.",
         group="covariates",
+        flag="known_holidays",
         details="Needs the package holidays where the run is planned.",
     )
     joint_targets: bool = option(

@@ -182,7 +182,7 @@ def test_a_plan_is_valid_for_a_week_and_a_child_for_six_hours() -> None:
 
 def test_days_of_holidays_travel_with_the_plan() -> None:
     pytest.importorskip("holidays")
-    chosen = {"holidays": "GB,US-CA", "calendar": True, "covariate_regressor": "ridge"}
+    chosen = {"known_holidays": "GB,US-CA", "known_calendar": True, "covariate_regressor": "ridge"}
     named = job(quantiles="0.1,0.5", **chosen)
     method, _ = fit_method(named.method, BOLT)
     fitted = replace(named, method=method)
@@ -190,7 +190,9 @@ def test_days_of_holidays_travel_with_the_plan() -> None:
     assert setup.job == fitted
     # A child finds the planned days, whatever package its machine has.
     assert prepared(setup.job).spec == prepared(fitted).spec
-    assert set(dump_setup(prepared(job()))["job"]["method"]).isdisjoint({"holiday_tables", *chosen})
+    assert set(dump_setup(prepared(job()))["job"]["method"]).isdisjoint(
+        {"holiday_tables", "holidays", "calendar", "covariate_regressor"}
+    )
 
 
 def test_a_model_behind_an_api_is_refused_as_other_machines_have_no_key(

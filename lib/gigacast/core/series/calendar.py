@@ -123,8 +123,8 @@ class CalendarColumns:
             return batch
         if any(frequency.kind == "steps" for frequency in batch.frequencies):
             raise SchemaError(
-                "calendar: the times of the series are plain numbers, which have no weekday",
-                hint="give timestamps, or leave --calendar and --holidays out",
+                "known_calendar: the times of the series are plain numbers, which have no weekday",
+                hint="give timestamps, or leave --known_calendar and --known_holidays out",
             )
         covariates = _widened(batch, steps, horizon)
         columns = list(self._columns(batch, covariates))
@@ -237,10 +237,10 @@ class _Spans:
         if len(first) and (first.min() < table.first or last.max() - 1 > table.last):
             low, high = (np.datetime64(day, "D") for day in (table.first, table.last))
             raise SchemaError(
-                f"holidays: those of {table.country} are known from {low} to {high}, and the "
+                f"known_holidays: those of {table.country} are known from {low} to {high}, and the "
                 f"series go from {np.datetime64(int(first.min()), 'D')} to "
                 f"{np.datetime64(int(last.max()) - 1, 'D')}",
-                hint="leave --holidays out for series of other years",
+                hint="leave --known_holidays out for series of other years",
             )
 
 

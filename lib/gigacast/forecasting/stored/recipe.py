@@ -45,6 +45,8 @@ _FLAGS = {
     "frequency": "freq",
     "items": "item_columns",
     "version": "model_version",
+    "calendar": "known_calendar",
+    "holidays": "known_holidays",
 }
 """Flags whose names are not those of the fields of a spec."""
 _PARTS = {
@@ -165,9 +167,9 @@ class Recipe:
             elif name in _REVISED:
                 flags[name] = str(value).rpartition("-")[0]
             elif name == "calendar":
-                flags[name] = True
+                flags[_FLAGS[name]] = True
             elif name == "holidays":
-                flags[name] = ",".join(countries_of(value))
+                flags[_FLAGS[name]] = ",".join(countries_of(value))
             elif name not in ("format", "tails"):
                 flags[_FLAGS.get(name, name)] = value
         return flags | ({"input_prefix": self.input_root} if self.input_root else {})

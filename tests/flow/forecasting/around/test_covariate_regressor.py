@@ -91,8 +91,8 @@ def test_nothing_after_the_end_of_a_series_matters_but_known_covariates() -> Non
     frame = panel(ahead=False)
     # A series that ends before the last values is forecast alike, whatever these would have been.
     early = frame.groupby("item_id").head(STEPS - H)
-    forecast = gigacast.forecast(early, calendar=True, **RIDGE)
-    again = gigacast.forecast(frame[frame.index.isin(early.index)], calendar=True, **RIDGE)
+    forecast = gigacast.forecast(early, known_calendar=True, **RIDGE)
+    again = gigacast.forecast(frame[frame.index.isin(early.index)], known_calendar=True, **RIDGE)
     np.testing.assert_array_equal(numbers(forecast), numbers(again))
     frame = panel()
     changed = frame.copy()
@@ -107,9 +107,9 @@ def test_nothing_after_the_end_of_a_series_matters_but_known_covariates() -> Non
 
 def test_a_series_is_forecast_alone_as_beside_others() -> None:
     frame = panel()
-    together = gigacast.forecast(frame, known_covariates="promo", calendar=True, **RIDGE)
+    together = gigacast.forecast(frame, known_covariates="promo", known_calendar=True, **RIDGE)
     alone = gigacast.forecast(
-        frame[frame["item_id"] == "b"], known_covariates="promo", calendar=True, **RIDGE
+        frame[frame["item_id"] == "b"], known_covariates="promo", known_calendar=True, **RIDGE
     )
     np.testing.assert_array_equal(numbers(alone), numbers(together[together["item_id"] == "b"]))
 
@@ -119,7 +119,7 @@ def test_holidays_need_no_column() -> None:
     frame = panel(ahead=False).drop(columns="promo")
     closed = frame["timestamp"].isin(pd.to_datetime(["2024-01-01", "2024-03-29", "2024-04-01"]))
     frame.loc[closed, "target"] -= EFFECT
-    forecast = gigacast.forecast(frame, holidays="GB", **RIDGE)
+    forecast = gigacast.forecast(frame, known_holidays="GB", **RIDGE)
     is_closed = forecast["timestamp"] == "2024-05-06"  # Early May bank holiday
     median = forecast["predictions"]
     assert median[is_closed].mean() < median[~is_closed].mean() - EFFECT / 2
@@ -138,8 +138,8 @@ def test_a_missing_future_is_refused_or_forecast_without_it() -> None:
     ("options", "message"),
     [
         ({}, "no covariate is known over the horizon"),
-        ({"past_covariates": "promo", "calendar": True}, "no use for promo"),
-        ({"calendar": True, "joint_targets": True}, "no use for joint targets"),
+        ({"past_covariates": "promo", "known_calendar": True}, "no use for promo"),
+        ({"known_calendar": True, "joint_targets": True}, "no use for joint targets"),
     ],
 )
 def test_what_a_regression_cannot_use_is_refused(options: dict[str, Any], message: str) -> None:
@@ -151,7 +151,9 @@ def test_what_a_regression_cannot_use_is_refused(options: dict[str, Any], messag
 
 def test_a_calendar_needs_a_model_or_a_regression_that_uses_it() -> None:
     with pytest.raises(ConfigError, match=r"no use for calendar, holidays GB") as refused:
-        gigacast.forecast(panel(ahead=False), model="seasonal-naive", calendar=True, holidays="GB")
+        gigacast.forecast(
+            panel(ahead=False), model="seasonal-naive", known_calendar=True, known_holidays="GB"
+        )
     assert "--covariate_regressor ridge" in (refused.value.hint or "")
 
 
@@ -171,13 +173,13 @@ def store(tmp_path: Path) -> Store:
 def test_a_bucket_has_it_in_spec_recipe_verification_and_backtest(store: Store, model: str) -> None:
     pytest.importorskip("holidays")
     url, shared = store.address.url, {"model": model, "model_engine": "numpy", "horizon": H}
-    options = {"covariate_regressor": "ridge", "known_covariates": "promo", "calendar": True}
-    run = gigacast.forecast(url, holidays="GB", **options, **shared)
+    options = {"covariate_regressor": "ridge", "known_covariates": "promo", "known_calendar": True}
+    run = gigacast.forecast(url, known_holidays="GB", **options, **shared)
     assert run.status == "completed"
     assert run.totals.series == 3
     (spec,) = run.plan.specs
-    assert gigacast.forecast(url, holidays="GB", **options, **shared).totals.series == 0
-    other = gigacast.plan(url, holidays="GB,FR", **options, **shared)
+    assert gigacast.forecast(url, known_holidays="GB", **options, **shared).totals.series == 0
+    other = gigacast.plan(url, known_holidays="GB,FR", **options, **shared)
     assert other.plan.specs != run.plan.specs
     words = ["verify", "--bucket", url, "--spec", spec, "--model", model, "--model_engine", "numpy"]
     verified = CliRunner().invoke(program, words)
@@ -210,7 +212,7 @@ def test_chronos_2_attends_to_the_calendar_as_to_columns_of_the_data(
     options["precision"] = "float32"
     spelled = panel(("a", "b")).drop(columns="promo")
     frame = spelled.dropna()
-    forecast = gigacast.forecast(frame, calendar=True, **options)
+    forecast = gigacast.forecast(frame, known_calendar=True, **options)
     days = pd.DatetimeIndex(spelled["timestamp"])
     spelled["weekday"] = days.day_name()
     spelled["month_start"] = days.is_month_start.astype(float)
