@@ -98,9 +98,9 @@ def test_days_know_holidays_and_those_beside_them(alias: str) -> None:
     both = pd.DatetimeIndex(["2024-01-01", "2024-01-10"])
     np.testing.assert_array_equal(table["New Year XX"], days == "2024-01-01")
     np.testing.assert_array_equal(table["holiday XX"], days.isin(both))
-    one = pd.Timedelta(days=1)
-    np.testing.assert_array_equal(table["before holiday XX"], days.isin(both - one))
-    np.testing.assert_array_equal(table["after holiday XX"], days.isin(both + one))
+    day_length = pd.Timedelta(days=1)
+    np.testing.assert_array_equal(table["before holiday XX"], days.isin(both - day_length))
+    np.testing.assert_array_equal(table["after holiday XX"], days.isin(both + day_length))
 
 
 def test_the_day_is_that_of_the_time_zone() -> None:

@@ -67,10 +67,10 @@ def test_kept_origins_calibrate_as_a_backtest_of_the_same_windows_does(
     assert measured.horizon == H
     assert measured.forecasts == 10 * len(ends)
     assert measured.stored is not None
-    other = open_store(StoreAddress(f"file://{tmp_path_factory.mktemp('other')}"))
-    put_frame(other, KEY, panel(DAYS + H))
+    second = open_store(StoreAddress(f"file://{tmp_path_factory.mktemp('other')}"))
+    put_frame(second, KEY, panel(DAYS + H))
     (expected,) = gigacast.backtest(
-        bucket=other.address.url,
+        bucket=second.address.url,
         models=[model],
         windows=3,
         horizon=H,

@@ -58,12 +58,12 @@ def test_a_known_effect_comes_back_over_the_horizon() -> None:
 def test_a_frame_of_the_future_is_rows_after_the_data() -> None:
     frame = panel()
     past, coming = frame[frame["target"].notna()], frame[frame["target"].isna()]
-    whole = gigacast.forecast(frame, known_covariates="promo", **RIDGE)
+    complete = gigacast.forecast(frame, known_covariates="promo", **RIDGE)
     future = coming.drop(columns="target")
     apart = gigacast.forecast(past, future=future, **RIDGE)
-    pd.testing.assert_frame_equal(apart, whole)
+    pd.testing.assert_frame_equal(apart, complete)
     explicit = gigacast.forecast(past, future=coming, known_covariates="promo", **RIDGE)
-    pd.testing.assert_frame_equal(explicit, whole)
+    pd.testing.assert_frame_equal(explicit, complete)
     for refused, message in (
         (future.drop(columns="promo"), "no column of a covariate"),
         (future.drop(columns="timestamp"), "no column 'timestamp'"),
@@ -179,8 +179,8 @@ def test_a_bucket_has_it_in_spec_recipe_verification_and_backtest(store: Store, 
     assert run.totals.series == 3
     (spec,) = run.plan.specs
     assert gigacast.forecast(url, known_holidays="GB", **options, **shared).totals.series == 0
-    other = gigacast.plan(url, known_holidays="GB,FR", **options, **shared)
-    assert other.plan.specs != run.plan.specs
+    another = gigacast.plan(url, known_holidays="GB,FR", **options, **shared)
+    assert another.plan.specs != run.plan.specs
     words = ["verify", "--bucket", url, "--spec", spec, "--model", model, "--model_engine", "numpy"]
     verified = CliRunner().invoke(program, words)
     assert verified.exit_code == 0, verified.output

@@ -43,7 +43,7 @@ def test_short_items_get_the_frequency_of_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    "others",
+    "neighbours",
     [
         [],
         [long_item(), long_item("weeks", "W")],
@@ -60,9 +60,9 @@ def test_short_items_get_the_frequency_of_the_others() -> None:
     ],
 )
 def test_without_one_frequency_of_all_others_they_have_no_dates(
-    others: list[pd.DataFrame],
+    neighbours: list[pd.DataFrame],
 ) -> None:
-    forecast = gigacast.forecast(pd.concat([item("one", "2024-03-01"), *others]), **NAIVE)
-    one = forecast[forecast["item_id"] == "one"]
-    assert one["timestamp"].isna().all()
-    assert (one["fallback"] == "no_frequency").all()
+    forecast = gigacast.forecast(pd.concat([item("one", "2024-03-01"), *neighbours]), **NAIVE)
+    short = forecast[forecast["item_id"] == "one"]
+    assert short["timestamp"].isna().all()
+    assert (short["fallback"] == "no_frequency").all()

@@ -152,9 +152,9 @@ def test_the_model_sees_the_series_less_its_effect_which_is_added_to_every_quant
     groups, inner = request(panel()), MeanForecaster()
     forecast = RegressedForecaster(inner).predict(groups)[::3]
     effects = effects_of(groups)
-    (seen,) = inner.requests
-    assert seen.group_size == 1
-    assert seen.future is None
-    np.testing.assert_allclose(seen.context, groups.context[::3] - effects.past, rtol=1e-6)
-    own = inner.predict(seen)
+    (reduced,) = inner.requests
+    assert reduced.group_size == 1
+    assert reduced.future is None
+    np.testing.assert_allclose(reduced.context, groups.context[::3] - effects.past, rtol=1e-6)
+    own = inner.predict(reduced)
     np.testing.assert_allclose(forecast, own + effects.ahead[:, :, None], rtol=1e-6)
