@@ -24,6 +24,7 @@
     │   ├── DatasetIntegrityError    a dataset's files are not the ones in its manifest
     │   └── SchemaError              columns are missing, ambiguous or of an unusable type
     │       ├── TimeRangeError       a type of timestamps cannot hold the times
+    │       ├── NumberRangeError     a type of numbers loses steps of the values
     │       └── SchemaMismatchError  rows break a contract; has all violations
     │           ├── MissingRequiredColumnError   a column required by the contract is missing
     │           ├── DataTypeValidationError      a column, or some of its values, has another type
@@ -179,6 +180,10 @@ class SchemaError(DataError):
 
 class TimeRangeError(SchemaError):
     """A type of timestamps cannot hold times to be written in it."""
+
+
+class NumberRangeError(SchemaError):
+    """A type of numbers loses steps of values to be written in it."""
 
 
 class SchemaMismatchError(SchemaError):

@@ -41,6 +41,7 @@ WALLS = {
     "jsonschema": r"lake/dataset/metadata\.py",
     "moto": r"cli/demo\.py",
     "sklearn": r"repair/outlier_forest\.py",
+    "holidays": r"job/holidays\.py",
     "sqlglot": r"feature_store/(definition/(dialect|expression|closure)|lineage)\.py",
     "duckdb": r"feature_store/",
     "pyspark": r"feature_store/engine/spark_session\.py",
@@ -183,7 +184,8 @@ KEYWORDS = (
     "calibrate=None, mean=None, duplicates=None, item_column=None, item_columns=None, "
     "timestamp_column=None, targets=None, "
     "timestamp_unit=None, csv_separator=None, csv_decimal=None, csv_thousands=None, "
-    "csv_quote=None, csv_encoding=None, csv_dates=None, csv_header=None, joint_targets=None, "
+    "csv_quote=None, csv_encoding=None, csv_dates=None, csv_header=None, "
+    "covariate_regressor=None, known_calendar=None, known_holidays=None, joint_targets=None, "
     "missing_future=None, unsupported_covariates=None, "
     "past_covariates=None, known_covariates=None, executor=None, n_jobs=None, device=None, "
     "precision=None, model_engine=None, batch_size=None, outage_minutes=None, "
@@ -206,7 +208,9 @@ METHOD = (
     *("integer", "extrapolate_levels", "seed", "enhance", "long_horizon", "calibrate"),
     *("joint_targets", "missing_future", "unsupported_covariates"),
     *("past_covariates", "known_covariates"),
+    *("covariate_regressor", "known_calendar", "known_holidays"),
 )
+MEASURED = tuple(name for name in METHOD if name != "calibrate")
 SELECTION = ("years", "months", "symbol", "timeframe", "context_partitions", "partition_by")
 RESOURCES = ("executor", "n_jobs", "outage_minutes", "verify_datasets", "memory_limit")
 MODEL = ("model", "model_version", "calibrate")
@@ -240,7 +244,7 @@ TRAIN_KEYWORDS = (
 STRICT = "<Mode.STRICT: 'strict'>"
 SIGNATURES = {
     "forecast": "(data, *, config=None, dry_run=False, events=None, bucket=None, names=None, "
-    f"{keywords_without(*ARRAY)})",
+    f"future=None, {keywords_without(*ARRAY)})",
     "plan": f"(bucket, *, config=None, {keywords_without(*RUN)})",
     "read_forecasts": "(bucket, *, prefix='', model=None, version=None, spec=None, years=None, "
     "months=None, partitions=None, items=None, columns=None, names=None, endpoint_url=None, "
@@ -248,7 +252,7 @@ SIGNATURES = {
     "ChronosLoader": "(parquet_config_path=None, *, model=None, bucket=None, prefix=None, "
     "device='auto', precision='auto')",
     "ChronosLoader.predict": "(self, context, prediction_length=None, quantile_levels=(0.1, 0.2, "
-    "0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), *, level=None)",
+    "0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), *, level=None, enhance=None, season=None)",
     "ChronosLoader.load_context_from_parquet": "(self, file_path=None, *, symbol=None, year=None, "
     "month=None, context_length=None)",
     "ChronosTrainer": "(parquet_config_path=None, *, model=None, bucket=None, prefix=None)",
@@ -263,7 +267,7 @@ SIGNATURES = {
     f"{keywords_without(*RUN, *FORM, *CSV, *DRAWN)})",
     "evaluate": "(data=None, predictions=None, *, actuals=None, bucket=None, config=None, "
     "segment=None, worst=0, "
-    f"{keywords_without(*RUN, *FORM, *METHOD, *NETWORK, 'overwrite', 'limit')})",
+    f"{keywords_without(*RUN, *FORM, *MEASURED, *NETWORK, 'overwrite', 'limit')})",
     "finetune": f"(data, *, config=None, events=None, {TRAIN_KEYWORDS})",
     "ModelManager": "(config=None, *, bucket=None, prefix=None, endpoint_url=None, region=None)",
     "ModelManager.list_models": "(self)",

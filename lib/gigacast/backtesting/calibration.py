@@ -11,11 +11,14 @@ from gigacast.core.column import to_numpy
 from gigacast.core.partition.task import Task
 from gigacast.core.series.item_key import items_of
 from gigacast.forecasters.around.calibration import LEAST_FORECASTS, ScoreCounts
+from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.levels import MEDIAN, same_level
 from gigacast.forecasting.prepare import Prepared
 from gigacast.job.calibration import StoredCalibration, calibration_name, write_calibration
+from gigacast.job.forecast_job import Method
 from gigacast.report.document import Block, Column, Heading, Kind, Paragraph, Table, Tone
 from gigacast.storage.parquet.read import read_table
+from gigacast.storage.store import Store
 
 _COLUMNS = (
     Column("model"),
@@ -87,7 +90,8 @@ def measure_calibrations(
         if counted is not None:
             earlier = counts.get(task.horizon)
             counts[task.horizon] = counted if earlier is None else earlier + counted
-    return [_store(side, name, horizon, total) for horizon, total in sorted(counts.items())]
+    place = CalibrationPlace(side.outputs, side.info, side.job.method)
+    return [place.store(name, horizon, total) for horizon, total in sorted(counts.items())]
 
 
 def _count(side: Prepared, task: Task, key: str) -> ScoreCounts | None:
@@ -102,15 +106,31 @@ def _count(side: Prepared, task: Task, key: str) -> ScoreCounts | None:
     return ScoreCounts.count(levels, scores, np.asarray(to_numpy(codes), np.int64) % 2)
 
 
-def _store(side: Prepared, name: str, horizon: int, counts: ScoreCounts) -> Measured:
-    if counts.forecasts < LEAST_FORECASTS:
-        return Measured(name, horizon, None, counts.forecasts)
-    fitted = counts.fit()
-    before, after = (_shares(counts.levels, shares) for shares in counts.coverage())
-    stored = StoredCalibration(counts.levels, fitted.factors, counts.forecasts, before, after)
-    place = calibration_name(side.info, side.job.method, horizon)
-    key = write_calibration(side.outputs, side.info, place, stored)
-    return Measured(name, horizon, stored, counts.forecasts, key)
+@dataclass(frozen=True)
+class CalibrationPlace:
+    """Where the calibrations of a model and method are stored.
+
+    Parameters
+    ----------
+    outputs : Store
+    info : ForecasterInfo
+    method : Method
+    """
+
+    outputs: Store
+    info: ForecasterInfo
+    method: Method
+
+    def store(self, name: str, horizon: int, counts: ScoreCounts) -> Measured:
+        """Store the calibration that scores tell, if they are enough, under a name for people."""
+        if counts.forecasts < LEAST_FORECASTS:
+            return Measured(name, horizon, None, counts.forecasts)
+        fitted = counts.fit()
+        before, after = (_shares(counts.levels, shares) for shares in counts.coverage())
+        stored = StoredCalibration(counts.levels, fitted.factors, counts.forecasts, before, after)
+        place = calibration_name(self.info, self.method, horizon)
+        key = write_calibration(self.outputs, self.info, place, stored)
+        return Measured(name, horizon, stored, counts.forecasts, key)
 
 
 def _shares(levels: tuple[float, ...], shares: Iterable[float]) -> tuple[float | None, ...]:
@@ -138,7 +158,7 @@ def calibration_blocks(measured: Iterable[Measured]) -> list[Block]:
     blocks += [
         Paragraph(
             f"{model.model} is not calibrated at {model.horizon} steps: {model.forecasts} "
-            f"forecasts are fewer than {LEAST_FORECASTS}; ask for more --windows",
+            f"forecasts are fewer than {LEAST_FORECASTS}; ask for more --windows, or keep origins",
             Tone.WARNING,
         )
         for model in models

@@ -125,7 +125,10 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
     base = replace(job.forecast, synthetic=None)
     resolve = partial(prepare, compares=True, models=job.registry, settles=False)
     # The baseline is the same beside every model: enhanced, it would be another one.
-    plain = replace(base, method=replace(base.method, enhance=None))
+    method = replace(
+        base.method, enhance=None, covariate_regressor=None, calendar=False, holidays=()
+    )
+    plain = replace(base, method=method)
     prepared = [
         resolve(replace(plain if choice.reference == NAIVE_MODEL else base, model=choice))
         for choice in job.models

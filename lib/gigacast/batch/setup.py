@@ -57,6 +57,7 @@ _LATER_FIELDS = (
     *("duplicates", "duplicate_share", "csv"),
     *("aggregate", "partial_bins", "zone"),
     *("enhance", "long_horizon", "calibrate", "calibration", "mean"),
+    *("covariate_regressor", "calendar", "holidays", "holiday_tables"),
 )
 """Fields of `Method` that plans of the first release do not have."""
 

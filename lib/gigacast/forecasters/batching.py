@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gigacast.core.array import BoolArray, ByteArray, FloatArray, IntArray, UintArray
+from gigacast.core.array import AnyArray, ByteArray, FloatArray, IntArray, UintArray
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.covariate import Covariates
 from gigacast.core.series.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.series.reason import Reason
 from gigacast.errors import ModelError
 from gigacast.forecasters.around.calibration import Calibration
-from gigacast.forecasters.around.enhancement import EnhancedForecaster
+from gigacast.forecasters.around.regression import RegressedForecaster
+from gigacast.forecasters.around.wrapping import unchanged_of
 from gigacast.forecasters.budget import BatchBudget, fixed_length, series_tokens
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
 from gigacast.forecasters.grouping import Windows, gather_members, group_rows
@@ -31,6 +32,7 @@ from gigacast.forecasters.levels import (
 from gigacast.forecasters.naive import SeasonalNaive
 from gigacast.forecasters.options import DEFAULT_LEVELS, ForecastOptions
 from gigacast.forecasters.padding import group_by_length
+from gigacast.forecasters.screening import count_between, screen, window_starts
 from gigacast.forecasters.seed import series_seeds
 
 __all__ = ["BatchBudget", "ForecastOptions", "forecast_batch"]
@@ -75,11 +77,16 @@ def forecast_batch(
     # The median is always written, whether or not it is among the requested levels.
     levels = _levels_of(settings, forecaster.info)
     shape = (len(batch), settings.horizon, len(levels))
-    quantiles = np.full(shape, np.nan, dtype=np.float32)
+    # Beyond the digits of float32 only where a series is: see `core.series.base`.
+    kind = np.float32 if batch.bases is None else np.float64
+    quantiles: FloatArray = np.full(shape, np.nan, dtype=kind)
     budget = budget or BatchBudget(settings.batch_size)
     around = settings.around.wrap(forecaster)
     job = _Job(around, settings, levels, budget, settings.calibration)
     reasons = screen(batch, job.context_length, settings.min_length)
+    if job.info.takes_groups:
+        columns = settings.calendar_columns
+        batch = columns.add_to(batch, job.context_length, settings.horizon)
     covariates = job.covariates(batch)
     if covariates is not None and settings.missing_future == "error":
         lacking = covariates.lack_future(settings.horizon)
@@ -97,10 +104,8 @@ def forecast_batch(
         # In float64: a mean is there to be added up.
         mean = quantiles.astype(np.float64) @ mean_weights(levels)
         mean = np.maximum(mean, 0) if settings.non_negative else mean
-        forecast = replace(forecast, mean=mean.astype(np.float32))
-    return replace(
-        forecast, unchanged=around.short if isinstance(around, EnhancedForecaster) else 0
-    )
+        forecast = replace(forecast, mean=mean.astype(quantiles.dtype))
+    return replace(forecast, unchanged=unchanged_of(around))
 
 
 def _levels_of(settings: ForecastOptions, info: ForecasterInfo) -> tuple[float, ...]:
@@ -111,47 +116,6 @@ def _levels_of(settings: ForecastOptions, info: ForecasterInfo) -> tuple[float, 
         return levels
     # The mean is the same whatever levels are requested within the trained range.
     return union_levels(levels, info.levels or DEFAULT_LEVELS)
-
-
-def screen(batch: SeriesBatch, context_length: int, min_length: int) -> ByteArray:
-    """Return the `Reason` why a model cannot forecast each series, int8 [N]; 0 if it can.
-
-    Parameters
-    ----------
-    batch : SeriesBatch
-        N series; a reason found by the reader is kept.
-    context_length : int
-        Steps at the end of each series that the model sees; only these count.
-    min_length : int
-        Minimum number of values within these steps, missing values not counted; at least 1.
-    """
-    starts = window_starts(batch, context_length)
-    finite = count_between(np.isfinite(batch.values), starts, batch.offsets[1:])
-    present = count_between(~np.isnan(batch.values), starts, batch.offsets[1:])
-    reasons = batch.reasons.copy()
-    # From the most to the least specific: the first reason that applies is kept.
-    for reason, applies in (
-        (Reason.EMPTY, batch.lengths == 0),
-        (Reason.NOT_FINITE, present > finite),
-        (Reason.ALL_NULL, finite == 0),
-        (Reason.TOO_SHORT, finite < min_length),
-    ):
-        reasons[(reasons == Reason.OK) & applies] = reason
-    return reasons
-
-
-def window_starts(batch: SeriesBatch, context_length: int) -> IntArray:
-    """Return where the last ``context_length`` steps of each series start in ``values``, [N]."""
-    return np.maximum(batch.offsets[:-1], batch.offsets[1:] - context_length)
-
-
-def count_between(flags: BoolArray, starts: IntArray, stops: IntArray) -> IntArray:
-    """Return the number of set flags in each range, int64 [N]; ranges may be empty."""
-    if flags.all():  # the common case, and ten times as fast
-        return stops - starts
-    totals = np.concatenate([np.zeros(1, np.int64), np.cumsum(flags, dtype=np.int64)])
-    counts: IntArray = totals[stops] - totals[starts]
-    return counts
 
 
 def _cut_windows(batch: SeriesBatch, context_length: int) -> Windows:
@@ -171,6 +135,8 @@ class _Source:
     levels : tuple of float
         Levels to request from the forecaster.
     seasons, seeds : int64 [N], uint64 [N]
+    frequencies : object [N], optional
+        See `ForecastRequest`.
     """
 
     windows: Windows
@@ -178,6 +144,7 @@ class _Source:
     levels: tuple[float, ...]
     seasons: IntArray
     seeds: UintArray
+    frequencies: AnyArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +165,24 @@ class _Job:
     def context_length(self) -> int:
         return min(self.info.context_length, self.settings.context_length or NO_LIMIT)
 
+    @property
+    def _is_regressed(self) -> bool:
+        return isinstance(self.forecaster, RegressedForecaster)
+
     def fill(self, quantiles: FloatArray, rows: IntArray, windows: Windows) -> None:
         """Write the forecasts of ``rows`` into ``quantiles``, [N, H, L]; failed ones stay NaN."""
         plan = plan_levels(
             self.levels, self.info.levels, extrapolate=self.settings.extrapolate_levels
         )
+        bases = windows.batch.bases
         for part, raw in self._predict(rows, self._source(windows, plan.model_levels)):
             finite = np.isfinite(raw).all(axis=(1, 2))
             values = plan.finish(raw[finite])
             if self.calibration is not None:
                 values = self.calibration.apply(values, self.levels)
+            if bases is not None:
+                # The last step in float32 is behind, and what follows is of the values themselves.
+                values = values + bases[part[finite], None, None]  # type: ignore[assignment]
             quantiles[part[finite]] = postprocess(
                 values,
                 non_negative=self.settings.non_negative,
@@ -227,7 +202,11 @@ class _Job:
             else np.zeros(len(batch), dtype=np.uint64)
         )
         seasons = _seasons(batch, self.settings.season)
-        return _Source(windows, self.covariates(batch), levels, seasons, seeds)
+        names = None
+        if self.info.needs_frequencies:
+            aliases = [frequency.pandas_alias for frequency in batch.frequencies]
+            names = np.array([*aliases, ""], object)[batch.frequency_codes]
+        return _Source(windows, self.covariates(batch), levels, seasons, seeds, names)
 
     def _predict(self, rows: IntArray, source: _Source) -> Iterator[tuple[IntArray, FloatArray]]:
         """Yield parts of ``rows`` with their raw quantiles.
@@ -276,6 +255,8 @@ class _Job:
         """Return the most groups in a batch."""
         covariates = source.covariates
         rows_per_group = groups.shape[1] + (len(covariates.names) if covariates else 0)
+        # Covariates that a regression takes out never reach the model.
+        rows_per_group = 1 if self._is_regressed else rows_per_group
         rows = self.budget.rows(self.info, length, self.settings.horizon)
         groups_per_call: int = max(1, rows // rows_per_group)
         return groups_per_call
@@ -305,6 +286,7 @@ class _Job:
         # Rows of covariates need a season and a seed too. They take those of their group's first
         # series; their own forecasts are thrown away.
         owner = np.repeat(groups[:, 0], members.size) if members.future is not None else groups
+        names = source.frequencies
         return ForecastRequest(
             context=members.context,
             horizon=self.settings.horizon,
@@ -314,6 +296,7 @@ class _Job:
             group_size=members.size,
             future=members.future,
             exact=self.budget.fixed,
+            frequencies=None if names is None else names[owner.ravel()],
         )
 
     def _try(self, request: ForecastRequest, *, alone: bool) -> PendingForecast | None:
@@ -323,6 +306,8 @@ class _Job:
         failed for want of the memory that the other one still occupies.
         """
         rows, length = request.context.shape
+        if self._is_regressed:
+            rows //= request.group_size
         try:
             started = start(self.forecaster, request)
         except MemoryError as error:
@@ -331,7 +316,7 @@ class _Job:
             if not alone:
                 return None
             # Rows of a group attend to each other and cannot be divided.
-            if rows <= request.group_size:
+            if rows <= (1 if self._is_regressed else request.group_size):
                 raise ModelError(
                     f"a single series of {length} steps does not fit into memory",
                     hint="lower context_length or n_jobs, or use a device with more memory",

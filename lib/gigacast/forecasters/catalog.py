@@ -32,6 +32,8 @@ from gigacast.forecasters.lean.shape import (
 )
 from gigacast.forecasters.naive import SeasonalNaive
 from gigacast.forecasters.statistical import KINDS, StatisticalForecaster
+from gigacast.forecasters.timegpt.forecaster import NAMES as TIMEGPT
+from gigacast.forecasters.timegpt.forecaster import TimeGptForecaster
 
 
 def describe_forecaster(
@@ -153,6 +155,8 @@ def load_forecaster(
 
 
 def _load_without_weights(name: str) -> Forecaster:
+    if name in TIMEGPT:
+        return TimeGptForecaster(name)
     return StatisticalForecaster(name) if name in KINDS else SeasonalNaive()
 
 

@@ -1,12 +1,15 @@
 """The protocol that every forecaster implements."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from gigacast.core.array import FloatArray
 from gigacast.core.series.forecast import ForecastRequest
+
+API_ENGINE = "nixtla-api"
+"""Beginning of the engine of a model behind an API."""
 
 PendingForecast = Callable[[], FloatArray]
 """Waits for a started forecast and returns it, float32 [B, H, Q]."""
@@ -55,6 +58,11 @@ class ForecasterInfo:
     patch_size: int = 1
     samples: int = 0
     takes_groups: bool = False
+
+    @property
+    def needs_frequencies(self) -> bool:
+        """Whether requests have to name frequencies: of models that are asked elsewhere."""
+        return self.engine.startswith(API_ENGINE)
 
 
 @dataclass(frozen=True)
@@ -132,6 +140,15 @@ class StartingForecaster(Forecaster, Protocol):
         ...
 
 
+def is_shift_free(info: ForecasterInfo) -> bool:
+    """Return whether a model subtracts the level of a context, whatever it is.
+
+    Chronos-Bolt and Chronos-2 do. T5, which samples, divides by the level; baselines may take its
+    logarithm.
+    """
+    return bool(info.levels) and not info.samples
+
+
 def start(forecaster: Forecaster, request: ForecastRequest) -> PendingForecast:
     """Start to forecast one batch; forecasters that cannot start compute it before returning."""
     # Not `isinstance`, which takes 100 us for a protocol, as long as a small batch.
@@ -140,3 +157,14 @@ def start(forecaster: Forecaster, request: ForecastRequest) -> PendingForecast:
         return pending
     values = forecaster.predict(request)
     return lambda: values
+
+
+def usage_of(forecaster: Forecaster) -> Mapping[str, float]:
+    """Return what a model behind an API has used of it so far; nothing for other models."""
+    return dict(getattr(forecaster, "usage", {}))
+
+
+def usage_since(before: Mapping[str, float], forecaster: Forecaster) -> dict[str, float]:
+    """Return what a model behind an API has used of it since an earlier `usage_of`."""
+    now = usage_of(forecaster).items()
+    return {name: round(count - before.get(name, 0.0), 6) for name, count in now}

@@ -222,7 +222,7 @@ def postprocess(
 
     Parameters
     ----------
-    quantiles : float32 [..., Q]
+    quantiles : float32 or float64 [..., Q]
         Quantiles in ascending order of their levels; NaN rows stay NaN.
     non_negative : bool
         Replace values below zero by zero.
@@ -231,7 +231,7 @@ def postprocess(
 
     Returns
     -------
-    float32 [..., Q]
+    float32 or float64 [..., Q]
         Ascending along Q: clipping and rounding keep the order of the sorted values.
     """
     result = np.sort(quantiles, axis=-1)
@@ -244,7 +244,7 @@ def round_half_up(values: FloatArray) -> FloatArray:
     """Return values rounded to whole numbers, halves upwards."""
     # In float64, because in float32 adding a half to a large value is not exact. The added zero
     # turns -0.0 into 0.0.
-    return (np.floor(values.astype(np.float64) + 0.5) + 0.0).astype(np.float32)
+    return (np.floor(values.astype(np.float64) + 0.5) + 0.0).astype(values.dtype)
 
 
 def mean_weights(levels: tuple[float, ...]) -> DoubleArray:

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from gigacast.core.series.calendar import CalendarColumns, HolidayTable
 from gigacast.errors import ConfigError
 from gigacast.forecasters.around.calibration import Calibration
 from gigacast.forecasters.around.enhancement import Enhancement
 from gigacast.forecasters.around.horizon import LongHorizon
+from gigacast.forecasters.around.regression import CovariateRegressor
 from gigacast.forecasters.around.wrapping import Around
 from gigacast.forecasters.levels import check_levels
 
@@ -59,6 +61,13 @@ class ForecastOptions:
         Factors of the model's quantiles, the last change before post-processing; none by default.
     mean : bool
         Whether the mean is computed from the quantiles.
+    covariate_regressor : {"ridge"}, optional
+        Regression of each series on its known covariates, whose residual the model forecasts; see
+        `forecasters.around.regression`.
+    calendar : bool
+        Whether the calendar is among the known covariates.
+    holiday_tables : tuple of HolidayTable
+        Public holidays among the known covariates.
 
     Raises
     ------
@@ -83,11 +92,20 @@ class ForecastOptions:
     long_horizon: LongHorizon = "bands"
     calibration: Calibration | None = None
     mean: bool = False
+    covariate_regressor: CovariateRegressor | None = None
+    calendar: bool = False
+    holiday_tables: tuple[HolidayTable, ...] = ()
 
     @property
     def around(self) -> Around:
         """What is done around the model."""
-        return Around(self.enhance, self.long_horizon)
+        return Around(self.enhance, self.long_horizon, self.covariate_regressor)
+
+    @property
+    def calendar_columns(self) -> CalendarColumns:
+        """Columns of the calendar that become known covariates."""
+        is_compact = self.covariate_regressor is None
+        return CalendarColumns(self.calendar, self.holiday_tables, is_compact)
 
     def __post_init__(self) -> None:
         check_levels(self.levels)

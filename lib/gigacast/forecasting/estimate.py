@@ -1,13 +1,16 @@
 """Estimates of the series and seconds of pending partitions, from the receipts of others."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, Self
 
 from gigacast.core.partition.name import Partitioning, partitioning_of
 from gigacast.core.partition.spec import Spec
 from gigacast.core.partition.task import Task
-from gigacast.errors import DataError, StorageError
+from gigacast.errors import ConfigError, DataError, StorageError
+from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasting.prepare import Prepared
+from gigacast.forecasting.stored.recipe import recipe_at
 from gigacast.lake.layout import receipt_prefix, version_prefix
 from gigacast.lake.plan.planner import DoneEntry
 from gigacast.lake.plan.receipt import Receipt, read_receipt
@@ -54,6 +57,29 @@ class Done(Protocol):
     @property
     def device(self) -> str:
         """Device of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """Passes over the model that a series takes at most, as `Around.passes` counts them.
+
+    Parameters
+    ----------
+    info : ForecasterInfo
+        Model.
+    coming : int
+        Passes of the work to come.
+    """
+
+    info: ForecasterInfo
+    coming: int
+
+    @classmethod
+    def of(cls, prepared: Prepared, horizons: Iterable[int]) -> Self:
+        """Return the passes of a job over partitions with these horizons."""
+        method, info = prepared.job.method, prepared.info
+        longest = max([*horizons, method.horizon or info.prediction_length])
+        return cls(info, method.around.passes(info, longest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +163,13 @@ class ReceiptSample:
                 self._every *= 2
         self._seen += 1
 
-    def read(self, outputs: Store, spec: Spec, partitioning: Partitioning) -> list[Receipt]:
+    def read(
+        self,
+        outputs: Store,
+        spec: Spec,
+        partitioning: Partitioning,
+        passes: Passes | None = None,
+    ) -> list[Receipt]:
         """Return the receipts of the sample; without one, some of other specs of the model version.
 
         Receipts that can't be read are left out, and those of another kind of partition: a month
@@ -150,6 +182,8 @@ class ReceiptSample:
         spec : Spec
         partitioning : {"object", "month", "bucket"}
             What the partitions to come are.
+        passes : Passes, optional
+            Passes of the partitions to come, to which receipts of other specs are scaled.
 
         Raises
         ------
@@ -165,7 +199,27 @@ class ReceiptSample:
             # Series that were kept took no time: those that come would look as fast.
             if partitioning_of(receipt.partition) == partitioning and not receipt.kept:
                 receipts.append(receipt)
-        return receipts
+        if self._keys or passes is None:
+            return receipts
+        return [_scaled(receipt, outputs, passes) for receipt in receipts]
+
+
+def _scaled(receipt: Receipt, outputs: Store, passes: Passes) -> Receipt:
+    """Return a receipt of another spec with the seconds that its work would take now."""
+    key = str(receipt.output.get("key"))
+    try:
+        recipe = recipe_at(outputs, key, receipt.spec)
+    except (StorageError, DataError, ConfigError):
+        recipe = None
+    # Forecasts of an earlier release do not say how they were made: in a single pass.
+    past = recipe.method.around.passes(passes.info, receipt.horizon) if recipe is not None else 1
+    share = passes.coming / past
+    seconds = dict(receipt.seconds)
+    predict = seconds.get("predict", 0.0)
+    for stage in ("predict", "total", "cpu"):
+        if stage in seconds:
+            seconds[stage] = max(0.0, seconds[stage] + predict * (share - 1))
+    return replace(receipt, seconds=seconds)
 
 
 def _any_receipts(outputs: Store, spec: Spec) -> list[str]:

@@ -155,7 +155,7 @@ class FileForecast:
         pairs = choose_series(table, None, 1)
         histories: Histories = {}
         for batch in self.source.batches[:1]:
-            histories = histories_of(batch.series, {item for item, _ in pairs})
+            histories = histories_of(batch.series.with_bases_added(), {item for item, _ in pairs})
         histories = {
             pair: (times[-_SHOWN_STEPS:], values[-_SHOWN_STEPS:])
             for pair, (times, values) in histories.items()

@@ -2,15 +2,21 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 
+from gigacast.core.array import IntArray
+from gigacast.core.series.batch import NO_TIME, SeriesBatch, concat_batches
 from gigacast.core.series.forecast import ForecastBatch
+from gigacast.core.series.reason import Reason
+from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
-from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
+from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, is_shift_free
 from gigacast.forecasting.prediction import (
     prediction_batch,
     prediction_schema,
@@ -23,7 +29,7 @@ from gigacast.job.forecast_job import Method, ModelChoice
 from gigacast.job.model_choice import load_resolved, resolve_choice
 from gigacast.series.duplicates import warn_of_conflicts, warn_of_dropped
 from gigacast.series.reader import read_series
-from gigacast.series.source import ReadStats, SeriesSource
+from gigacast.series.source import ReadOptions, ReadStats, SeriesSource
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
@@ -154,18 +160,29 @@ def forecast_source(
         logger.warning("%s has no use for %s", info.name, ", ".join(ignored))
     options = method.options(method.horizon or info.prediction_length, batch_size)
     # The id of a table without an id column.
-    reading = replace(method.reading_for(info, options.horizon), item_id="series")
+    reading = method.reading_for(info, options.horizon)
+    reading = replace(reading, item_id="series", precise=is_shift_free(info))
     budget = BatchBudget(options.batch_size)
     forecasts: list[ForecastBatch] = []
     futures = Futures()
     reader = read_series([source], reading)
     for batch in reader:
-        forecast = forecast_batch(forecaster, batch, options, budget)
-        forecasts.append(without_dropped(forecast, method.fallback))
+        forecasts.append(forecast_batch(forecaster, batch, options, budget))
         futures.add(batch, options.horizon)
     futures.refuse_if_all_lack(source.name, method)
+    shared = shared_frequency([forecast.series for forecast in forecasts], reading)
+    if shared is not None:
+        dated = read_series([source], replace(reading, freq=shared))
+        for place, batch in enumerate(dated):
+            rows = _short_rows(forecasts[place].series)
+            if len(rows):
+                forecast = forecast_batch(forecaster, batch.take(rows), options, budget)
+                forecasts[place] = _with_rows(forecasts[place], forecast, rows)
+    forecasts = [without_dropped(forecast, method.fallback) for forecast in forecasts]
+    # Numbers have one type, that of the series with the most digits.
+    ordered = sorted(forecasts, key=lambda forecast: forecast.series.bases is None)
     schema = prediction_schema(
-        forecasts[0].series if forecasts else None,
+        ordered[0].series if ordered else None,
         method.levels,
         method.layout,
         {
@@ -180,6 +197,44 @@ def forecast_source(
     batches = [prediction_batch(forecast, schema, method.layout) for forecast in forecasts]
     predictions = pa.Table.from_batches(batches, schema=schema)
     return SourceForecast(predictions, tuple(forecasts), info, options.horizon, reader.stats)
+
+
+def shared_frequency(batches: Sequence[SeriesBatch], reading: ReadOptions) -> Frequency | None:
+    """Return the frequency by which items with too few times for one of their own are dated.
+
+    As in Chronos' ``predict_df`` it is that of all other items. ``None`` if there is no such item,
+    or the others differ or have none. A partition of a bucket has none either: there, no item
+    depends on another one.
+    """
+    if reading.freq is not None or not any(len(_short_rows(batch)) for batch in batches):
+        return None
+    others = {frequency for batch in batches for frequency in batch.frequencies}
+    is_irregular = any((batch.reasons == Reason.IRREGULAR).any() for batch in batches)
+    return others.pop() if len(others) == 1 and not is_irregular else None
+
+
+def _short_rows(batch: SeriesBatch) -> IntArray:
+    """Return the series with times, but too few for a frequency."""
+    has_time = batch.last_timestamps != NO_TIME
+    return np.flatnonzero((batch.reasons == Reason.NO_FREQUENCY) & has_time)
+
+
+def _with_rows(forecast: ForecastBatch, other: ForecastBatch, rows: IntArray) -> ForecastBatch:
+    """Return a forecast with other ones of some series in their places."""
+    order = np.arange(len(forecast.series))
+    order[rows] = len(order) + np.arange(len(rows))
+    mean = None
+    if forecast.mean is not None and other.mean is not None:
+        mean = np.concatenate([forecast.mean, other.mean])[order]
+    return replace(
+        forecast,
+        series=concat_batches([forecast.series, other.series]).take(order),
+        quantiles=np.concatenate([forecast.quantiles, other.quantiles])[order],
+        median=np.concatenate([forecast.median, other.median])[order],
+        reasons=np.concatenate([forecast.reasons, other.reasons])[order],
+        mean=mean,
+        unchanged=forecast.unchanged + other.unchanged,
+    )
 
 
 def _time_type(forecasts: list[ForecastBatch]) -> pa.DataType | None:

@@ -13,7 +13,7 @@ from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.forecasters.batching import forecast_batch
-from gigacast.forecasters.forecaster import Forecaster
+from gigacast.forecasters.forecaster import Forecaster, is_shift_free
 from gigacast.forecasters.levels import extrapolated_levels
 from gigacast.forecasting.prediction import (
     prediction_batch,
@@ -82,7 +82,8 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
     def _read_options(self, task: Task) -> ReadOptions:
         job = self._setup.job
         limit = job.resources.memory_limit_bytes
-        return read_options(task, job.method, self._setup.info, memory_limit_bytes=limit)
+        options = read_options(task, job.method, self._setup.info, memory_limit_bytes=limit)
+        return replace(options, precise=is_shift_free(self._setup.info))
 
     def _results(
         self, task: Task, batches: Iterable[SeriesBatch], watch: Stopwatch, tally: Tally

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from gigacast.core.lazy import shown_by
-from gigacast.forecasting.estimate import Estimate, ReceiptSample, Workload, estimate
+from gigacast.forecasting.estimate import Estimate, Passes, ReceiptSample, Workload, estimate
 from gigacast.forecasting.look import Look, look_into
 from gigacast.forecasting.prepare import Prepared, check_spellings, prepare_for, processes_for
 from gigacast.forecasting.quote import Quote, quote_here, quote_queues
@@ -67,10 +67,7 @@ class PlanReport:
     @property
     def passes(self) -> int:
         """Passes over the model that a series takes at most, at the longest horizon of the plan."""
-        method, info = self.prepared.job.method, self.prepared.info
-        horizons = {task.horizon for task in self.plan.tasks}
-        horizons |= {method.horizon or info.prediction_length}
-        return method.around.passes(info, max(horizons))
+        return Passes.of(self.prepared, (task.horizon for task in self.plan.tasks)).coming
 
     def to_pandas(self) -> Any:
         """Return the pending partitions as a pandas DataFrame.
@@ -106,7 +103,9 @@ def plan_prepared(prepared: Prepared) -> PlanReport:
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=sample.add)
     check_spellings(plan, prepared.job)
     look = look_into(prepared, plan)
-    receipts = sample.read(prepared.outputs, prepared.spec, prepared.job.selection.partitioning)
+    passes = Passes.of(prepared, (task.horizon for task in plan.tasks))
+    partitioning = prepared.job.selection.partitioning
+    receipts = sample.read(prepared.outputs, prepared.spec, partitioning, passes)
     return PlanReport(prepared, plan, estimate(plan.pending_bytes, receipts), receipts, look)
 
 

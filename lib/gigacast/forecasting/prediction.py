@@ -19,7 +19,7 @@ from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.core.series.item_key import ItemKey
 from gigacast.core.series.reason import Reason
-from gigacast.errors import SchemaError
+from gigacast.errors import NumberRangeError, SchemaError
 from gigacast.job.forecast_job import Layout
 
 DEFAULT_ROW_GROUP_ROWS = 131_072
@@ -45,7 +45,7 @@ def prediction_schema(
     ----------
     series : SeriesBatch or None
         Series with the types of item ids and timestamps; without one they are text and
-        microseconds.
+        microseconds. Numbers are doubles if they have bases, else floats.
     levels : tuple of float
     layout : {"long", "wide"}
     metadata : mapping of str to str
@@ -55,7 +55,7 @@ def prediction_schema(
     item_names : tuple of str
         Columns of items in place of ``item_id``, as the settings name them; none by default.
     """
-    number = pa.float32()
+    number = pa.float32() if series is None or series.bases is None else pa.float64()
     moment = series.timestamp_type if series is not None else pa.timestamp("us")
     moment = time = time_type or moment
     if layout == "wide":
@@ -115,7 +115,19 @@ def prediction_batch(forecast: ForecastBatch, schema: pa.Schema, layout: Layout)
     -------
     pa.RecordBatch
         N x H rows, or N in the wide layout.
+
+    Raises
+    ------
+    NumberRangeError
+        If forecasts of series with bases are to be written as floats.
     """
+    number = schema.field("predictions").type
+    number = number.value_type if layout == "wide" else number
+    if forecast.median.dtype == np.float64 and pa.types.is_float32(number):
+        raise NumberRangeError(
+            "the numbers are float, which loses steps of the forecasts",
+            hint="write the numbers of the file as doubles",
+        )
     time = schema.field("timestamp").type
     time = time.value_type if layout == "wide" else time
     moments = forecast.series.future_arrow(forecast.horizon, time)

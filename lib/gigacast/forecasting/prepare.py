@@ -212,6 +212,8 @@ def describe_job(job: ForecastJob) -> dict[str, object]:
     method["frequency"] = job.method.frequency.alias if job.method.frequency else None
     if job.method.calibration is not None:
         method["calibration"] = job.method.calibration.digest
+    # The days themselves are long lists; the spec has their digests as well.
+    method["holiday_tables"] = [table.digest for table in job.method.holiday_tables]
     return {
         "inputs": job.inputs.url,
         "outputs": job.outputs.url,
@@ -267,6 +269,13 @@ def prepare_array(job: ForecastJob) -> Prepared:
         choice = replace(choice, engine="torch")
     prepared = prepare(replace(job, model=choice))
     info = prepared.info
+    if info.needs_frequencies:
+        # A key in the definition of a job could be read by whoever may describe it.
+        raise ConfigError(
+            f"model: {info.name} is asked over its API, for which the machines of the queues have "
+            "no key",
+            hint="use --executor joblib",
+        )
     # A model that samples is kept in float32; one without weights has no precision to choose.
     has_choice = prepared.model.folder is not None and choice.engine != "numpy"
     if has_choice and choice.precision == "auto":

@@ -302,7 +302,7 @@ def _joined(since: Values, future: Values | None) -> Values | None:
 
 
 def _plain_numbers(values: FloatArray) -> list[float | None]:
-    # The shortest text of each float32, not the long one of its double.
+    # The shortest text of each number: for a float32 not the long one of its double.
     texts = (str(value) for value in values)
     return [float(text) if text not in {"nan", "inf", "-inf"} else None for text in texts]
 
@@ -314,7 +314,9 @@ def _plain_times(times: AxisArray) -> list[int | str]:
 
 
 def _floats(column: pa.ChunkedArray) -> FloatArray:
-    return np.asarray(column.to_numpy(), dtype=np.float32)
+    # Numbers of series that float32 cannot hold are doubles.
+    kind = np.float64 if pa.types.is_float64(column.type) else np.float32
+    return np.asarray(column.to_numpy(), dtype=kind)
 
 
 def wall_times(stamps: pa.ChunkedArray) -> AxisArray | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from gigacast.core.lazy import shown_by
 from gigacast.core.partition.task import Task
 from gigacast.forecasters.forecaster import ForecasterInfo
-from gigacast.forecasting.estimate import ReceiptSample, Workload
+from gigacast.forecasting.estimate import Passes, ReceiptSample, Workload
 from gigacast.forecasting.generation import Generation, generate_missing
 from gigacast.forecasting.look import Look, look_for_spans, look_into
 from gigacast.forecasting.manifest import ManifestDraft
@@ -238,10 +238,10 @@ def predict_cost(
     rental, prices = this_machine(), prepared.job.prices
     if rental.dollars_per_hour(prices) is None:
         return {}  # without a price, reading receipts would be requests for nothing
-    work = Workload.of(
-        tasks,
-        sample.read(prepared.outputs, prepared.spec, prepared.job.selection.partitioning),
-    )
+    passes = Passes.of(prepared, (task.horizon for task in tasks))
+    partitioning = prepared.job.selection.partitioning
+    receipts = sample.read(prepared.outputs, prepared.spec, partitioning, passes)
+    work = Workload.of(tasks, receipts)
     quote = quote_here(work, processes_for(prepared, tasks).count, rental, prices)
     return {"predicted": [quote.describe()]} if quote is not None else {}
 

@@ -1,6 +1,7 @@
 """Verification: recompute a sample of finished series by the stock pipeline and compare."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 from gigacast.core.array import FloatArray
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.item_key import items_of
-from gigacast.errors import DataNotFoundError
+from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.forecasters.batching import forecast_batch
 from gigacast.forecasters.chronos.reference import (
     TOLERANCES,
@@ -19,10 +20,12 @@ from gigacast.forecasters.chronos.reference import (
     reference_groups,
     reference_quantiles,
 )
+from gigacast.forecasters.forecaster import is_shift_free
 from gigacast.forecasters.options import ForecastOptions
 from gigacast.forecasting.prediction import level_name, long_table
 from gigacast.forecasting.prepare import Prepared, prepare
 from gigacast.forecasting.worker import read_options, sources_of
+from gigacast.job.covariates import calendar_fields, with_holiday_tables
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.model_choice import load_resolved
 from gigacast.lake.plan.planner import DoneEntry, make_plan
@@ -90,7 +93,7 @@ def verify(
     DataNotFoundError
         When no partition is done yet.
     """
-    prepared = prepare(job) if isinstance(job, ForecastJob) else job
+    prepared = prepare(job) if isinstance(job, ForecastJob) else _with_holidays(job)
     rng = np.random.default_rng(seed)
     finished: list[DoneEntry] = []
     make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=finished.append)
@@ -105,6 +108,24 @@ def verify(
     for place in sorted(chosen):
         _verify_partition(prepared, finished[place], series, rng, report)
     return report
+
+
+def _with_holidays(prepared: Prepared) -> Prepared:
+    """Return a job that stored forecasts describe, with the days of its holidays.
+
+    Raises
+    ------
+    ConfigError
+        If they are others now.
+    """
+    method = with_holiday_tables(prepared.job.method)
+    stored = prepared.spec.fields.get("holidays")
+    if json.dumps(calendar_fields(method).get("holidays")) != json.dumps(stored):
+        raise ConfigError(
+            "known_holidays: the installed package knows other days than those of the forecasts",
+            hint="install the version that they were made with",
+        )
+    return replace(prepared, job=replace(prepared.job, method=method))
 
 
 def _reference_name(prepared: Prepared) -> str:
@@ -162,15 +183,21 @@ def _recompute(
 ) -> list[FloatArray]:
     """Return the quantiles of each series by the reference, [H, Q]."""
     folder, info = prepared.model.folder, prepared.info
-    has_covariates = any(batch.covariates is not None for batch in sample)
+    columns = options.calendar_columns
+    has_covariates = bool(columns) or any(batch.covariates is not None for batch in sample)
     is_calibrated = options.calibration is not None
     is_changed = is_calibrated or options.around.changes(info, options.horizon)
     is_changed = is_changed or continues_otherwise(info, options.horizon)
+    is_changed = is_changed or any(batch.bases is not None for batch in sample)
+    # A regression takes covariates away before the stock pipeline, which is alone in what it sees.
+    if options.covariate_regressor is not None and folder is not None and not info.samples:
+        return reference_around(folder, info, sample, options)
     # The stock pipeline takes covariates in a form that nothing can be done around.
     if folder is None or info.samples or (has_covariates and is_changed):
         forecaster = load_resolved(prepared.job.model, prepared.model, info)
         return [forecast_batch(forecaster, batch, options).quantiles[0] for batch in sample]
     if has_covariates:
+        sample = [columns.add_to(b, info.context_length, options.horizon) for b in sample]
         return reference_groups(folder, sample, options.levels, options)
     if is_changed:
         return reference_around(folder, info, sample, options)
@@ -184,6 +211,7 @@ def _sample_series(
     """Return ``count`` series drawn evenly from a partition, in random order."""
     task = entry.task
     options = read_options(task, prepared.job.method, prepared.info, memory_limit_bytes=2**30)
+    options = replace(options, precise=is_shift_free(prepared.info))
     sample: list[tuple[float, SeriesBatch]] = []
     for batch in read_series(sources_of(task, prepared.inputs), options):
         # Every series draws a number, and the smallest ones win: an even sample in one pass.

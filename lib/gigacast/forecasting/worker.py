@@ -21,9 +21,16 @@ from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.core.series.reason import Reason
-from gigacast.errors import SchemaError, TimeRangeError
+from gigacast.errors import NumberRangeError, SchemaError, TimeRangeError
 from gigacast.forecasters.batching import BatchBudget
-from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
+from gigacast.forecasters.forecaster import (
+    Forecaster,
+    ForecasterInfo,
+    PendingForecast,
+    start,
+    usage_of,
+    usage_since,
+)
 from gigacast.forecasting.prepare import Prepared
 from gigacast.job.covariates import Futures, describe_companions
 from gigacast.job.forecast_job import ForecastJob, Method
@@ -150,6 +157,7 @@ class PartitionWorker(ABC, Generic[T]):
         self._inputs = open_inputs(setup.job.inputs)
         self._outputs = open_store(setup.job.outputs)
         self._budget = BatchBudget(setup.job.resources.batch_size or "auto")
+        self._used: Mapping[str, float] = {}
 
     def __call__(self, task: Task) -> Receipt:
         """Read a partition, write its output, then the receipt that names both.
@@ -161,13 +169,18 @@ class PartitionWorker(ABC, Generic[T]):
         DataError, ModelError, StorageError
         """
         check_key_length(self._outputs, task)
-        options = self._read_options(task)
-        try:
-            return self._do(task, options)
-        except TimeRangeError:
-            # The type of the timestamps is that of the first batch. Only a later one showed that it
-            # cannot hold all forecasts (nanoseconds end in 2262), so the file is begun again.
-            return self._do(task, replace(options, wide_times=True))
+        options, self._used = self._read_options(task), usage_of(self._forecaster)
+        # Types are those of the first batch. Only a later one may show that they cannot hold all
+        # forecasts (nanoseconds end in 2262, float32 has 24 bits), so the file is begun again.
+        while True:
+            try:
+                return self._do(task, options)
+            except TimeRangeError:
+                if options.wide_times:
+                    raise
+                options = replace(options, wide_times=True)
+            except NumberRangeError:
+                options = replace(options, wide_numbers=True)
 
     def _do(self, task: Task, options: ReadOptions) -> Receipt:
         watch, tally = Stopwatch(), Tally()
@@ -277,6 +290,7 @@ class PartitionWorker(ABC, Generic[T]):
             seconds=seconds,
             newest_timestamp=tally.newest.isoformat() if tally.newest is not None else None,
             repairs={name: count for name, count in repairs.items() if count},
+            usage=usage_since(self._used, self._forecaster),
             model=ModelUse(
                 info=self._setup.info,
                 reasons=tally.reasons,
@@ -285,13 +299,8 @@ class PartitionWorker(ABC, Generic[T]):
                 batch_sizes=[self._budget.largest],
             ),
         )
-        output = {
-            "key": task.output_key,
-            "etag": written.etag,
-            "size_bytes": written.size_bytes,
-            "rows": written.rows,
-        }
-        return new_receipt(task, output, work)
+        measures = {name: getattr(written, name) for name in ("etag", "size_bytes", "rows")}
+        return new_receipt(task, {"key": task.output_key, **measures}, work)
 
 
 class Watched:

@@ -8,8 +8,10 @@ from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
 from gigacast.errors import ConfigError, CorruptedFileError, ObjectNotFoundError
 from gigacast.forecasters.around.calibration import Calibration
+from gigacast.forecasters.around.enhancement import ENHANCEMENT_REVISIONS
 from gigacast.forecasters.around.horizon import is_continued
 from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.job.covariates import calendar_fields
 from gigacast.job.forecast_job import Method
 from gigacast.lake.layout import calibration_key
 from gigacast.storage.store import Store
@@ -48,7 +50,7 @@ def calibration_name(info: ForecasterInfo, method: Method, horizon: int) -> str:
 
     It covers what moves quantiles. Engine and precision do not: their numbers are the same.
     """
-    columns = method.columns
+    columns, regressor = method.columns, method.covariate_regressor
     described = {
         "digest": info.digest,
         "context_length": min(method.context_length or info.context_length, info.context_length),
@@ -59,11 +61,21 @@ def calibration_name(info: ForecasterInfo, method: Method, horizon: int) -> str:
         "aggregate": method.aggregate,
         "levels": list(method.levels),
         "extrapolate_levels": method.extrapolate_levels,
-        "enhance": method.enhance,
+        # Of the first revision, so that what was measured by then keeps its name.
+        "enhance": _revised(method.enhance),
         # Within the trained horizon it changes nothing, and recipes of forecasts do not name it.
         "long_horizon": method.long_horizon if is_continued(info, horizon) else None,
+        # Left out without them, so that what was measured before keeps its name.
+        **calendar_fields(method),
+        **({"covariate_regressor": regressor} if regressor else {}),
     }
     return f"h{horizon}-q{len(method.levels)}-{digest_value(described, length=8)}"
+
+
+def _revised(enhancement: str | None) -> str | None:
+    """Return an enhancement with its revision, of which the first has no number."""
+    revision = ENHANCEMENT_REVISIONS.get(enhancement or "", 1)
+    return enhancement if revision == 1 else f"{enhancement}-{revision}"
 
 
 def write_calibration(
@@ -91,9 +103,10 @@ def with_calibration(method: Method, info: ForecasterInfo, outputs: Store) -> Me
         content = outputs.get(key)
     except ObjectNotFoundError as error:
         raise ConfigError(
-            f"calibrate: no backtest has measured {info.name} {info.version} at {horizon} steps "
-            "with these settings",
-            hint="run `gigacast backtest --calibrate` with the same flags first",
+            f"calibrate: no backtest or evaluation has measured {info.name} {info.version} at "
+            f"{horizon} steps with these settings",
+            hint="run `gigacast backtest --calibrate` with the same flags first, or `gigacast "
+            "evaluate --calibrate` where forecasts of it have their actuals",
         ) from error
     source = Source(key, CorruptedFileError, hint="run `gigacast backtest --calibrate` again")
     values = decode_json(content, source)

@@ -8,10 +8,12 @@ import logging
 from dataclasses import dataclass, field, replace
 
 from gigacast.core.series.batch import SeriesBatch
+from gigacast.core.series.calendar import CALENDAR_REVISION
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.levels import plan_levels
 from gigacast.job.forecast_job import Method
+from gigacast.job.holidays import holiday_table
 
 JOINT = "joint targets"
 FAR = 8
@@ -32,19 +34,76 @@ def fit_method(method: Method, info: ForecasterInfo) -> tuple[Method, tuple[str,
     """
     # Only for its error, which comes here once instead of in every partition.
     plan_levels(method.levels, info.levels, extrapolate=method.extrapolate_levels)
-    requested = (*method.columns.covariates, *((JOINT,) if method.joint_targets else ()))
+    requested = (
+        *method.columns.covariates,
+        *method.calendar_names,
+        *((JOINT,) if method.joint_targets else ()),
+    )
+    if method.covariate_regressor is not None:
+        return _fit_regression(method, info)
     if not requested or info.takes_groups:
-        return method, ()
+        return with_holiday_tables(method), ()
     if method.unsupported_covariates == "error":
         raise ConfigError(
             f"{info.name} forecasts each series alone: it has no use for {', '.join(requested)}",
-            hint="take a Chronos-2 model, or --unsupported_covariates ignore",
+            hint="add --covariate_regressor ridge, take a Chronos-2 model, or "
+            "--unsupported_covariates ignore",
         )
     # The known covariates stay: rows that hold nothing else are not part of a series, and the
     # reader still has to cut them off.
     columns = replace(method.columns, past_covariates=())
-    lenient = replace(method, columns=columns, joint_targets=False, missing_future="past")
+    lenient = replace(
+        method,
+        columns=columns,
+        joint_targets=False,
+        missing_future="past",
+        calendar=False,
+        holidays=(),
+    )
     return lenient, requested
+
+
+def _fit_regression(method: Method, info: ForecasterInfo) -> tuple[Method, tuple[str, ...]]:
+    """Return the method with what a regression on covariates can use, and what it cannot.
+
+    Raises
+    ------
+    ConfigError
+    """
+    columns = method.columns
+    if not columns.known_covariates and not method.calendar_names:
+        raise ConfigError(
+            "covariate_regressor: no covariate is known over the horizon",
+            hint="name some by --known_covariates, or add --known_calendar or --known_holidays",
+        )
+    # What is not known ahead has no effect that could be added there.
+    useless = (*columns.past_covariates, *((JOINT,) if method.joint_targets else ()))
+    if useless and method.unsupported_covariates == "error":
+        raise ConfigError(
+            f"covariate_regressor: a regression has no use for {', '.join(useless)}",
+            hint="leave them out, take a Chronos-2 model without it, or --unsupported_covariates "
+            "ignore",
+        )
+    fitted = replace(method, columns=replace(columns, past_covariates=()), joint_targets=False)
+    return with_holiday_tables(fitted), useless
+
+
+def with_holiday_tables(method: Method) -> Method:
+    """Return a method with the days of its holidays."""
+    if not method.holidays or method.holiday_tables:
+        return method
+    return replace(method, holiday_tables=tuple(map(holiday_table, method.holidays)))
+
+
+def calendar_fields(method: Method) -> dict[str, object]:
+    """Return the fields of the spec for calendar and holidays; empty without them."""
+    fields: dict[str, object] = {}
+    if method.calendar:
+        fields["calendar"] = f"calendar-{CALENDAR_REVISION}"
+    if method.holidays:
+        tables = [[table.country, table.digest] for table in method.holiday_tables]
+        fields["holidays"] = [CALENDAR_REVISION, *tables]
+    return fields
 
 
 def check_context(method: Method, info: ForecasterInfo) -> None:
@@ -86,7 +145,7 @@ def describe_companions(method: Method, ignored: tuple[str, ...]) -> dict[str, l
     columns = method.columns
     names_by_kind = {
         "past": sorted(columns.past_covariates),
-        "known": sorted({*columns.known_covariates} - {*ignored}),
+        "known": [*sorted({*columns.known_covariates} - {*ignored}), *method.calendar_names],
         "joint": list(columns.targets) if method.joint_targets else [],
         "ignored": list(ignored),
     }

@@ -5,10 +5,12 @@ from typing import Literal
 
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.name import NamingPattern
+from gigacast.core.series.calendar import HolidayTable
 from gigacast.core.time.frequency import Frequency
 from gigacast.forecasters.around.calibration import Calibration
 from gigacast.forecasters.around.enhancement import Enhancement
 from gigacast.forecasters.around.horizon import LongHorizon
+from gigacast.forecasters.around.regression import CovariateRegressor
 from gigacast.forecasters.around.wrapping import Around
 from gigacast.forecasters.engine import EngineChoice, EngineName
 from gigacast.forecasters.forecaster import ForecasterInfo
@@ -122,6 +124,12 @@ class Method:
         Whether forecasts have the mean beside the median.
     calibration : Calibration, optional
         What that backtest has measured; resolved when a job is prepared.
+    covariate_regressor, calendar
+        See `ForecastOptions`.
+    holidays : tuple of str
+        Countries whose public holidays are known covariates.
+    holiday_tables : tuple of HolidayTable
+        Their days; resolved when a job is prepared.
     """
 
     horizon: int | None = None
@@ -151,11 +159,23 @@ class Method:
     calibrate: bool = False
     mean: bool = False
     calibration: Calibration | None = None
+    covariate_regressor: CovariateRegressor | None = None
+    calendar: bool = False
+    holidays: tuple[str, ...] = ()
+    holiday_tables: tuple[HolidayTable, ...] = ()
+
+    @property
+    def calendar_names(self) -> tuple[str, ...]:
+        """Names of the covariates that no column holds, for people."""
+        return (
+            *(("calendar",) if self.calendar else ()),
+            *(f"holidays {c}" for c in self.holidays),
+        )
 
     @property
     def around(self) -> Around:
         """What is done around the model."""
-        return Around(self.enhance, self.long_horizon)
+        return Around(self.enhance, self.long_horizon, self.covariate_regressor)
 
     @property
     def aggregation(self) -> Aggregation | None:

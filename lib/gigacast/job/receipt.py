@@ -59,6 +59,8 @@ class Work:
         Number of rows or series changed, by kind of change.
     model : ModelUse, optional
         Model of the task, for jobs that run one.
+    usage : mapping
+        What the task has used of a service: requests, tokens, dollars.
     """
 
     job: str
@@ -69,6 +71,7 @@ class Work:
     newest_timestamp: str | None = None
     repairs: Mapping[str, int] = field(default_factory=dict)
     model: ModelUse | None = None
+    usage: Mapping[str, float] = field(default_factory=dict)
 
 
 def new_receipt(task: Task, output: Mapping[str, object], work: Work) -> Receipt:
@@ -92,6 +95,7 @@ def new_receipt(task: Task, output: Mapping[str, object], work: Work) -> Receipt
         series=work.series,
         seconds=dict(work.seconds),
         repairs=dict(work.repairs),
+        usage=dict(work.usage),
         newest_timestamp=work.newest_timestamp,
         spec=task.spec,
         horizon=task.horizon,

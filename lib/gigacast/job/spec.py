@@ -15,6 +15,7 @@ from gigacast.core.time.zone import check_zone
 from gigacast.errors import CorruptedFileError
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.levels import MEDIAN, has_levels_in_tails, union_levels
+from gigacast.job.covariates import calendar_fields
 from gigacast.job.forecast_job import Method
 from gigacast.lake.plan.discovery import Selection
 from gigacast.series.source import Aggregate
@@ -64,6 +65,7 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
             "seed": method.seed,
             "layout": method.layout,
             **_covariate_fields(method),
+            **calendar_fields(method),
             **_duplicate_fields(method),
             # Left out without them, so that older spec digests stay valid.
             **({"items": list(columns.items)} if columns.items else {}),

@@ -276,6 +276,8 @@ class SeriesReader:
             horizon=options.horizon,
             item_key=decoder.item_key,
             aggregation=options.aggregation,
+            precise=options.precise,
+            wide_numbers=options.wide_numbers,
         )
 
     def _cut_items(self, items: Iterable[ItemRows], rules: GridRules) -> Iterator[ItemRows]:

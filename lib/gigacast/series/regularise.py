@@ -15,12 +15,21 @@ Series without a frequency keep their last values in the order of time, without 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from gigacast.core.array import BoolArray, ByteArray, FloatArray, IntArray, RealArray
+from gigacast.core.array import (
+    BoolArray,
+    ByteArray,
+    DoubleArray,
+    FloatArray,
+    IntArray,
+    RealArray,
+)
 from gigacast.core.column import text_column, to_arrow
+from gigacast.core.series.base import split_bases
 from gigacast.core.series.batch import NO_TIME, SeriesBatch
 from gigacast.core.series.item_key import ItemKey
 from gigacast.core.series.reason import Reason
@@ -97,16 +106,19 @@ class GridRules:
     horizon: int = 0
     item_key: ItemKey | None = None
     aggregation: Aggregation | None = None
+    precise: bool = False
+    wide_numbers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of N items: ragged values with their starts and lengths, and the reasons."""
+    """A column of N items: ragged values with their starts and lengths, reasons and bases."""
 
     values: FloatArray
     starts: IntArray
     lengths: IntArray
     reasons: ByteArray
+    bases: DoubleArray | None = None
 
 
 def regularise(items: ItemRows, rules: GridRules, stats: ReadStats) -> SeriesBatch:
@@ -138,9 +150,12 @@ def regularise(items: ItemRows, rules: GridRules, stats: ReadStats) -> SeriesBat
     reasons = np.where(
         timeless, np.where(rows_read > 0, Reason.NO_TIMESTAMP, Reason.EMPTY), inferred.reasons
     ).astype(np.int8)
+    # Covariates reach the model beside their targets, whose bases are not theirs.
+    of_covariates = replace(rules, precise=False)
+    own = [rules if place < rules.targets else of_covariates for place in range(len(rules.columns))]
     columns = [
-        _column(values, windows, reasons, rules, rules.categories.get(name))
-        for name, values in zip(rules.columns, items.values, strict=False)
+        _column(values, windows, reasons, own_rules, rules.categories.get(name))
+        for name, values, own_rules in zip(rules.columns, items.values, own, strict=False)
     ]
     stats.series += len(items) * rules.targets
     # Last timestamps are returned in wall time, as `SeriesBatch` wants them.
@@ -166,11 +181,12 @@ def _column(
     codes: CategoryCodes | None,
 ) -> _Column:
     offsets = windows.offsets
-    placed = _place(values, windows, codes)
+    placed, bases = _placed(values, windows, codes, rules)
     starts, lengths = offsets[:-1], np.diff(offsets)
     finite = np.isfinite(placed)
     if finite.all():
-        return _Column(placed, starts, lengths, _judge(reasons, lengths, None, rules.min_length))
+        judged = _judge(reasons, lengths, None, rules.min_length)
+        return _Column(placed, starts, lengths, judged, bases)
     # float64 values beyond float32 have become infinite in the conversion (`_place`).
     infinite = np.isinf(placed)
     overflown = None
@@ -182,9 +198,18 @@ def _column(
     firsts = np.append(np.flatnonzero(finite), len(finite))
     firsts = firsts[np.searchsorted(firsts[:-1], starts)]
     starts = np.where(counts > 0, firsts, offsets[1:])
-    return _Column(
-        placed, starts, offsets[1:] - starts, _judge(reasons, counts, overflown, rules.min_length)
-    )
+    judged = _judge(reasons, counts, overflown, rules.min_length)
+    return _Column(placed, starts, offsets[1:] - starts, judged, bases)
+
+
+def _placed(
+    values: RealArray, windows: Windows, codes: CategoryCodes | None, rules: GridRules
+) -> tuple[FloatArray, DoubleArray | None]:
+    """Return a column on its grid, float32, and the bases of its series, if any has one."""
+    if codes is None and rules.precise and values.dtype == np.float64:
+        exact = _place(values, windows, None, np.float64)
+        return split_bases(exact, windows.offsets)
+    return _place(values, windows, codes), None
 
 
 def _judge(
@@ -198,15 +223,21 @@ def _judge(
     return result
 
 
-def _place(values: RealArray, windows: Windows, codes: CategoryCodes | None) -> FloatArray:
+def _place(
+    values: RealArray,
+    windows: Windows,
+    codes: CategoryCodes | None,
+    kind: type[np.floating[Any]] = np.float32,
+) -> Any:
+    """Return the values of a column on its grid, as numbers of a kind."""
     if windows.rows is not None:
         values = values[windows.rows]
     with np.errstate(over="ignore", invalid="ignore"):
-        narrow = values.astype(np.float32, copy=False)
+        narrow = values.astype(kind, copy=False)
     positions = windows.positions
     if positions is None:
         return narrow
-    placed = np.full(windows.offsets[-1], np.nan, np.float32)
+    placed = np.full(windows.offsets[-1], np.nan, kind)
     placed[positions] = narrow
     repeats = positions[1:] == positions[:-1]
     if repeats.any() and codes is not None:
@@ -268,7 +299,16 @@ def _assemble(
         reasons=reasons,
         timestamp_type=rules.clock.output_type,
         item_key=rules.item_key,
+        bases=_bases_of(columns, len(items), rules),
     )
+
+
+def _bases_of(columns: list[_Column], items: int, rules: GridRules) -> DoubleArray | None:
+    """Return the bases of all series, [N * K]; ``None`` without any. Covariates have none."""
+    if not rules.wide_numbers and all(column.bases is None for column in columns):
+        return None
+    table = [np.zeros(items) if c.bases is None else c.bases for c in columns]
+    return np.stack(table, axis=1).ravel()
 
 
 def _interleave(columns: list[_Column]) -> tuple[FloatArray, IntArray, ByteArray]:

@@ -229,6 +229,10 @@ class ReadOptions:
         Share of conflicting rows up to which they are averaged by default.
     wide_times : bool
         Whether timestamps and dates are returned in microseconds, which hold any year and step.
+    precise : bool
+        Whether series whose steps float32 would lose have bases (see `gigacast.core.series.base`).
+    wide_numbers : bool
+        Whether batches have bases even where all of them are 0.
     csv : CsvOptions
         Parts of the dialect of CSV that are named; all are found for each file by default.
     aggregation : Aggregation, optional
@@ -251,6 +255,8 @@ class ReadOptions:
     duplicates: DuplicatePolicy | None = None
     duplicate_share: float = 0.01
     wide_times: bool = False
+    precise: bool = False
+    wide_numbers: bool = False
     csv: CsvOptions = field(default_factory=CsvOptions)
     aggregation: Aggregation | None = None
 

@@ -33,6 +33,7 @@ BUCKET: Mapping[str, frozenset[str]] = {
     "evaluate": frozenset(
         (
             *(*_PLACE, "input_prefix", *names_of("which"), *_ROWS, "model", "model_version"),
+            "calibrate",
             *("executor", "n_jobs", "memory_limit", "outage_minutes", "verify_datasets"),
         )
     ),

@@ -55,6 +55,9 @@ class Options(TypedDict, total=False):
     csv_encoding: str
     csv_dates: str
     csv_header: str
+    covariate_regressor: str
+    known_calendar: bool
+    known_holidays: str | Sequence[str]
     joint_targets: bool
     missing_future: str
     unsupported_covariates: str

@@ -170,7 +170,8 @@ class SchemaSettings(Section):
     )
     known_covariates: Grouped = option(
         (),
-        "Columns known over the horizon as well; rows go on after the targets (Chronos-2).",
+        "Columns known over the horizon as well; rows go on after the targets (Chronos-2, or "
+        "--covariate_regressor).",
         group="covariates",
         details="In these rows the targets are empty. A forecast begins after the last "
         "value of the targets, not after the last row.",

@@ -18,13 +18,14 @@ from pydantic_settings import (
 
 from gigacast.forecasters.around.enhancement import Enhancement
 from gigacast.forecasters.around.horizon import LongHorizon
+from gigacast.forecasters.around.regression import CovariateRegressor
 from gigacast.forecasters.options import Fallback, MissingFuture
 from gigacast.job.forecast_job import KEEP_ORIGINS, Layout, Method, ModelChoice, Resources
 from gigacast.series.source import Aggregate, DuplicatePolicy, PartialBins
 from gigacast.settings.batch import BatchSettings
 from gigacast.settings.field import Section, option
 from gigacast.settings.level import ValueSource, VariableSource
-from gigacast.settings.loader import Numbers, ParquetLoaderSettings
+from gigacast.settings.loader import Numbers, ParquetLoaderSettings, Strings
 from gigacast.settings.option import ENV_PREFIX
 from gigacast.settings.quality import QualitySettings
 from gigacast.settings.report import ReportSettings
@@ -176,7 +177,8 @@ class ForecastSettings(Section):
     )
     calibrate: bool = option(
         _METHOD.calibrate,
-        "Calibrate quantiles by the last `backtest --calibrate` of the same model and settings.",
+        "Calibrate quantiles by the last `backtest --calibrate` or `evaluate --calibrate` of the "
+        "same model and settings.",
         group="how",
         details="A backtest with it measures how far off each quantile is at each step, and stores "
         "that for forecasts.",
@@ -187,6 +189,28 @@ class ForecastSettings(Section):
         group="how",
         details="It is that of the distribution which the quantiles describe. Means of series add "
         "up to the mean of their sum; medians do not.",
+    )
+    covariate_regressor: CovariateRegressor | None = option(
+        _METHOD.covariate_regressor,
+        "Regression of each series on its known covariates, for models that take none; the model "
+        "forecasts what is left of the series.",
+        group="covariates",
+        details="`ridge` sees the context of the series only, and finds no effect rather than a "
+        "doubtful one.",
+    )
+    calendar: bool = option(
+        _METHOD.calendar,
+        "Take weekdays, ends of months and the time of the year as known covariates.",
+        group="covariates",
+        flag="known_calendar",
+        details="No column is needed. Steps longer than a day have their working days instead.",
+    )
+    holidays: Strings = option(
+        _METHOD.holidays,
+        "Countries whose public holidays are known covariates, as GB,US-CA; none by default.",
+        group="covariates",
+        flag="known_holidays",
+        details="Needs the package holidays where the run is planned.",
     )
     joint_targets: bool = option(
         _METHOD.joint_targets,

@@ -52,7 +52,7 @@ def forecast(store: Store, model: str, **options: Any) -> tuple[str, pd.DataFram
 def test_forecasts_are_calibrated_by_the_backtest_of_their_settings(
     store: Store, model: str
 ) -> None:
-    with pytest.raises(ConfigError, match=r"no backtest has measured .* at 4 steps"):
+    with pytest.raises(ConfigError, match=r"no backtest or evaluation has measured .* at 4 steps"):
         forecast(store, model, calibrate=True)
     result = backtest(store, model)
     (measured,) = result.calibrations

@@ -12,9 +12,11 @@ from gigacast.batch.submit import queue_for, requests_of
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError, ModelIntegrityError, PlanError
 from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasters.timegpt.forecaster import describe_timegpt
 from gigacast.forecasting.estimate import Workload
 from gigacast.forecasting.prepare import Prepared, portable_choice, prepare_array, with_queue
 from gigacast.job.batch_options import ArrayOptions, ChildOrder
+from gigacast.job.covariates import fit_method
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.spec import make_spec
 from gigacast.lake.model.resolve import ResolvedModel
@@ -176,3 +178,31 @@ def test_an_array_of_more_than_ten_thousand_is_submitted_in_parts() -> None:
 def test_a_plan_is_valid_for_a_week_and_a_child_for_six_hours() -> None:
     options = array_options_of(load_settings())
     assert (options.valid_for, options.timeout_s) == (timedelta(days=7), 6 * 3600)
+
+
+def test_days_of_holidays_travel_with_the_plan() -> None:
+    pytest.importorskip("holidays")
+    chosen = {"known_holidays": "GB,US-CA", "known_calendar": True, "covariate_regressor": "ridge"}
+    named = job(quantiles="0.1,0.5", **chosen)
+    method, _ = fit_method(named.method, BOLT)
+    fitted = replace(named, method=method)
+    setup = load_setup(plan_of(dump_setup(prepared(fitted))))
+    assert setup.job == fitted
+    # A child finds the planned days, whatever package its machine has.
+    assert prepared(setup.job).spec == prepared(fitted).spec
+    assert set(dump_setup(prepared(job()))["job"]["method"]).isdisjoint(
+        {"holiday_tables", "holidays", "calendar", "covariate_regressor"}
+    )
+
+
+def test_a_model_behind_an_api_is_refused_as_other_machines_have_no_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NIXTLA_API_KEY", "a-key")
+
+    def timegpt(chosen: ForecastJob) -> Prepared:
+        return prepared(chosen, describe_timegpt("timegpt"))
+
+    monkeypatch.setattr("gigacast.forecasting.prepare.prepare", timegpt)
+    with pytest.raises(ConfigError, match="timegpt is asked over its API"):
+        prepare_array(job(model="timegpt"))

@@ -132,7 +132,9 @@ def _is_level(name: str) -> bool:
 
 
 def _numbers(column: pa.ChunkedArray) -> FloatArray:
-    return to_numpy(pc.fill_null(column, float("nan"))).astype(np.float32, copy=False)
+    # Forecasts whose steps float32 would lose are doubles, and so are their actuals.
+    kind = np.float64 if pa.types.is_float64(column.type) else np.float32
+    return to_numpy(pc.fill_null(column, float("nan"))).astype(kind, copy=False)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -242,9 +244,9 @@ def _within(
 
 
 def match(forecasts: Forecasts, actuals: pa.Table) -> FloatArray:
-    """Return the actual of each forecast step, float32 [N, H]; NaN where there is none."""
+    """Return the actual of each forecast step, [N, H]; NaN where there is none."""
     # A hash join does not keep the order of the rows, so each carries its number.
     joined = forecasts.keys.join(actuals, keys=_KEYS, join_type="inner")
-    actual = np.full(forecasts.median.size, np.nan, np.float32)
+    actual = np.full(forecasts.median.size, np.nan, forecasts.median.dtype)
     actual[to_numpy(joined["row"])] = to_numpy(joined["actual"])
     return actual.reshape(forecasts.median.shape)

@@ -180,7 +180,7 @@ class PartitionScorer:
             batches = read_batches(self._outputs, entry.key, if_match=entry.etag)
             for table in whole_series(batches, horizon, limit):
                 self._open(work, table)
-                rows = long_table(table)
+                rows = self._long(table)
                 pending.append((label, rows, read_forecasts(rows, horizon)))
                 steps += rows.num_rows
                 if steps >= limit:
@@ -188,6 +188,10 @@ class PartitionScorer:
                     pending, steps = [], 0
         if pending:
             yield join_parts(pending)
+
+    def _long(self, table: pa.Table) -> pa.Table:
+        """Return the rows of forecasts that are compared."""
+        return long_table(table)
 
     def _chosen(self, task: Task) -> Sequence[InputObject]:
         """Return the forecasts of a task that are compared: all of them."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from gigacast.backtesting.calibration import Measured, calibration_blocks
 from gigacast.backtesting.leaderboard.result import calibration_table, plain
 from gigacast.core.plural import counted
 from gigacast.forecasters.metric import Figures
@@ -84,6 +85,8 @@ class Evaluation:
         Actuals of the series and time of another one, and other values, that this run read.
     worst : list of WorstSeries
         Series with the largest MASE, the worst first; empty unless requested.
+    calibrations : tuple of Measured
+        What is stored for `forecast --calibrate`; empty unless requested.
     """
 
     figures: dict[str, dict[FigureKey, Figures]] = field(
@@ -98,6 +101,7 @@ class Evaluation:
     location: str = ""
     conflicts: int = 0
     worst: list[WorstSeries] = field(default_factory=list)
+    calibrations: tuple[Measured, ...] = ()
 
     @property
     def _groups(self) -> tuple[str, ...]:
@@ -131,6 +135,11 @@ class Evaluation:
                 for by in self._groups
             },
             **({"worst": [_plain_series(series) for series in self.worst]} if self.worst else {}),
+            **(
+                {"calibrations": [one.to_json() for one in self.calibrations]}
+                if self.calibrations
+                else {}
+            ),
         }
 
     def to_pandas(self) -> Any:
@@ -174,6 +183,8 @@ class Evaluation:
         blocks += [Heading("Calibration"), Paragraph(meaning)]
         # Levels are the columns of a calibration table: models with other levels get their own.
         blocks += [self._calibration(levels) for levels in dict.fromkeys(self.levels.values())]
+        if with_counts:  # stored reports are of the forecasts alone
+            blocks += calibration_blocks(self.calibrations)
         title = f"Evaluation: {self.matched:,} of {self.steps:,} forecast steps have an actual"
         return Document(tuple(blocks), title)
 

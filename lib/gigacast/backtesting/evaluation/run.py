@@ -9,6 +9,7 @@ figures are sums over the scores of all partitions.
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
+from gigacast.backtesting.evaluation.calibration import calibrate_stored
 from gigacast.backtesting.evaluation.figures import Collector, FigureRequest
 from gigacast.backtesting.evaluation.partition import ScoreSetup
 from gigacast.backtesting.evaluation.plan import ScorePlan, ScorePlanner
@@ -194,6 +195,11 @@ def _collect(planned: PlannedEvaluation, collector: Collector) -> Evaluation:
     for ending, content in result.files().items():
         key = evaluation_key(planned.name, ending)
         planned.outage.call(partial(planned.outputs.put, key, content))
+    # Not for measures of quality, which look at the same scores by partition.
+    if planned.job.forecast.method.calibrate and not planned.job.by_partition:
+        # Behind the stored figures, which do not depend on it.
+        names, forecast = _names(planned.generations), planned.job.forecast
+        result.calibrations = calibrate_stored(planned.result, forecast, planned.outputs, names)
     return result
 
 

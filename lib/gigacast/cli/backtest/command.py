@@ -60,7 +60,7 @@ _EVALUATE_FLAGS = (
     *names_of("where", "which"),
     *("model", "model_version", "freq", "aggregate", "partial_bins", "zone", "duplicates"),
     *names_of("columns", "csv"),
-    *("executor", "n_jobs", "memory_limit", "outage_minutes"),
+    *("calibrate", "executor", "n_jobs", "memory_limit", "outage_minutes"),
 )
 
 
@@ -126,7 +126,7 @@ def _draw(path: Path, document: Document) -> None:
 
 @click.command(cls=Command)
 @flags_of(EvaluateOptions)
-@settings_flags(*_EVALUATE_FLAGS)
+@settings_flags(*_EVALUATE_FLAGS, command="evaluate")
 @array_options
 @flags_of(ReportOption, SpecOption)
 @config_option
@@ -140,6 +140,7 @@ def evaluate(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     \b
     Examples:
       gigacast evaluate --bucket my-bucket --worst 20
+      gigacast evaluate --bucket my-bucket --calibrate
       gigacast evaluate --bucket my-bucket --model my-model --years 2024 --json
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     model, version = flags.get("model"), flags.get("model_version")

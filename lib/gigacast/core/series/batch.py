@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
-from gigacast.core.array import ByteArray, FloatArray, IntArray
+from gigacast.core.array import ByteArray, DoubleArray, FloatArray, IntArray
 from gigacast.core.column import to_arrow
 from gigacast.core.series.covariate import Covariates, concat_covariates
 from gigacast.core.series.item_key import ItemKey
@@ -54,6 +54,9 @@ class SeriesBatch:
         Covariates of the items, and the item of each series; none by default.
     item_key : ItemKey, optional
         Columns whose values ``item_ids`` stand for; by default the ids are those of one column.
+    bases : float64 [N], optional
+        What is to be added to the values of each series, see `gigacast.core.series.base`; nothing
+        by default.
     """
 
     item_ids: pa.Array
@@ -67,6 +70,7 @@ class SeriesBatch:
     timestamp_type: pa.DataType
     covariates: Covariates | None = None
     item_key: ItemKey | None = None
+    bases: DoubleArray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -94,6 +98,7 @@ class SeriesBatch:
             frequency_codes=self.frequency_codes[start:stop],
             reasons=self.reasons[start:stop],
             covariates=self.covariates and self.covariates.slice(start, stop),
+            bases=None if self.bases is None else self.bases[start:stop],
         )
 
     def take(self, rows: IntArray) -> "SeriesBatch":
@@ -113,7 +118,15 @@ class SeriesBatch:
             frequency_codes=self.frequency_codes[rows],
             reasons=self.reasons[rows],
             covariates=self.covariates and self.covariates.take(rows),
+            bases=None if self.bases is None else self.bases[rows],
         )
+
+    def with_bases_added(self) -> "SeriesBatch":
+        """Return the series as they are to be shown, rounded to float32."""
+        if self.bases is None:
+            return self
+        values = (self.values + np.repeat(self.bases, self.lengths)).astype(np.float32)
+        return replace(self, values=values, bases=None)
 
     def item_fields(self) -> list[pa.Field]:
         """Return the columns that name the items in an output."""
@@ -146,16 +159,24 @@ class SeriesBatch:
 
         They are `NO_TIME` for series without a frequency.
         """
-        earlier = np.full(len(self), NO_TIME, np.int64)
+        rows = np.arange(len(self))
+        return self.times_after(rows, -np.broadcast_to(np.asarray(steps, np.int64), len(self)))
+
+    def times_after(self, rows: IntArray, steps: IntArray) -> IntArray:
+        """Return the wall times ``steps`` after the last timestamps of ``rows``, int64 [R].
+
+        They are `NO_TIME` for series without a frequency.
+        """
+        times = np.full(len(rows), NO_TIME, np.int64)
         for code, frequency in enumerate(self.frequencies):
-            members = np.flatnonzero(self.frequency_codes == code)
-            last, back = self.last_timestamps[members], np.broadcast_to(steps, len(self))[members]
+            members = np.flatnonzero(self.frequency_codes[rows] == code)
+            last, ahead = self.last_timestamps[rows[members]], steps[members]
             if frequency.in_wall_time:
-                earlier[members] = frequency.shift(last, -back)
+                times[members] = frequency.shift(last, ahead)
             else:
-                moved = frequency.shift(self._to_utc(last), -back)
-                earlier[members] = to_wall(moved, self._zone)
-        return earlier
+                moved = frequency.shift(self._to_utc(last), ahead)
+                times[members] = to_wall(moved, self._zone)
+        return times
 
     def future_type(self, horizon: int) -> pa.DataType:
         """Return the type of the timestamps after each series.
@@ -255,7 +276,16 @@ def concat_batches(batches: Sequence[SeriesBatch]) -> SeriesBatch:
         timestamp_type=batches[0].timestamp_type,
         covariates=concat_covariates([batch.covariates for batch in batches]),
         item_key=batches[0].item_key,
+        bases=_joined_bases(batches),
     )
+
+
+def _joined_bases(batches: Sequence[SeriesBatch]) -> DoubleArray | None:
+    parts = [batch.bases for batch in batches]
+    if all(part is None for part in parts):
+        return None
+    pairs = zip(batches, parts, strict=True)
+    return np.concatenate([np.zeros(len(b)) if part is None else part for b, part in pairs])
 
 
 def _recode(batch: SeriesBatch, frequencies: tuple[Frequency, ...]) -> IntArray:

@@ -48,6 +48,10 @@ def series_digests(batch: SeriesBatch, *, joint: bool = False) -> UintArray:
     digests = np.zeros((len(batch), 2), np.uint64)
     for part in parts:
         digests = _mix(digests ^ part)
+    if batch.bases is not None:
+        # Left out for ordinary series, so that their digests stay valid.
+        rows = np.flatnonzero(batch.bases)
+        digests[rows] = _mix(digests[rows] ^ _both(batch.bases[rows].view(np.uint64)))
     if joint and covariates is not None:
         digests = _mix(digests ^ _sums_of_items(digests, covariates))
     return digests
@@ -113,6 +117,12 @@ def _hash_texts(texts: pa.Array) -> UintArray:
     return _hash_words(
         characters.astype(np.uint32), offsets[:-1] - offsets[0], offsets[1:] - offsets[0]
     )
+
+
+def text_hashes(texts: pa.Array) -> UintArray:
+    """Return 64 bits that depend on each text alone, uint64 [N]."""
+    hashes: UintArray = _hash_texts(texts)[:, 0]
+    return hashes
 
 
 def _hash_frequencies(batch: SeriesBatch) -> UintArray:

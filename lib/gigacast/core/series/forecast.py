@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gigacast.core.array import ByteArray, FloatArray, IntArray, UintArray
+from gigacast.core.array import AnyArray, ByteArray, FloatArray, IntArray, UintArray
 from gigacast.core.series.batch import SeriesBatch
 
 
@@ -32,6 +32,9 @@ class ForecastRequest:
         Whether the numbers of a row must not depend on the other rows of its call, not even in
         their rounding: calls then have one shape for each length (`BatchBudget.fixed`), and
         nothing is computed in another way because of what the other rows hold.
+    frequencies : object [B], optional
+        Alias of each series' frequency as pandas spells it, empty without one, for forecasters
+        that need it; none by default.
     """
 
     context: FloatArray
@@ -42,6 +45,7 @@ class ForecastRequest:
     group_size: int = 1
     future: FloatArray | None = None
     exact: bool = False
+    frequencies: AnyArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,8 @@ class ForecastBatch:
     levels : tuple of float
         Quantile levels in ascending order, Q.
     quantiles : float32 [N, H, Q]
-        Quantiles, monotone along Q; NaN for series without a forecast.
+        Quantiles, monotone along Q; NaN for series without a forecast. Numbers are float64 if the
+        series have bases, which are added.
     median : float32 [N, H]
         Quantile at level 0.5, which is always present.
     reasons : int8 [N]

@@ -117,6 +117,18 @@ class Frequency:
         return "B" if self.kind == "business" else str(self.count)
 
     @property
+    def pandas_alias(self) -> str:
+        """Alias that pandas and services built on it know; empty for plain steps.
+
+        Months on another day than the first or the last are those of the first.
+        """
+        if self.kind == "steps":
+            return ""
+        if self.kind != "months":
+            return self.alias
+        return spell_months(self.count, MONTH_END if self.day == MONTH_END else 1)
+
+    @property
     def anchored_alias(self) -> str:
         """Alias with the anchor, as ``W-SUN``, which names calendar bins."""
         # Seven days that are no calendar week have other bins.

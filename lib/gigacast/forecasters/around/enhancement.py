@@ -2,7 +2,8 @@
 
 A recipe is a number of passes over the model, whose quantiles are averaged. Each may remove the
 trend from a context and add it to the forecast, forecast differences to the season before, or turn
-the series upside down. `auto` chooses a recipe for each series by its season.
+the series upside down. `auto` chooses a recipe for each series by its season, and leaves a pass
+over differences out of the mean if the model itself is less sure of them than of the series.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,8 +28,13 @@ from gigacast.forecasters.levels import MEDIAN, find_level, select_levels, union
 
 Enhancement = Literal["seasonal_difference", "trend", "flip", "auto"]
 Change = Literal["none", "trend", "seasonal_difference"]
-ENHANCEMENT_REVISION = 1
-"""Part of the spec of enhanced forecasts. Raise it when their numbers change."""
+ENHANCEMENT_REVISIONS: Mapping[str, int] = {"auto": 2}
+"""Part of the spec of enhanced forecasts, 1 by default. Raise it when their numbers change."""
+WIDEST = 1.2
+"""Band of forecasts of differences over that of passes without a change, above which `auto` leaves
+differences out. Chosen on synthetic series, see benchmarks/auto_rule.py."""
+BAND = (0.1, 0.9)
+"""Levels of these bands."""
 LEAST_DIFFERENCES = 4
 """Values that have another a season before them, which a series needs to be changed."""
 
@@ -59,6 +65,7 @@ AUTO: Sequence[tuple[int, Recipe]] = (
     (4, (Pass("trend"), Pass("seasonal_difference"))),
     (2**62, (*BOTH_WAYS, Pass("seasonal_difference"))),
 )
+_SURE = AUTO[-1][1]
 """Recipes of ``auto``, each with the longest season that it is for: shortest first. Quarters and
 years mostly have a trend, which a model bends back to the mean; longer seasons gain from the mean
 of unlike passes. Chosen by measurement, see docs/benchmarks.md."""
@@ -118,20 +125,32 @@ class EnhancedForecaster:
             request,
             context=request.context[:, -self.info.context_length :],
             seasons=np.maximum(request.seasons, 1),
-            levels=_needed_levels(request.levels),
+            levels=self._levels(request.levels),
         )
         recipes, codes, short = self._recipes(request_of_all)
+        # Differences are the last pass of the recipe, and may be left out.
+        is_judged = np.array([recipe == _SURE for recipe in recipes])[codes]
+        is_judged &= self._enhancement == "auto"
         rounds = [
             _Round.start(self._inner, request_of_all, recipes, codes, number)
             for number in range(max(len(recipes[code]) for code in np.unique(codes)))
         ]
 
         def finish() -> FloatArray:
-            quantiles = _mean_of(rounds, request_of_all)
+            quantiles = _mean_of(rounds, request_of_all, is_judged)
             self.short += short
             return select_levels(quantiles, request_of_all.levels, request.levels)
 
         return finish
+
+    def _levels(self, levels: tuple[float, ...]) -> tuple[float, ...]:
+        """Return levels with the median, those of the band, and as many above it as below."""
+        band: tuple[float, ...] = ()
+        if self._enhancement == "auto":
+            trained = self.info.levels
+            # A model that was trained for fewer levels is judged by its outermost ones.
+            band = (max(BAND[0], trained[0]), min(BAND[1], trained[-1])) if trained else BAND
+        return union_levels(_needed_levels(levels), _needed_levels(band))
 
     def _recipes(self, request: ForecastRequest) -> tuple[list[Recipe], IntArray, int]:
         """Return recipes, the place of each row's among them, and the number of short groups."""
@@ -214,16 +233,35 @@ class _Round:
         return values
 
 
-def _mean_of(rounds: Sequence[_Round], request: ForecastRequest) -> FloatArray:
-    """Return the mean quantiles of the passes of each row, float32 [B, H, Q]."""
+def _mean_of(
+    rounds: Sequence[_Round], request: ForecastRequest, is_judged: BoolArray
+) -> FloatArray:
+    """Return the mean quantiles of the passes of each row, float32 [B, H, Q].
+
+    Rows that are judged have their last pass in it only if its band is narrow enough.
+    """
     shape = (len(request.context), request.horizon, len(request.levels))
     total, count = np.zeros(shape), np.zeros(len(request.context))
+    last = max(len(recipe) for _, recipe in AUTO) - 1
     # A row on which the model failed is not finite, and the caller treats it so.
     with np.errstate(invalid="ignore", over="ignore"):
-        for started in rounds:
-            total[started.rows] += started.finish(request.levels)
-            count[started.rows] += 1
+        for number, started in enumerate(rounds):
+            rows, values = started.rows, started.finish(request.levels)
+            if number == last and is_judged.any():
+                band = _bands(values, request.levels)
+                others = _bands(total[rows] / count[rows, None, None], request.levels)
+                is_sure = ~is_judged[rows] | ~(band > WIDEST * others)
+                rows, values = rows[is_sure], values[is_sure]
+            total[rows] += values
+            count[rows] += 1
         return (total / count[:, None, None]).astype(np.float32)
+
+
+def _bands(quantiles: DoubleArray, levels: tuple[float, ...]) -> DoubleArray:
+    """Return the mean width of the band of each row, [B]."""
+    low, high = (find_level(max(min(q, levels[-1]), levels[0]), levels) for q in BAND)
+    width: DoubleArray = (quantiles[..., high] - quantiles[..., low]).mean(axis=1)
+    return width
 
 
 def _needed_levels(levels: tuple[float, ...]) -> tuple[float, ...]:
@@ -261,5 +299,6 @@ def _request_of(
             context=(windows.context * signs[:, None]).astype(np.float32),
             seasons=windows.seasons,
             seeds=request.seeds[rows],
+            frequencies=None if request.frequencies is None else request.frequencies[rows],
             future=None if future is None else (future * signs[:, None]).astype(np.float32),
         )

@@ -6,7 +6,7 @@ from typing import Self, get_args
 
 from gigacast.errors import ConfigError
 from gigacast.forecasters.around.enhancement import (
-    ENHANCEMENT_REVISION,
+    ENHANCEMENT_REVISIONS,
     EnhancedForecaster,
     Enhancement,
     count_passes,
@@ -17,6 +17,11 @@ from gigacast.forecasters.around.horizon import (
     DilatedForecaster,
     LongHorizon,
     is_continued,
+)
+from gigacast.forecasters.around.regression import (
+    REGRESSOR_REVISION,
+    CovariateRegressor,
+    RegressedForecaster,
 )
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 
@@ -31,10 +36,13 @@ class Around:
         Changes of contexts; none by default.
     long_horizon : {"bands", "dilated", "stock"}
         Treatment of steps beyond the trained horizon.
+    covariate_regressor : {"ridge"}, optional
+        Regression on known covariates, whose residual the model forecasts; none by default.
     """
 
     enhance: Enhancement | None = None
     long_horizon: LongHorizon = "bands"
+    covariate_regressor: CovariateRegressor | None = None
 
     def wrap(self, forecaster: Forecaster) -> Forecaster:
         """Return a forecaster with all of this around it."""
@@ -42,7 +50,9 @@ class Around:
             forecaster = DilatedForecaster(forecaster)
         if self.long_horizon != "stock":
             forecaster = BandedForecaster(forecaster)
-        return forecaster if self.enhance is None else EnhancedForecaster(forecaster, self.enhance)
+        if self.enhance is not None:
+            forecaster = EnhancedForecaster(forecaster, self.enhance)
+        return forecaster if self.covariate_regressor is None else RegressedForecaster(forecaster)
 
     def passes(self, info: ForecasterInfo, horizon: int) -> int:
         """Return the passes over the model that a series takes at most, as one with its horizon."""
@@ -53,12 +63,16 @@ class Around:
     def changes(self, info: ForecasterInfo, horizon: int) -> bool:
         """Return whether forecasts differ from the model's own."""
         is_long = self.long_horizon != "stock" and is_continued(info, horizon)
-        return is_long or self.enhance is not None
+        return is_long or self.enhance is not None or self.covariate_regressor is not None
 
     @property
     def fields(self) -> Mapping[str, object]:
         """Fields of the spec, for every horizon; empty for the default."""
-        return {} if self.enhance is None else {"enhance": f"{self.enhance}-{ENHANCEMENT_REVISION}"}
+        revised = (
+            ("enhance", self.enhance, ENHANCEMENT_REVISIONS.get(self.enhance or "", 1)),
+            ("covariate_regressor", self.covariate_regressor, REGRESSOR_REVISION),
+        )
+        return {name: f"{value}-{revision}" for name, value, revision in revised if value}
 
     def long_fields(self, info: ForecasterInfo) -> Mapping[str, object]:
         """Return fields of the spec beyond the trained horizon; empty for stock numbers."""
@@ -67,7 +81,9 @@ class Around:
         return {"long_horizon": f"{self.long_horizon}-{LONG_HORIZON_REVISION}"}
 
     @classmethod
-    def of_fields(cls, enhance: str | None, long_horizon: str | None) -> Self:
+    def of_fields(
+        cls, enhance: str | None, long_horizon: str | None, regressor: str | None = None
+    ) -> Self:
         """Return what the fields of a spec say was done.
 
         Raises
@@ -75,8 +91,17 @@ class Around:
         ConfigError
             If they name something unknown, as a later release may.
         """
-        around = cls(_name(enhance), _name(long_horizon) or "stock")  # type: ignore[arg-type]
-        for value, names in ((around.enhance, Enhancement), (around.long_horizon, LongHorizon)):
+        around = cls(
+            _name(enhance),  # type: ignore[arg-type]
+            _name(long_horizon) or "stock",  # type: ignore[arg-type]
+            _name(regressor),  # type: ignore[arg-type]
+        )
+        choices = (
+            (around.enhance, Enhancement),
+            (around.long_horizon, LongHorizon),
+            (around.covariate_regressor, CovariateRegressor),
+        )
+        for value, names in choices:
             if value is not None and value not in get_args(names):
                 raise ConfigError(
                     f"the forecasts were made with {value!r}, which this release does not know",
@@ -88,3 +113,9 @@ class Around:
 def _name(field: str | None) -> str | None:
     """Return a field without its revision."""
     return None if field is None else field.rpartition("-")[0]
+
+
+def unchanged_of(forecaster: Forecaster) -> int:
+    """Return the groups that a wrapped forecaster found too short to be enhanced, so far."""
+    inner = forecaster.inner if isinstance(forecaster, RegressedForecaster) else forecaster
+    return inner.short if isinstance(inner, EnhancedForecaster) else 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 import pyarrow as pa
 
 from gigacast.errors import ConfigError
+from gigacast.forecasting.api.future import with_future
 from gigacast.forecasting.frame import count_rows, forecast_table, load_chosen
 from gigacast.forecasting.plan import PlanReport, report_plan
 from gigacast.forecasting.prediction import with_names
@@ -54,12 +55,13 @@ def forecast(
     config: str | Path | None = None,
     bucket: str | None = None,
     names: Literal["own", "nixtla"] | None = None,
+    future: Any = None,
     **options: Unpack[Options],
 ) -> F: ...
 
 
 @with_options(keywords_of("forecast"))
-def forecast(
+def forecast(  # noqa: PLR0913 - keywords, most of which a call leaves out
     data: Any,
     *,
     config: str | Path | None = None,
@@ -67,6 +69,7 @@ def forecast(
     events: RunEvents | None = None,
     bucket: str | None = None,
     names: Literal["own", "nixtla"] | None = None,
+    future: Any = None,
     **options: Unpack[Options],
 ) -> Any:
     """Forecast a bucket, or a data frame.
@@ -91,6 +94,9 @@ def forecast(
         Names of the result's columns (data frames only): those of `read_forecasts`, or
         ``unique_id``, ``ds``, the model's name and ``MODEL-q-10`` for each quantile. The setting
         ``report.names`` by default, which is ``own``.
+    future : frame, optional
+        Values of known covariates over the horizon (data frames only): ids, times and covariates,
+        named as in ``data``. By default they are rows of ``data`` whose targets are empty.
     **options
         Flags of the command line by name. The environment, the settings file and then the default
         decide on options that are left out.
@@ -121,6 +127,11 @@ def forecast(
     if isinstance(data, str | Path):
         if names not in {None, "own"}:
             raise ConfigError("names are for data frames", hint="leave them out for a bucket")
+        if future is not None:
+            raise ConfigError(
+                "future is for data frames",
+                hint="in a bucket, rows after the last value of the targets hold known covariates",
+            )
         if bucket is not None:
             raise ConfigError(f"bucket: {str(data)!r} is the bucket already", hint="leave it out")
         job = _job(_bucket_name(data), config, options)
@@ -133,7 +144,10 @@ def forecast(
         raise ConfigError(
             "dry_run and events are for buckets", hint="leave them out for a DataFrame"
         )
-    return give_back(_forecast_frame(data, config, bucket, names, options), data, to_frame)
+    table = table_of(data, takes="a bucket")
+    coming = None if future is None else table_of(future, "future")
+    predictions = _forecast_table((table, coming), config, bucket, names, options)
+    return give_back(predictions, data, to_frame)
 
 
 def _check_names(names: Any) -> None:
@@ -151,23 +165,24 @@ def _bucket_name(bucket: Any) -> Any:
     return bucket.expanduser().absolute().as_uri() if isinstance(bucket, Path) else bucket
 
 
-def _forecast_frame(
-    data: Any,
+def _forecast_table(
+    tables: tuple[pa.Table, pa.Table | None],
     config: str | Path | None,
     bucket: str | None,
     names: Literal["own", "nixtla"] | None,
     options: Options,
 ) -> pa.Table:
-    table = table_of(data, takes="a bucket")
-    if options.get("output_table") is not None:
-        raise ConfigError("output_table is for buckets", hint="write the returned frame yourself")
+    table, future = tables
     # The bucket is only the place of models: the job itself works in memory.
     arguments = nest_arguments({**options, "bucket": bucket})
     settings = load_settings(arguments, file=as_path("config", config))
     job = _job("memory://frame", config, options)
     rows = count_rows(SeriesSource.of_table(table))
     forecaster = load_chosen(job.model, registry_of(settings), rows=rows)
-    predictions = forecast_table(table, forecaster, job.method, job.resources.batch_size)
+    method = job.method
+    if future is not None:
+        table, method = with_future(table, future, method)
+    predictions = forecast_table(table, forecaster, method, job.resources.batch_size)
     return with_names(predictions, names or settings.report.names)
 
 

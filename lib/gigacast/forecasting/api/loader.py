@@ -8,22 +8,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 import pyarrow as pa
 
 from gigacast.core.array import FloatArray
 from gigacast.core.column import to_arrow
-from gigacast.core.series.batch import SeriesBatch
-from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.month import Month
 from gigacast.errors import ConfigError, DataNotFoundError
+from gigacast.forecasters.around.enhancement import Enhancement
 from gigacast.forecasters.batching import forecast_batch
-from gigacast.forecasters.forecaster import Forecaster
+from gigacast.forecasters.forecaster import Forecaster, is_shift_free
 from gigacast.forecasters.options import DEFAULT_LEVELS
+from gigacast.forecasting.api.arrays import batch_of, contexts_of
 from gigacast.forecasting.frame import load_chosen
-from gigacast.forecasting.history import find_partition, joined_contexts, offsets_of, read_contexts
+from gigacast.forecasting.history import find_partition, joined_contexts, read_contexts
 from gigacast.forecasting.prediction import level_name
 from gigacast.job.forecast_job import Method
 from gigacast.job.location import open_inputs
@@ -37,12 +37,6 @@ from gigacast.settings.options import nest_arguments
 from gigacast.storage.parquet.read import open_object
 from gigacast.storage.store import StoreAddress
 
-_FAULTS = (
-    *(TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError),
-    pa.ArrowException,
-)
-"""What arrays of other libraries raise when they cannot be converted to numbers."""
-
 
 @dataclass(frozen=True)
 class Prediction:
@@ -54,6 +48,7 @@ class Prediction:
         Q quantile levels.
     quantiles : float32 [N, H, Q]
     median : float32 [N, H]
+        Both are float64 if float32 would lose steps of a series.
     """
 
     levels: tuple[float, ...]
@@ -167,6 +162,8 @@ class ChronosLoader:
         quantile_levels: Sequence[float] = DEFAULT_LEVELS,
         *,
         level: Sequence[float] | None = None,
+        enhance: Enhancement | None = None,
+        season: int | None = None,
     ) -> Prediction:
         """Forecast one or many series.
 
@@ -181,6 +178,11 @@ class ChronosLoader:
         quantile_levels : sequence of float
         level : sequence of float, optional
             Central intervals in percent, as ``[80, 95]``, in place of ``quantile_levels``.
+        enhance : {"seasonal_difference", "trend", "flip", "auto"}, optional
+            Changes of series before the model, and passes that are averaged; none by default.
+        season : int, optional
+            Steps of a season, which ``enhance`` and the fallback need, as arrays have no times; 1
+            by default.
 
         Returns
         -------
@@ -197,10 +199,13 @@ class ChronosLoader:
         if horizon is None:
             horizon = self._settings.model.prediction_length
         method = Method(
-            levels=_levels(quantile_levels) if level is None else tuple(quantiles_of(level))
+            levels=_levels(quantile_levels) if level is None else tuple(quantiles_of(level)),
+            enhance=_enhancement(enhance),
         )
         options = method.options(info.prediction_length if horizon is None else horizon, None)
-        forecast = forecast_batch(self.forecaster, _batch_of(_contexts_of(context)), options)
+        options = replace(options, season=as_count("season", season))
+        batch = batch_of(contexts_of(context), precise=is_shift_free(info))
+        forecast = forecast_batch(self.forecaster, batch, options)
         return Prediction(forecast.levels, forecast.quantiles, forecast.median)
 
     def load_context_from_parquet(
@@ -282,6 +287,14 @@ def _chosen(name: str, text: str, otherwise: str) -> str:
     return otherwise if chosen == "auto" else chosen
 
 
+def _enhancement(name: Any) -> Enhancement | None:
+    if name is None or name in get_args(Enhancement):
+        return cast("Enhancement | None", name)
+    raise ConfigError(
+        f"enhance: {name!r} is not known", hint=f"use {', '.join(get_args(Enhancement))}"
+    )
+
+
 def _levels(levels: Any) -> tuple[float, ...]:
     try:
         # A text is a sequence too, of letters.
@@ -290,79 +303,6 @@ def _levels(levels: Any) -> tuple[float, ...]:
         raise ConfigError(
             f"quantile_levels: expected numbers between 0 and 1, got {levels!r}"
         ) from error
-
-
-def _contexts_of(context: Any) -> list[FloatArray]:
-    # numpy would read a data frame's columns as series, its times among them.
-    if hasattr(context, "columns"):
-        raise ConfigError(
-            "context: expected numbers, got a data frame", hint="gigacast.forecast takes frames"
-        )
-    try:
-        if _is_list_of_series(context):
-            contexts = [_numbers_of(row) for row in context]
-        else:
-            numbers = _numbers_of(context)
-            contexts = list(numbers) if numbers.ndim == 2 else [numbers]
-    except _FAULTS as error:
-        raise ConfigError(
-            f"context: expected numbers [T], [N, T] or a sequence of arrays: {error}"
-        ) from error
-    shapes = {values.shape for values in contexts if values.ndim != 1}
-    if shapes or not sum(map(len, contexts)):
-        shape = next(iter(shapes), (0,))
-        raise ConfigError(f"context: expected [T] or [N, T], got an array of shape {shape}")
-    return contexts
-
-
-def _is_list_of_series(context: Any) -> bool:
-    if isinstance(context, list | tuple):
-        return any(np.ndim(part) > 0 for part in context)
-    # An array of objects holds arrays of several lengths.
-    rows = isinstance(context, np.ndarray) and context.dtype == object and context.ndim == 1
-    return bool(rows and any(np.ndim(part) > 0 for part in context))
-
-
-def _numbers_of(values: Any) -> FloatArray:
-    """Return the numbers of an array of any library as float32, in their order.
-
-    What is masked, null or NA becomes NaN. An index has no meaning here, but dates that do not
-    ascend are refused.
-    """
-    if isinstance(values, np.ma.MaskedArray):
-        # Not `asarray`, which takes the values below the mask, such as 1e20 of netCDF.
-        plain = np.where(np.ma.getmaskarray(values), np.nan, np.ma.getdata(values))
-    elif hasattr(values, "detach"):  # a tensor: of any device, with gradients, in bfloat16
-        plain = np.asarray(values.detach().cpu().double())
-    elif hasattr(values, "hasnans"):  # a Series or an Index of pandas
-        index: Any = getattr(values, "index", None)
-        if hasattr(index, "freq") and not index.is_monotonic_increasing:
-            raise ValueError("the dates of the series do not ascend; use .sort_index()")
-        plain = values.to_numpy(na_value=np.nan) if values.hasnans else np.asarray(values)
-    else:
-        plain = np.asarray(values)
-    if plain.dtype.kind not in "biufO":
-        raise TypeError(f"{plain.dtype} is no type of numbers")
-    # Beyond float32 is infinite, which the model's fallback takes.
-    with np.errstate(over="ignore"):
-        numbers: FloatArray = plain.astype(np.float32)
-    return numbers
-
-
-def _batch_of(contexts: list[FloatArray]) -> SeriesBatch:
-    # Arrays have no times: their steps are numbered, and the frequency is one step.
-    count = len(contexts)
-    return SeriesBatch(
-        item_ids=pa.array(range(count), pa.int64()),
-        target_names=pa.array(["target"] * count, pa.string()),
-        values=np.concatenate([*contexts, np.empty(0, np.float32)]),
-        offsets=offsets_of(contexts),
-        last_timestamps=np.array([len(context) - 1 for context in contexts], dtype=np.int64),
-        frequencies=(Frequency.steps(),),
-        frequency_codes=np.zeros(count, dtype=np.int64),
-        reasons=np.zeros(count, dtype=np.int8),
-        timestamp_type=pa.int64(),
-    )
 
 
 def format_of(path: Path) -> Format:

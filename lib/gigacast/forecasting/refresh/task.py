@@ -102,7 +102,8 @@ class Refresh:
     def _former_or_new(
         self, batch: SeriesBatch, digests: UintArray, compute: Compute
     ) -> ForecastBatch:
-        if self._former is None:
+        # Rows of forecasts with bases are in float64, and kept ones have lost what that is for.
+        if self._former is None or batch.bases is not None:
             return compute(batch)
         places, numbers = self._former.find(digests)
         is_kept = places >= 0

@@ -20,11 +20,10 @@ from gigacast.errors import (
 from gigacast.forecasters.engine import kind_of_engine
 from gigacast.forecasting.prepare import Prepared, prepare
 from gigacast.forecasting.read import Generation, find_generations, is_spec
-from gigacast.forecasting.stored.recipe import Recipe, recipe_of
+from gigacast.forecasting.stored.recipe import Recipe, recipe_at
 from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice
 from gigacast.lake.plan.manifest import read_manifest
 from gigacast.storage.opening import open_store
-from gigacast.storage.parquet.read import open_parquet
 from gigacast.storage.store import Store
 
 MOST_OTHERS = 20
@@ -271,13 +270,8 @@ def read_recipe(outputs: Store, generation: Generation) -> Recipe | None:
     keys = manifest["key"][-_MOST_TRIED:].to_pylist()
     for key in reversed(keys[1:]):
         with suppress(CorruptedFileError, ObjectNotFoundError):
-            return _recipe_in(outputs, generation, key)
-    return _recipe_in(outputs, generation, keys[0])
-
-
-def _recipe_in(outputs: Store, generation: Generation, key: str) -> Recipe | None:
-    with open_parquet(outputs, key, selective=True) as file:
-        return recipe_of(file.schema_arrow.metadata, generation.spec, key)
+            return recipe_at(outputs, key, generation.spec)
+    return recipe_at(outputs, keys[0], generation.spec)
 
 
 def _others(

@@ -5,7 +5,7 @@ of the inputs. So a recipe that was changed, or copied from other forecasts, is 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -34,7 +34,8 @@ from gigacast.series.source import (
     TimestampUnit,
 )
 from gigacast.storage.opening import open_store
-from gigacast.storage.store import StoreAddress
+from gigacast.storage.parquet.read import open_parquet
+from gigacast.storage.store import Store, StoreAddress
 
 RECIPE = "gigacast.settings"
 """Key of the metadata of forecasts with the description of their spec."""
@@ -45,6 +46,8 @@ _FLAGS = {
     "frequency": "freq",
     "items": "item_columns",
     "version": "model_version",
+    "calendar": "known_calendar",
+    "holidays": "known_holidays",
 }
 """Flags whose names are not those of the fields of a spec."""
 _PARTS = {
@@ -53,7 +56,7 @@ _PARTS = {
     "aggregate": ("aggregate", "freq", "partial_bins", "zone"),
 }
 """Flags of the fields of a spec that are lists of several."""
-_REVISED = ("enhance", "long_horizon")
+_REVISED = ("enhance", "long_horizon", "covariate_regressor")
 """Fields of a spec that end with a revision."""
 
 
@@ -118,6 +121,9 @@ class _Fields:
     long_horizon: str | None = None
     calibration: str | None = None
     mean: bool = False
+    covariate_regressor: str | None = None
+    calendar: str | None = None
+    holidays: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +167,10 @@ class Recipe:
                 flags |= {f"csv_{part}": mark for part, mark in value.items()}
             elif name in _REVISED:
                 flags[name] = str(value).rpartition("-")[0]
+            elif name == "calendar":
+                flags[_FLAGS[name]] = True
+            elif name == "holidays":
+                flags[_FLAGS[name]] = ",".join(countries_of(value))
             elif name not in ("format", "tails"):
                 flags[_FLAGS.get(name, name)] = value
         return flags | ({"input_prefix": self.input_root} if self.input_root else {})
@@ -285,10 +295,21 @@ def recipe_of(metadata: Mapping[bytes, bytes] | None, spec_id: str, name: str) -
     )
 
 
+def recipe_at(outputs: Store, key: str, spec_id: str) -> Recipe | None:
+    """Return the recipe of a stored forecast; ``None`` if an earlier release made it.
+
+    Raises
+    ------
+    StorageError, CorruptedFileError
+    """
+    with open_parquet(outputs, key, selective=True) as file:
+        return recipe_of(file.schema_arrow.metadata, spec_id, key)
+
+
 def _method_of(fields: _Fields) -> Method:
     item, timestamp, targets = fields.columns
     past, future, missing = fields.covariates
-    around = Around.of_fields(fields.enhance, fields.long_horizon)
+    around = Around.of_fields(fields.enhance, fields.long_horizon, fields.covariate_regressor)
     method = Method(
         horizon=fields.horizon,
         levels=fields.levels,
@@ -311,6 +332,9 @@ def _method_of(fields: _Fields) -> Method:
         long_horizon=around.long_horizon,
         calibrate=fields.calibration is not None,
         mean=fields.mean,
+        covariate_regressor=around.covariate_regressor,
+        calendar=fields.calendar is not None,
+        holidays=countries_of(fields.holidays),
     )
     if fields.aggregate is None:
         return method
@@ -320,6 +344,11 @@ def _method_of(fields: _Fields) -> Method:
     return replace(
         method, frequency=frequency, aggregate=aggregate, partial_bins=partial, zone=zone
     )
+
+
+def countries_of(field: Sequence[Any]) -> tuple[str, ...]:
+    """Return the countries in the field ``holidays`` of a spec: a revision, then pairs."""
+    return tuple(str(pair[0]) for pair in field[1:])
 
 
 def _info_of(fields: _Fields) -> ForecasterInfo:

@@ -3,7 +3,8 @@
 Places are searched in this order. The first match wins, and `ResolvedModel.source` names it:
 
 1. a name that ships with the package (``gigacast-bolt-nano``) or needs no files
-   (``seasonal-naive``, ``auto-ets``, ``auto-theta``, ``auto-arima``, ``croston-sba``)
+   (``seasonal-naive``, ``auto-ets``, ``auto-theta``, ``auto-arima``, ``croston-sba``,
+   ``timegpt``, ``timegpt-long-horizon``)
 2. a local folder; if it has a manifest of a published version, it is verified by it
 3. the cache on this machine: a digest, as receipts give it (``sha256:3fa9c2...``), and the files
    of every version found in 4
@@ -55,8 +56,13 @@ __all__ = [
 
 DEFAULT_MODEL = "gigacast-bolt-nano"
 NAIVE_MODEL = "seasonal-naive"
-FILELESS_MODELS = frozenset({NAIVE_MODEL, "auto-ets", "auto-theta", "auto-arima", "croston-sba"})
-"""Forecasters without weights; the latter two come with an extra."""
+FILELESS_MODELS = frozenset(
+    {
+        *(NAIVE_MODEL, "auto-ets", "auto-theta", "auto-arima", "croston-sba"),
+        *("timegpt", "timegpt-long-horizon"),
+    }
+)
+"""Forecasters without weights: baselines, and models behind an API."""
 _DIGEST = re.compile(r"sha256:(?P<digest>[0-9a-f]{8,64})")
 _VERSION_FOLDER = re.compile(r"v?[0-9]+(?:\.[0-9]+)*")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")

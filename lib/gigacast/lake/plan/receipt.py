@@ -60,6 +60,8 @@ class Receipt:
     kept : int, optional
         Number of series whose rows are those of the former forecast; none by default, as in runs
         that are not incremental.
+    usage : mapping
+        What was used of the service of a model behind an API: requests, tokens, dollars.
     instance, purchase : str, optional
         Type of the machine, and ``spot`` or ``on_demand``, where known.
     host : mapping
@@ -90,6 +92,7 @@ class Receipt:
     newest_timestamp: Time | None = None
     covariates: dict[str, list[str]] = field(default_factory=dict)
     kept: Count | None = None
+    usage: dict[str, Amount] = field(default_factory=dict)
     instance: str | None = None
     purchase: str | None = None
     host: dict[str, object] = field(default_factory=dict)
@@ -130,6 +133,8 @@ class Receipt:
         # Receipts of runs that keep nothing stay as they were.
         if self.kept is None:
             del content["kept"]
+        if not self.usage:
+            del content["usage"]
         return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False).encode()
 
     @classmethod

@@ -15,6 +15,10 @@ GENERAL_TEXTS: Mapping[str, Mapping[str, str]] = {
         "limit": "Maximum partitions to backtest.",
         "overwrite": "Compute finished partitions again.",
     },
+    "evaluate": {
+        "calibrate": "Measure by the stored forecasts of all origins how quantiles are to be "
+        "calibrated, and store that for forecast --calibrate.",
+    },
     "files": {"limit": "Maximum number of pending partitions to do."},
     "quality": {
         "targets": "Target columns of the forecasts of --accuracy; recognised by default.",

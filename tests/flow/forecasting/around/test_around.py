@@ -153,3 +153,16 @@ def test_levels_of_uneven_distances_are_verified_beyond_the_trained_horizon(
     flags = ["--horizon", "40", "--quantiles", "0.1,0.2,0.5,0.9", "--json"]
     report = json.loads(invoke(store, model, "verify", *flags).output)
     assert (report["series"], report["differences"]) == (3, [])
+
+
+def test_the_estimate_of_a_plan_counts_the_passes_of_other_specs(store: Store, model: str) -> None:
+    forecast(store, model, enhance="flip")
+    once, twice, more = (
+        gigacast.plan(store.address.url, model=model, model_engine="numpy", **options)
+        for options in ({}, {"enhance": "flip", "seed": 1}, {"enhance": "auto"})
+    )
+    (receipt,) = twice.receipts
+    predict, total = receipt.seconds["predict"], receipt.seconds["total"]
+    assert twice.estimate.seconds == pytest.approx(total)
+    assert once.estimate.seconds == pytest.approx(max(0, total - predict / 2))
+    assert more.estimate.seconds == pytest.approx(total + predict / 2)

@@ -240,3 +240,21 @@ def test_a_row_on_which_the_model_fails_is_not_finite() -> None:
 def test_the_passes_are_those_of_the_longest_recipe() -> None:
     assert [count_passes(None), *(count_passes(name) for name in RECIPES)] == [1, 1, 1, 2]
     assert count_passes("auto") == max(len(recipe) for _, recipe in AUTO) == 3
+
+
+@pytest.mark.parametrize("levels", [LEVELS, (0.3, 0.5)])
+def test_auto_leaves_out_differences_of_which_the_model_is_less_sure(
+    levels: tuple[float, ...],
+) -> None:
+    rng = np.random.default_rng(5)
+    t = np.arange(84)
+    # The spread of differences of noise is 1.4 times its own; a season that stays adds nothing.
+    settled = rng.normal(size=84).astype(np.float32)
+    moving = (5 * np.sin(2 * np.pi * t / 12) + 0.1 * rng.normal(size=84)).astype(np.float32)
+    batch = request([settled, moving], [12, 12], levels=levels)
+    auto, flip, difference = (
+        EnhancedForecaster(MeanForecaster(), name).predict(batch).astype(np.float64)
+        for name in ("auto", "flip", "seasonal_difference")
+    )
+    np.testing.assert_allclose(auto[0], flip[0], rtol=1e-6)
+    np.testing.assert_allclose(auto[1], (2 * flip[1] + difference[1]) / 3, rtol=1e-5, atol=1e-5)

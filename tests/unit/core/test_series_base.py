@@ -1,0 +1,74 @@
+"""Bases of series whose steps float32 would lose."""
+
+import numpy as np
+import pytest
+
+from gigacast.core.series.base import find_bases, split_bases
+
+NAN = float("nan")
+
+
+def ragged(*series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    lengths = [len(values) for values in series]
+    return np.concatenate([*series, np.empty(0)]), np.append(0, np.cumsum(lengths)).astype(np.int64)
+
+
+def meter(level: float, step: float, steps: int = 30) -> np.ndarray:
+    return level + step * np.arange(steps)
+
+
+@pytest.mark.parametrize(
+    ("level", "step", "is_lost"),
+    [
+        (1.7e9, 60, True),
+        (1.7e9, 2000, False),
+        (2e7, 1, True),
+        (1e5, 1, False),
+        (0, 1e-3, False),
+        (101_325.0, 0.01, True),
+        (1e30, 1e20, True),
+    ],
+)
+def test_a_series_has_a_base_if_float32_loses_most_of_its_steps(
+    level: float, step: float, *, is_lost: bool
+) -> None:
+    values, offsets = ragged(meter(level, step))
+    assert find_bases(values, offsets) == pytest.approx([level if is_lost else 0])
+
+
+def test_series_and_bases_add_up_and_ordinary_series_are_the_bits_they_were() -> None:
+    rng = np.random.default_rng(0)
+    gaps = meter(1.7e9, 60)
+    gaps[[0, 4, 5]] = NAN
+    ordinary = rng.normal(100, 5, 20)
+    values, offsets = ragged(ordinary, gaps, np.full(5, 1.7e9), np.empty(0), meter(3e9, -7))
+    narrow, bases = split_bases(values, offsets)
+    assert bases is not None
+    np.testing.assert_array_equal(bases, [0, 1.7e9 + 60, 0, 0, 3e9])
+    np.testing.assert_array_equal(narrow[:20], ordinary.astype(np.float32))
+    restored = narrow.astype(np.float64) + np.repeat(bases, np.diff(offsets))
+    large = np.r_[20:50, 55:85]
+    np.testing.assert_allclose(restored[large], values[large], rtol=0, atol=1e-3)
+
+
+def test_each_series_is_looked_at_alone() -> None:
+    first, second = meter(1.7e9, 60), meter(1.7e9, 1e6)
+    values, offsets = ragged(first, second)
+    np.testing.assert_array_equal(find_bases(values, offsets), [1.7e9, 0])
+    values, offsets = ragged(second, first)
+    np.testing.assert_array_equal(find_bases(values, offsets), [0, 1.7e9])
+
+
+def test_a_single_outlier_does_not_decide_and_infinities_are_no_steps() -> None:
+    reset = meter(1.7e9, 60)
+    reset[15] = 0
+    endless = np.array([np.inf, 1e300, 1.0, 2.0, -np.inf])
+    values, offsets = ragged(reset, endless)
+    np.testing.assert_array_equal(find_bases(values, offsets), [1.7e9, 0])
+
+
+def test_there_are_no_bases_without_such_a_series() -> None:
+    values, offsets = ragged(np.arange(10.0), np.full(3, NAN))
+    narrow, bases = split_bases(values, offsets)
+    assert bases is None
+    np.testing.assert_array_equal(narrow, values.astype(np.float32))
