@@ -9,8 +9,8 @@ from gigacast.core.partition.spec import Spec
 from gigacast.core.partition.task import Task
 from gigacast.errors import DataError, StorageError
 from gigacast.lake.layout import receipt_prefix, version_prefix
-from gigacast.lake.plan.planner import DoneEntry
 from gigacast.lake.plan.receipt import Receipt, read_receipt
+from gigacast.lake.plan.rows import DoneEntry
 from gigacast.storage.store import Store
 
 SAMPLED_RECEIPTS = 20
@@ -136,6 +136,15 @@ class ReceiptSample:
                 self._keys = self._keys[::2]
                 self._every *= 2
         self._seen += 1
+
+    def add_all(self, entries: Sequence[DoneEntry]) -> None:
+        """Take those of many partitions into the sample that `add` would take."""
+        at = 0
+        while (skipped := -self._seen % self._every) < len(entries) - at:
+            self._seen += skipped
+            self.add(entries[at + skipped])
+            at += skipped + 1
+        self._seen += len(entries) - at
 
     def read(self, outputs: Store, spec: Spec, partitioning: Partitioning) -> list[Receipt]:
         """Return the receipts of the sample; without one, some of other specs of the model version.

@@ -1,0 +1,147 @@
+"""A plan made in columns is that of the planner that looks at one key after the other.
+
+The oracle is `slow_planner`. Keys are drawn near the borders of what is plain: other formats beside
+Parquet, generations, twins, levels below a month, names of another month, names that only begin
+like one.
+"""
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gigacast.core.partition.name import NamingPattern
+from gigacast.core.time.month import IntRange, MonthFilter
+from gigacast.lake.layout import receipt_key, spec_prefix
+from gigacast.lake.plan import planner
+from gigacast.lake.plan.discovery import Selection
+from gigacast.lake.plan.planner import Plan, PlanRequest, make_plan
+from gigacast.lake.plan.rows import DoneEntry
+from gigacast.storage.memory import MemoryStore
+from tests.unit.lake.plans import REQUEST, SPEC
+from tests.unit.lake.slow_planner import slow_plan
+
+counter = itertools.count()
+
+folders = st.sampled_from(
+    [*["2024/01"] * 8, *["2024/02"] * 3, "2024/01/shelf=4", "2024/01/bucket=07", "2024/01/x",
+     "2024/01-old", "2024/01 copy", "2024/01%2F", "2024/1", "2024", "year=2024/month=1",
+     "year=2024/month=01", "year=2024/month=01/shelf=4", "store=12/2024/01",
+     "store=12/year=2024/month=1", "store=ä%/year=2024/month=01"]
+)  # fmt: skip
+stems = st.one_of(
+    st.builds("part{}{}".format, st.sampled_from("-_."), st.sampled_from("0129ä")),
+    st.builds(
+        "{}_{}_h{}_2024_{}_{}".format,
+        st.sampled_from(["EUR", "A_1min_h5", "A_1min_h5_2024_01_ab", "ü b", "part-0"]),
+        st.sampled_from(["1min", "5min", "1h", "x"]),
+        st.sampled_from(["15", "60", "090"]),
+        st.sampled_from(["01", "01", "02"]),
+        st.sampled_from(["ab", "0F", "cd.parquet", "xyz"]),
+    ),
+    st.sampled_from(
+        ["EUR_1min_h15", "part", "part-0_h1", "_SUCCESS", ".part-0", "other", "100%", "part-0.csv",
+         "part-0.parquet", "part-0.00112233445566ab.00112233445566ab"]
+    ),
+)  # fmt: skip
+endings = st.sampled_from([*[".parquet"] * 6, ".csv", ".json", ".json", ".txt", "", ".PARQUET"])
+keys = st.builds("{}/{}{}".format, folders, stems, endings)
+selections = st.builds(
+    Selection,
+    months=st.builds(MonthFilter, st.none(), st.sampled_from([None, IntRange(1, 1)])),
+    symbols=st.sampled_from([frozenset(), frozenset({"EUR", "ü b"})]),
+    timeframes=st.sampled_from([frozenset(), frozenset({"1min"})]),
+    context_partitions=st.sampled_from([0, 0, 0, 1]),
+    by_month=st.sampled_from([False, False, False, True]),
+    by_bucket=st.booleans(),
+)
+patterns = st.sampled_from(
+    [*[NamingPattern()] * 5, NamingPattern(panel=r"(?P<stem>p.+)\.(?P<extension>[a-z]+)")]
+)
+requests = st.builds(
+    lambda selection, horizon, overwrite, pattern: replace(
+        REQUEST, selection=selection, horizon=horizon, overwrite=overwrite, pattern=pattern
+    ),
+    selections,
+    st.sampled_from([7, None]),
+    st.sampled_from([False, False, False, True]),
+    patterns,
+)
+
+
+@pytest.fixture(autouse=True)
+def _every_month_in_columns(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(planner, "FEW", 0)
+    return iter(())
+
+
+def plans_of(store: MemoryStore, request: PlanRequest) -> list[tuple[Plan, list[DoneEntry]]]:
+    fast_done: list[DoneEntry] = []
+    slow_done: list[DoneEntry] = []
+    fast = make_plan(store, store, request, on_done=fast_done.extend)
+    slow = slow_plan(store, request, slow_done.append)
+    return [(fast, fast_done), (slow, slow_done)]
+
+
+@st.composite
+def buckets(draw: st.DrawFn) -> tuple[MemoryStore, PlanRequest]:
+    """Draw a bucket in which some partitions are done, some half done, and some outputs left."""
+    request = draw(requests)
+    store = MemoryStore(f"plain-{next(counter)}")
+    for key in draw(st.lists(keys, max_size=14, unique=True)):
+        store.put(key, key.encode())
+    wide = replace(request, selection=replace(request.selection, months=MonthFilter()))
+    for task in slow_plan(store, replace(wide, overwrite=True), lambda entry: None).tasks:
+        state = draw(st.sampled_from(["done"] * 4 + ["new", "output", "receipt", "old", "empty"]))
+        etag = "of nothing" if state == "receipt" else store.put(task.output_key, b"forecast")
+        if state == "new":
+            store.delete([task.output_key])
+        if state not in {"new", "output"}:
+            input_id = "0" * 16 if state == "old" else task.input_id
+            store.put(
+                receipt_key(task.output_key, input_id, etag), b"" if state == "empty" else b"r"
+            )
+        if draw(st.integers(0, 3)) == 0:
+            store.put(receipt_key(task.output_key, "f" * 16, "of another output"), b"r")
+    for key in draw(st.lists(keys, max_size=4, unique=True)):
+        below = spec_prefix("model", "v1", SPEC.id(draw(st.sampled_from([7, 15, 64]))))
+        if draw(st.booleans()):
+            store.put(below + key, b"orphan")
+        store.put(
+            draw(
+                st.sampled_from([receipt_key(below + key, "1" * 16, "e"), f"timings/{below}{key}"])
+            ),
+            b"r",
+        )
+    return store, request
+
+
+@settings(max_examples=60, deadline=None)
+@given(buckets())
+def test_a_plan_in_columns_is_that_of_the_slow_planner(
+    drawn: tuple[MemoryStore, PlanRequest],
+) -> None:
+    (fast, fast_done), (slow, slow_done) = plans_of(*drawn)
+    assert fast == slow
+    assert list(fast.months) == list(slow.months)
+    assert fast_done == slow_done
+
+
+def test_a_million_partitions_need_no_pandas() -> None:
+    """Conversions of pyarrow import it: 0.2 s of every plan."""
+    code = (
+        "import sys; from gigacast.lake.plan import planner; planner.FEW = 0;"
+        "from tests.unit.lake.plans import *; from gigacast.storage.memory import MemoryStore;"
+        "store = MemoryStore('s'); store.put(PART, b'x');"
+        "store.put('2024/01/A_1min_h5_2024_01_ab.parquet', b'x');"
+        "do(store, plan_of(store).tasks[0]);"
+        "done = done_of(store); assert len(done) == 1, done;"
+        "print('pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
