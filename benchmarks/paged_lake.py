@@ -114,7 +114,7 @@ class PagedLake(Store):
 
     def list_columns(self, prefix: str = "") -> "Iterator[Listed]":
         if "/part-" in prefix or not (prefix[:1].isdigit() or prefix.startswith(_GENERATED)):
-            yield from super().list_columns(prefix)
+            yield from map(Listed.of, self.list(prefix))
             return
         columns = self._input_columns
         if prefix.startswith(FORECASTS):

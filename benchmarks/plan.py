@@ -21,7 +21,7 @@ from paged_lake import MONTHS, PagedLake, spec_folder
 from gigacast.core.partition.spec import Spec
 from gigacast.lake.plan.planner import PlanRequest, make_plan
 from gigacast.storage.listed import Listed
-from gigacast.storage.store import ObjectMeta, Store
+from gigacast.storage.store import ObjectMeta
 
 SPEC = Spec("model", "v1", (0.1, 0.5, 0.9), {"digest": "d"})
 HORIZON = 7
@@ -47,7 +47,7 @@ class ListedLake(PagedLake):
         if self.pages is None:
             return super().list_columns(prefix)
         if self.has_entries:
-            return Store.list_columns(self, prefix)
+            return map(Listed.of, self.list(prefix))
         return iter(self.pages[prefix])
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[ObjectMeta]]:

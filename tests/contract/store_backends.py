@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from gigacast.storage.listed import list_columns
 from gigacast.storage.store import ObjectMeta, Store
 
 NewStore = Callable[[], Store]
@@ -17,7 +18,7 @@ def listed(store: Store, prefix: str = "", start_after: str = "") -> list[Object
     """Return all pages of a listing in one list; the pages in columns are the same."""
     entries = [meta for page in store.list(prefix, start_after=start_after) for meta in page]
     if not start_after:
-        assert [meta for page in store.list_columns(prefix) for meta in page.entries()] == entries
+        assert [meta for page in list_columns(store, prefix) for meta in page.entries()] == entries
     return entries
 
 

@@ -1,14 +1,15 @@
 """Pages of listings in columns, so that a million keys are no million objects of Python."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 
 from gigacast.core.array import IntArray
 from gigacast.core.column import text_column, to_arrow
-from gigacast.storage.store import ObjectMeta
+from gigacast.storage.store import ObjectMeta, Store
 
 _MOST_BYTES = 2**31 - 1
 """Text that Arrow's smaller offsets can reach."""
@@ -102,3 +103,19 @@ def _join(columns: list[pa.StringArray]) -> pa.Array:
 
 NOTHING = Listed.of(())
 """No rows."""
+
+
+@runtime_checkable
+class ColumnStore(Protocol):
+    """A store that lists in columns itself."""
+
+    def list_columns(self, prefix: str = "") -> Iterator[Listed]:
+        """Yield the pages of `Store.list` in columns."""
+        ...
+
+
+def list_columns(store: Store, prefix: str = "") -> Iterator[Listed]:
+    """Yield the pages of a listing in columns: for listings of millions of keys."""
+    if isinstance(store, ColumnStore):
+        return store.list_columns(prefix)
+    return map(Listed.of, store.list(prefix))

@@ -10,12 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from gigacast.storage.key import MAX_KEY_BYTES
-
-if TYPE_CHECKING:
-    from gigacast.storage.listed import Listed
 
 Verify = Literal["always", "sample", "never"]
 """Files of a published dataset whose digest is checked before they are read."""
@@ -106,13 +103,6 @@ class Store(ABC):
         folder: ``2014/0`` matches ``2014/01/a``. Without a match there are no pages. Every listed
         key can be read; names that are no usable keys are skipped with a warning.
         """
-
-    def list_columns(self, prefix: str = "") -> "Iterator[Listed]":
-        """Yield the pages of `list` in columns: for listings of millions of keys."""
-        # Imported here: those who list nothing start without Arrow.
-        from gigacast.storage.listed import Listed  # noqa: PLC0415
-
-        return (Listed.of(page) for page in self.list(prefix))
 
     @abstractmethod
     def list_folder(self, prefix: str = "") -> Folder:

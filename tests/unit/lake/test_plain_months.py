@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gigacast.core.partition.name import NamingPattern
+from gigacast.core.partition.task import Task
 from gigacast.core.time.month import IntRange, MonthFilter
 from gigacast.lake.layout import receipt_key, spec_prefix
 from gigacast.lake.plan import planner
@@ -50,7 +51,6 @@ stems = st.one_of(
     ),
 )  # fmt: skip
 endings = st.sampled_from([*[".parquet"] * 6, ".csv", ".json", ".json", ".txt", "", ".PARQUET"])
-keys = st.builds("{}/{}{}".format, folders, stems, endings)
 selections = st.builds(
     Selection,
     months=st.builds(MonthFilter, st.none(), st.sampled_from([None, IntRange(1, 1)])),
@@ -88,37 +88,61 @@ def plans_of(store: MemoryStore, request: PlanRequest) -> list[tuple[Plan, list[
     return [(fast, fast_done), (slow, slow_done)]
 
 
+STATES = ["done"] * 4 + ["new", "output", "receipt", "old", "empty", "twice"]
+
+
+def settle(store: MemoryStore, task: Task, state: str) -> None:
+    """Bring a partition into a state: with an output and receipts, or without either."""
+    etag = "of nothing"
+    if state not in {"new", "receipt"}:
+        etag = store.put(task.output_key, b"forecast")
+    if state not in {"new", "output"}:
+        input_id = "0" * 16 if state == "old" else task.input_id
+        store.put(receipt_key(task.output_key, input_id, etag), b"" if state == "empty" else b"r")
+    if state == "twice":
+        store.put(receipt_key(task.output_key, "f" * 16, "of another output"), b"r")
+        store.put(receipt_key(task.output_key, "0" * 16, "of another output"), b"r")
+
+
+def all_tasks(store: MemoryStore, request: PlanRequest) -> list[Task]:
+    selection = replace(request.selection, months=MonthFilter())
+    wide = replace(request, selection=selection, overwrite=True)
+    return slow_plan(store, wide, lambda entry: None).tasks
+
+
 @st.composite
 def buckets(draw: st.DrawFn) -> tuple[MemoryStore, PlanRequest]:
     """Draw a bucket in which some partitions are done, some half done, and some outputs left."""
     request = draw(requests)
     store = MemoryStore(f"plain-{next(counter)}")
-    for key in draw(st.lists(keys, max_size=14, unique=True)):
+    # Few folders and stems, so that names meet.
+    own_folders = draw(st.lists(folders, min_size=1, max_size=3))
+    own_stems = draw(st.lists(stems, min_size=1, max_size=6))
+    own_endings = draw(st.lists(endings, min_size=1, max_size=3))
+    own_keys = st.builds(
+        "{}/{}{}".format, *map(st.sampled_from, (own_folders, own_stems, own_endings))
+    )
+    for key in draw(st.lists(own_keys, max_size=14, unique=True)):
         store.put(key, key.encode())
-    wide = replace(request, selection=replace(request.selection, months=MonthFilter()))
-    for task in slow_plan(store, replace(wide, overwrite=True), lambda entry: None).tasks:
-        state = draw(st.sampled_from(["done"] * 4 + ["new", "output", "receipt", "old", "empty"]))
-        etag = "of nothing" if state == "receipt" else store.put(task.output_key, b"forecast")
-        if state == "new":
-            store.delete([task.output_key])
-        if state not in {"new", "output"}:
-            input_id = "0" * 16 if state == "old" else task.input_id
-            store.put(
-                receipt_key(task.output_key, input_id, etag), b"" if state == "empty" else b"r"
-            )
-        if draw(st.integers(0, 3)) == 0:
-            store.put(receipt_key(task.output_key, "f" * 16, "of another output"), b"r")
-    for key in draw(st.lists(keys, max_size=4, unique=True)):
+    for task in all_tasks(store, request):
+        settle(store, task, draw(st.sampled_from(STATES)))
+    for key in draw(st.lists(own_keys, max_size=4, unique=True)):
         below = spec_prefix("model", "v1", SPEC.id(draw(st.sampled_from([7, 15, 64]))))
         if draw(st.booleans()):
             store.put(below + key, b"orphan")
-        store.put(
-            draw(
-                st.sampled_from([receipt_key(below + key, "1" * 16, "e"), f"timings/{below}{key}"])
-            ),
-            b"r",
+        receipt = draw(
+            st.sampled_from([receipt_key(below + key, "1" * 16, "e"), f"timings/{below}{key}"])
         )
+        store.put(receipt, b"r")
     return store, request
+
+
+def assert_equal_plans(store: MemoryStore, request: PlanRequest) -> Plan:
+    (fast, fast_done), (slow, slow_done) = plans_of(store, request)
+    assert fast == slow
+    assert list(fast.months) == list(slow.months)
+    assert fast_done == slow_done
+    return fast
 
 
 @settings(max_examples=60, deadline=None)
@@ -126,10 +150,55 @@ def buckets(draw: st.DrawFn) -> tuple[MemoryStore, PlanRequest]:
 def test_a_plan_in_columns_is_that_of_the_slow_planner(
     drawn: tuple[MemoryStore, PlanRequest],
 ) -> None:
-    (fast, fast_done), (slow, slow_done) = plans_of(*drawn)
-    assert fast == slow
-    assert list(fast.months) == list(slow.months)
-    assert fast_done == slow_done
+    assert_equal_plans(*drawn)
+
+
+def named(symbol: str, month: str, generation: str, ending: str = "parquet") -> str:
+    return f"2024/{month}/{symbol}_1min_h15_2024_{month}_{generation}.{ending}"
+
+
+FOLDERS = {
+    "generations": [
+        *(named(s, "01", g) for g in ("cd", "ab", "ef") for s in ("EUR", "A_B", "USD")),
+        *(named(s, "01", g, "json") for g in ("ab", "cd") for s in ("EUR", "A_B")),
+        *(f"2024/01/part-{n}.parquet" for n in range(12)),
+        "2024/01/_SUCCESS", "2024/01/part-0.parquet.crc", "2024/01/part-3.json",
+    ],
+    "csv": [*(f"2024/02/part-{n}.csv" for n in range(12)), named("EUR", "02", "ab", "csv")],
+    "two formats": ["2024/03/part-0.csv", "2024/03/part-0.parquet", "2024/03/part-0.csv.parquet"],
+    "levels": [f"store=1/2024/04/shelf={n % 3}/p{n}.parquet" for n in range(9)],
+    "json": [f"2024/05/part-{n}.json" for n in range(10)],
+    "another month": [named("EUR", "06", "ab"), "2024/06/EUR_1min_h15_2024_07_ab.parquet"],
+    "spellings": ["year=2024/month=8/a.parquet", "year=2024/month=08/a.parquet"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("first", range(0, len(STATES), 3))
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        REQUEST,
+        replace(REQUEST, horizon=None),
+        replace(REQUEST, overwrite=True),
+        replace(REQUEST, selection=Selection(symbols=frozenset({"EUR", "A_B"}))),
+        replace(REQUEST, selection=Selection(months=MonthFilter(None, IntRange(1, 2)))),
+    ],
+)  # fmt: skip
+def test_every_kind_of_folder_is_planned_alike(request_of: PlanRequest, first: int) -> None:
+    store = MemoryStore(f"plain-{next(counter)}")
+    for key in (key for own in FOLDERS.values() for key in own):
+        store.put(key, key.encode())
+    states = itertools.islice(itertools.cycle(STATES), first, None)
+    for task, state in zip(all_tasks(store, request_of), states, strict=False):
+        settle(store, task, state)
+    for key in ("2024/01/part-3.parquet", "2024/02/part-3.csv.parquet"):
+        store.delete([key.removesuffix(".parquet") if ".csv" in key else key])
+    below = spec_prefix("model", "v1", SPEC.id(7))
+    store.put(receipt_key(f"{below}2024/01/part-99.parquet", "1" * 16, "e"), b"r")
+    store.put(f"timings/{below}2024/01/part-1.parquet.json", b"r")
+    plan = assert_equal_plans(store, request_of)
+    assert plan.discovered
+    assert plan.orphans or request_of.selection.symbols
 
 
 def test_a_million_partitions_need_no_pandas() -> None:

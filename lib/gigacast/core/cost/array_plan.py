@@ -86,19 +86,19 @@ def _choose_in_rounds(weights: IntArray, count: int) -> tuple[IntArray, list[int
     start = 0
     while start < len(weights):
         parts = np.lexsort((tasks, load))[: len(weights) - start]
-        given = weights[start : start + len(parts)]
-        after, number = load[parts] + given, tasks[parts]
+        added = weights[start : start + len(parts)]
+        after, number = load[parts] + added, tasks[parts]
         lightest, fewest = np.minimum.accumulate(after), np.minimum.accumulate(number) + 1
         next_load, next_number = load[parts[1:]], number[1:]
         is_next = (next_load < lightest[:-1]) | (
             (next_load == lightest[:-1]) & (next_number < fewest[:-1])
         )
-        taken = 1 + (len(is_next) if is_next.all() else int(np.argmin(is_next)))
-        parts = parts[:taken]
-        load[parts] = after[:taken]
+        chosen = 1 + (len(is_next) if is_next.all() else int(np.argmin(is_next)))
+        parts = parts[:chosen]
+        load[parts] = after[:chosen]
         tasks[parts] += 1
-        part_of[start : start + taken] = parts
-        start += taken
+        part_of[start : start + chosen] = parts
+        start += chosen
     return part_of, np.lexsort((np.arange(count), -load)).tolist()
 
 

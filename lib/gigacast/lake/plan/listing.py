@@ -10,6 +10,7 @@ from gigacast.core.time.month import Month
 from gigacast.lake.layout import ReceiptKey, output_id, parse_receipt_key
 from gigacast.lake.plan.cursor import ColumnCursor
 from gigacast.lake.plan.discovery import Selection
+from gigacast.storage.listed import list_columns
 from gigacast.storage.prefetch import Prefetched
 from gigacast.storage.store import ObjectMeta, Store
 
@@ -28,7 +29,7 @@ class Shard(ExitStack):
 
     def cursor(self, store: Store, below: str) -> ColumnCursor:
         """Start a listing in a thread."""
-        pages = Prefetched(store.list_columns(below + self._prefix), PAGES_AHEAD)
+        pages = Prefetched(list_columns(store, below + self._prefix), PAGES_AHEAD)
         self.callback(pages.close)
         self.cursors.append(ColumnCursor(pages, below))
         return self.cursors[-1]

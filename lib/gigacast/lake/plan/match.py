@@ -117,9 +117,9 @@ def match(stored: Stored, output_names: pa.StringArray, etags: pa.StringArray) -
     if len(receipts):
         owners = owner[receipts]
         inputs, outputs = stored.ids(receipts)
-        made = stored.outputs.etags.take(to_arrow(output[owners]))
+        output_etags = stored.outputs.etags.take(to_arrow(output[owners]))
         is_valid = (inputs == _ids(etags.take(to_arrow(owners)), digests_of_etags)).all(axis=1)
-        is_valid &= (outputs == _ids(made, digests_of)).all(axis=1)
+        is_valid &= (outputs == _ids(output_etags, digests_of)).all(axis=1)
         valid[owners[is_valid]] = receipts[is_valid]
     return Matched(output, valid, owner)
 

@@ -140,10 +140,10 @@ class _Names:
         parts = pc.list_flatten(pc.split_pattern(keys, "/", max_splits=1, reverse=True))
         folders = _every(parts, 0, 2)
         codes = pc.dictionary_encode(folders)
-        known = codes.dictionary.to_pylist()
+        distinct = codes.dictionary.to_pylist()
         place_of = to_numpy(codes.indices)
-        is_hive = np.array(["=" in folder for folder in known])[place_of]
-        is_in_month = np.array([month_of_folder(folder) == month for folder in known])[place_of]
+        is_hive = np.array(["=" in folder for folder in distinct])[place_of]
+        is_in_month = np.array([month_of_folder(folder) == month for folder in distinct])[place_of]
         return cls(keys, folders, _every(parts, 1, 2), is_hive, is_in_month)
 
 
@@ -190,9 +190,9 @@ def _assemble(
     partitions, parts = _read_names(names, kinds, rows)
     superseded: list[str] = []
     if parts is not None:
-        kept = _newest(partitions, kinds.is_named[rows], objects.take(rows), superseded)
-        if len(kept) < len(rows):
-            rows, places = rows[kept], to_arrow(kept)
+        newest = _newest(partitions, kinds.is_named[rows], objects.take(rows), superseded)
+        if len(newest) < len(rows):
+            rows, places = rows[newest], to_arrow(newest)
             partitions = partitions.take(places)
             parts = [column.take(places) for column in parts]
     symbols, timeframes, horizon_parts = parts or (None, None, None)

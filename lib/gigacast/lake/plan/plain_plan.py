@@ -109,10 +109,12 @@ class _Proofs:
                 continue
             rows = np.flatnonzero(horizons == horizon)
             places = to_arrow(rows)
-            found = match(stored, month.output_names.take(places), month.objects.etags.take(places))
-            output[rows] = _after(found.output, outputs)
-            valid[rows] = _after(found.valid, receipts)
-            owners.append(np.where(found.owner < 0, -1, rows[found.owner]))
+            matched = match(
+                stored, month.output_names.take(places), month.objects.etags.take(places)
+            )
+            output[rows] = _after(matched.output, outputs)
+            valid[rows] = _after(matched.valid, receipts)
+            owners.append(np.where(matched.owner < 0, -1, rows[matched.owner]))
             outputs.append(stored.outputs)
             receipts.append(stored.receipts)
         owner = np.concatenate(owners)
@@ -141,6 +143,6 @@ def _after(places: IntArray, listed: list[Listed]) -> IntArray:
 
 
 def _output_keys(names: pa.StringArray, horizons: IntArray, specs: SpecFolders) -> pa.StringArray:
-    known, places = np.unique(horizons, return_inverse=True)
-    prefixes = repeated([specs.prefix(specs.id(h)) for h in known.tolist()], places)
+    steps, places = np.unique(horizons, return_inverse=True)
+    prefixes = repeated([specs.prefix(specs.id(h)) for h in steps.tolist()], places)
     return joined("", prefixes, names)

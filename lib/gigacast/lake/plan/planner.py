@@ -294,8 +294,8 @@ class _Planner:
         if in_selection:
             for entry in stored.values():
                 outputs, receipts = entry.unclaimed(plain.output_names)
-                left = Existing(outputs.entries(), receipts.entries())
-                self._add_leftovers(month, [*left.outputs], left.receipts.values())
+                unclaimed = Existing(outputs.entries(), receipts.entries())
+                self._add_leftovers(month, [*unclaimed.outputs], unclaimed.receipts.values())
 
     def _plan_month(
         self, place: str, month: Month, objects: list[ObjectMeta], existing: dict[str, Existing]
