@@ -191,8 +191,7 @@ def test_every_kind_of_folder_is_planned_alike(request_of: PlanRequest, first: i
     states = itertools.islice(itertools.cycle(STATES), first, None)
     for task, state in zip(all_tasks(store, request_of), states, strict=False):
         settle(store, task, state)
-    for key in ("2024/01/part-3.parquet", "2024/02/part-3.csv.parquet"):
-        store.delete([key.removesuffix(".parquet") if ".csv" in key else key])
+    store.delete(["2024/01/part-5.parquet", "2024/02/part-3.csv"])
     below = spec_prefix("model", "v1", SPEC.id(7))
     store.put(receipt_key(f"{below}2024/01/part-99.parquet", "1" * 16, "e"), b"r")
     store.put(f"timings/{below}2024/01/part-1.parquet.json", b"r")
