@@ -7,16 +7,18 @@ be killed at any time.
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from gigacast.batch.help import HELP_LATE, Helper
 from gigacast.batch.setup import load_work
 from gigacast.batch.work import ArrayWork
 from gigacast.core.exit import EXIT_AGAIN, EXIT_DONE, EXIT_FAILED
 from gigacast.core.mark import moment_of
 from gigacast.core.partition.task import Task
-from gigacast.errors import CorruptedFileError, ObjectNotFoundError
+from gigacast.errors import CorruptedFileError, GigacastError, ObjectNotFoundError
 from gigacast.job.audit import this_host
 from gigacast.job.batch_options import ChildOrder
 from gigacast.job.outage import Outage
@@ -161,6 +163,7 @@ class _Child:
         run = Run(log, events, outage=outage)
         try:
             pending = self._settle_earlier(run) if self._may_be_done() else self._tasks
+            self._reopen()
             run.execute(
                 pending,
                 self._worker_setup(pending),
@@ -175,7 +178,32 @@ class _Child:
             self._close(log, FAILED)
             raise
         self._close(log, self._audit.status)
+        self._help(log, executor)
         return EXIT_FAILED if run.failures else EXIT_DONE
+
+    def _is_done(self, task: Task) -> bool:
+        return self._find_receipt(task) is not None
+
+    def _help(self, log: AuditLog, executor: Executor | None) -> None:
+        """Do tasks of children that are behind; the summary gets the time that it took."""
+        if not self._plan.setup.get(HELP_LATE):
+            return
+        helper = Helper(self._outputs, self._plan, self._number, self._is_done, self._clock)
+        helped = 0
+
+        def do(tasks: Sequence[Task]) -> None:
+            nonlocal helped
+            own = executor or self._work.executor(len(tasks))
+            for outcome in own.run(tasks, self._worker_setup(tasks)):
+                helped += outcome.failure is None
+
+        # What this child had to do is done, and its summary written: nothing here may change that.
+        with suppress(KeyboardInterrupt, GigacastError):
+            helper.run(do)
+        if helped:
+            with suppress(GigacastError), deferred(absorb=True):
+                self._attempt |= {"end": self._clock().isoformat(), "helped": helped}
+                log.close(self._audit.status)
 
     def _may_be_done(self) -> bool:
         """Whether some tasks may be done already, and all receipts are worth a check."""
@@ -184,6 +212,12 @@ class _Child:
         # were ten million requests (docs/scale.md). Workers check before each task anyway.
         attempts = cast("list[object]", self._audit.plan["attempts"])
         return len(attempts) > 1 or self._plan.age(self._clock()) > _FRESH
+
+    def _reopen(self) -> None:
+        """Remove the list of an attempt that was asked to stop: helpers take it for the end."""
+        attempts = cast("list[object]", self._audit.plan["attempts"])
+        if len(attempts) > 1 and self._plan.setup.get(HELP_LATE):
+            self._outputs.delete([child_outputs_key(self._plan.run_id, self._number)])
 
     def _settle_earlier(self, run: Run) -> list[Task]:
         """Return the tasks without a valid receipt, and count the others."""

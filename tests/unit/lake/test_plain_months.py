@@ -180,6 +180,7 @@ FOLDERS = {
         REQUEST,
         replace(REQUEST, horizon=None),
         replace(REQUEST, overwrite=True),
+        replace(REQUEST, selection=Selection(by_month=True)),
         replace(REQUEST, selection=Selection(symbols=frozenset({"EUR", "A_B"}))),
         replace(REQUEST, selection=Selection(months=MonthFilter(None, IntRange(1, 2)))),
     ],
@@ -197,7 +198,7 @@ def test_every_kind_of_folder_is_planned_alike(request_of: PlanRequest, first: i
     store.put(f"timings/{below}2024/01/part-1.parquet.json", b"r")
     plan = assert_equal_plans(store, request_of)
     assert plan.discovered
-    assert plan.orphans or request_of.selection.symbols
+    assert plan.orphans or request_of.selection.symbols or request_of.selection.by_month
 
 
 def test_a_million_partitions_need_no_pandas() -> None:
