@@ -70,8 +70,9 @@ def plan_plain(
         horizons=horizons,
         spec_ids={horizon: specs.id(horizon) for horizon in np.unique(horizons).tolist()},
     )
+    stale_receipts = [tuple(replaced.get(row, ())) for row in pending.tolist()] if replaced else ()
     return PlainPlan(
-        rows.take(pending).tasks([tuple(replaced.get(row, ())) for row in pending.tolist()]),
+        rows.take(pending).tasks(stale_receipts),
         DoneRows(
             rows.take(done),
             proofs.outputs.take(proofs.output[done]),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gigacast.core.collector import collector_paused
 from gigacast.core.partition.name import (
     NamingPattern,
     PartitionName,
@@ -182,7 +183,7 @@ def make_plan(
     StorageError
     """
     planner = _Planner(inputs, outputs, request, on_done or (lambda entries: None))
-    with ExitStack() as stack:
+    with collector_paused(), ExitStack() as stack:
         ahead: deque[Shard] = deque()
         # Several shards are listed at a time, and planned in time order.
         for prefix in planner.shards():

@@ -60,7 +60,9 @@ class TaskRows:
         return len(self.horizons)
 
     def take(self, rows: IntArray) -> "TaskRows":
-        """Return some rows."""
+        """Return some rows, in ascending order."""
+        if len(rows) == len(self):
+            return self
         places = to_arrow(rows)
         return TaskRows(
             self.month,
