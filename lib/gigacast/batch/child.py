@@ -163,7 +163,6 @@ class _Child:
         run = Run(log, events, outage=outage)
         try:
             pending = self._settle_earlier(run) if self._may_be_done() else self._tasks
-            self._reopen()
             run.execute(
                 pending,
                 self._worker_setup(pending),
@@ -213,12 +212,6 @@ class _Child:
         attempts = cast("list[object]", self._audit.plan["attempts"])
         return len(attempts) > 1 or self._plan.age(self._clock()) > _FRESH
 
-    def _reopen(self) -> None:
-        """Remove the list of an attempt that was asked to stop: helpers take it for the end."""
-        attempts = cast("list[object]", self._audit.plan["attempts"])
-        if len(attempts) > 1 and self._plan.setup.get(HELP_LATE):
-            self._outputs.delete([child_outputs_key(self._plan.run_id, self._number)])
-
     def _settle_earlier(self, run: Run) -> list[Task]:
         """Return the tasks without a valid receipt, and count the others."""
         with ThreadPoolExecutor(_CHECKS_AT_ONCE) as pool:
@@ -265,7 +258,9 @@ class _Child:
             if status == INTERRUPTED:
                 self._attempt["lost_s"] = _lost_s(self._attempt, now)
             # Before the summary: whoever closes the run on its word reads this list, too.
-            self._write_outputs()
+            # Helpers take it for the end of this child, which is tried again when interrupted.
+            if status != INTERRUPTED or not self._plan.setup.get(HELP_LATE):
+                self._write_outputs()
             log.close(status)
 
     def _write_outputs(self) -> None:
