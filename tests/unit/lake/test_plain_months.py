@@ -6,6 +6,7 @@ like one.
 """
 
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -212,5 +213,8 @@ def test_a_million_partitions_need_no_pandas() -> None:
         "done = done_of(store); assert len(done) == 1, done;"
         "print('pandas' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    places = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=places
+    )
     assert done.stdout.strip() == "False"
