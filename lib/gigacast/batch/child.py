@@ -180,14 +180,11 @@ class _Child:
         self._help(log, executor)
         return EXIT_FAILED if run.failures else EXIT_DONE
 
-    def _is_done(self, task: Task) -> bool:
-        return self._find_receipt(task) is not None
-
     def _help(self, log: AuditLog, executor: Executor | None) -> None:
         """Do tasks of children that are behind; the summary gets the time that it took."""
         if not self._plan.setup.get(HELP_LATE):
             return
-        helper = Helper(self._outputs, self._plan, self._number, self._is_done, self._clock)
+        helper = Helper(self._outputs, self._plan, self._number, self._clock)
         helped = 0
 
         def do(tasks: Sequence[Task]) -> None:

@@ -323,6 +323,11 @@ def child_outputs_key(run_id: str, child: int) -> str:
     return f"{AUDIT}{run_id}/{child}.parquet"
 
 
+def help_key(run_id: str, child: int, part: int) -> str:
+    """Return the key of the claim on a part of a child's tasks, by a child that helps."""
+    return f"{audit_prefix(run_id)}{child}-{part}.help"
+
+
 def audit_prefix(run_id: str) -> str:
     """Return the folder of what the children of an array run have written."""
     return f"{AUDIT}{run_id}/"

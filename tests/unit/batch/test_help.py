@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gigacast.batch.help import Helper
 from gigacast.core.partition.task import InputObject, Task
-from gigacast.lake.layout import audit_key, child_outputs_key
+from gigacast.lake.layout import audit_key, child_outputs_key, help_key
 from gigacast.lake.plan.audit import COMPLETED, INTERRUPTED, RUNNING, Audit
 from gigacast.lake.plan.plan_file import PlanFile, write_plan
 from gigacast.storage.memory import MemoryStore
@@ -34,7 +34,6 @@ class Array:
         week = timedelta(days=7)
         self.plan: PlanFile = write_plan(self.store, "run", {}, shares, now=NOW, valid_for=week)
         self.shares = shares
-        self.done: set[str] = set()
         self.in_order: list[str] = []
         self.now = NOW
 
@@ -45,28 +44,33 @@ class Array:
 
     def help(self) -> list[str]:
         """Let the first child help, and return what it did."""
-        helper = Helper(
-            self.store, self.plan, 0, lambda task: task.partition in self.done, lambda: self.now
-        )
-        helper.run(self._do)
+        Helper(self.store, self.plan, 0, lambda: self.now).run(self._do)
         return self.in_order
 
     def _do(self, tasks: Sequence[Task]) -> None:
-        self.in_order += [task.partition for task in tasks if task.partition not in self.done]
-        self.done |= {task.partition for task in tasks}
+        self.in_order += [task.partition for task in tasks]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 40), st.data())
-def test_what_is_open_is_done_from_the_end(tasks: int, data: st.DataObject) -> None:
-    """The child has done its first tasks, other helpers the last ones."""
+def test_what_is_open_is_done_once_and_from_the_end(tasks: int, data: st.DataObject) -> None:
     array = Array(tasks)
     first = data.draw(st.integers(0, tasks))
-    last = data.draw(st.integers(first, tasks))
     names = [task.partition for task in array.shares[1]]
-    array.done = {*names[:first], *names[last:]}
     array.begin(1, RUNNING, processed=first)
-    assert array.help() == names[first:last][::-1]
+    assert array.help() == names[first:][::-1]
+    array.in_order.clear()
+    assert array.help() == []
+
+
+def test_a_part_that_another_helper_has_claimed_is_left_to_it() -> None:
+    array = Array(40)
+    array.begin(1, RUNNING)
+    array.store.put(help_key("run", 1, 31), b"2")
+    names = [task.partition for task in array.shares[1]]
+    claimed = names[len(array.help()) :]
+    assert claimed
+    assert array.in_order == names[: -len(claimed)][::-1]
 
 
 @pytest.mark.parametrize("status", [COMPLETED, INTERRUPTED, "failed"])
