@@ -27,10 +27,9 @@ from gigacast.job.run import Run, RunEvents, Silent, start_run, utc_now
 from gigacast.job.totals import Totals
 from gigacast.lake.layout import version_prefix
 from gigacast.lake.plan.audit import Clock
-from gigacast.lake.plan.planner import DoneEntry, OnDone, Plan, make_plan
-from gigacast.lake.table.address import TableWritten
 from gigacast.lake.plan.planner import OnDone, Plan, make_plan
 from gigacast.lake.plan.rows import DoneEntry
+from gigacast.lake.table.address import TableWritten
 from gigacast.runtime.choice import make_executor
 from gigacast.runtime.executor import Executor, Failure
 from gigacast.runtime.instance import this_machine
