@@ -3,7 +3,7 @@
 Plain are the folders of almost all buckets: the standard patterns, one partition for each object,
 one file format, no earlier months as context. There names are read by Arrow, without an object of
 Python for each. `read_plain` leaves every other folder to `Discoverer`, which says what they mean;
-both read plain folders alike (``tests/unit/lake/test_plain_months.py``).
+both read plain folders alike (``tests/unit/lake/columns/test_plain_months.py``).
 """
 
 from collections.abc import Callable, Sequence

@@ -25,8 +25,8 @@ from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.planner import Plan, PlanRequest, make_plan
 from gigacast.lake.plan.rows import DoneEntry
 from gigacast.storage.memory import MemoryStore
+from tests.unit.lake.columns.slow_planner import slow_plan
 from tests.unit.lake.plans import REQUEST, SPEC
-from tests.unit.lake.slow_planner import slow_plan
 
 counter = itertools.count()
 
