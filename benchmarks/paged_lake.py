@@ -6,24 +6,30 @@ keys like S3's. All other objects (plans, audits, manifests) are stored. Request
 
 import threading
 import time
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from gigacast.core.digest import digest_etags
+from gigacast.core.column import text_column
+from gigacast.core.digest import digest_etags, digests_of, digests_of_etags
 from gigacast.core.partition.spec import Spec
 from gigacast.errors import ObjectNotFoundError
 from gigacast.lake.layout import FORECASTS, TIMINGS, parse_receipt_key, receipt_key
 from gigacast.lake.plan.receipt import Receipt
+from gigacast.storage.listed import Listed
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import PAGE_KEYS, Folder, ObjectMeta, Store, StoreAddress
 
 MONTHS = 120
 FIRST_YEAR = 2014
 _PLANS = "plans/"
+_CODEC = pa.Codec("zstd", -5)
+"""Plans of millions of partitions are kept packed, by a codec that costs little."""
+_GENERATED = (FORECASTS, TIMINGS)
 
 
 class PagedLake(Store):
@@ -107,29 +113,78 @@ class PagedLake(Store):
                 self._count_request("list", prefix)
                 yield page
 
+    def list_columns(self, prefix: str = "") -> "Iterator[Listed]":
+        if "/part-" in prefix or not (prefix[:1].isdigit() or prefix.startswith(_GENERATED)):
+            yield from map(Listed.of, self.list(prefix))
+            return
+        columns = self._input_columns
+        if prefix.startswith(FORECASTS):
+            columns = self._output_columns
+        elif prefix.startswith(TIMINGS):
+            columns = self._receipt_columns
+        for rows in self._pages(prefix):
+            yield columns(rows)
+
     def _list_year(self, prefix: str) -> "Iterator[list[ObjectMeta]]":
         make_meta = self._input
         if prefix.startswith(FORECASTS):
             make_meta = self._output  # type: ignore[assignment]
         elif prefix.startswith(TIMINGS):
             make_meta = self._receipt  # type: ignore[assignment]
+        for rows in self._pages(prefix):
+            yield [make_meta(index) for index in rows.tolist()]
+
+    def _pages(self, prefix: str) -> "Iterator[np.ndarray]":
+        """Yield the numbers of a page's objects, one request each; the last may have none."""
         last = prefix.rstrip("/").rpartition("/")[2]
-        indices = range(len(self.sizes))
+        start, stop = 0, len(self.sizes)
         if len(last) == 4:  # a year; else a folder of all of them
             start = (int(last) - FIRST_YEAR) * 12 * self._per_month
-            indices = indices[start : start + 12 * self._per_month]
-        page: list[ObjectMeta] = []
-        for index in indices:
-            meta = make_meta(index)
-            if meta is not None:
-                page.append(meta)
-            if len(page) == PAGE_KEYS:
-                self._count_request("list", prefix)
+            stop = start + 12 * self._per_month
+        rows = np.arange(start, stop)
+        if prefix.startswith(FORECASTS):
+            rows = rows[self.output[start:stop] > 0]
+        elif prefix.startswith(TIMINGS):
+            rows = rows[self.receipt[start:stop] > 0]
+        for first in range(0, len(rows) + 1, PAGE_KEYS):
+            self._count_request("list", prefix)
+            if len(page := rows[first : first + PAGE_KEYS]):
                 yield page
-                page = []
-        self._count_request("list", prefix)
-        if page:
-            yield page
+
+    def _keys(self, rows: "np.ndarray", before: str, after: "Iterable[str]") -> "pa.StringArray":
+        months, parts = np.divmod(rows, self._per_month)
+        folders = [
+            f"{before}{FIRST_YEAR + month // 12}/{month % 12 + 1:02d}/part-"
+            for month in range(MONTHS)
+        ]
+        texts = zip(months.tolist(), parts.tolist(), after, strict=False)
+        return text_column([f"{folders[m]}{part:07d}.parquet{end}" for m, part, end in texts])
+
+    def _input_columns(self, rows: "np.ndarray") -> Listed:
+        etags = text_column([f"input-{index}" for index in rows.tolist()])
+        sizes = self.sizes[rows].astype(np.int64)
+        return Listed(self._keys(rows, "", repeat("")), etags, sizes, np.zeros_like(sizes))
+
+    def _output_etags(self, rows: "np.ndarray", versions: "np.ndarray") -> "list[str]":
+        texts = zip(rows.tolist(), versions[rows].tolist(), strict=True)
+        return [f"output-{index}-{version}" for index, version in texts]
+
+    def _output_columns(self, rows: "np.ndarray") -> Listed:
+        etags = text_column(self._output_etags(rows, self.output))
+        sizes = np.full(len(rows), 10**6, np.int64)
+        keys = self._keys(rows, self.spec, repeat(""))
+        return Listed(keys, etags, sizes, np.zeros_like(sizes))
+
+    def _receipt_columns(self, rows: "np.ndarray") -> Listed:
+        inputs = digests_of_etags(f"input-{index}" for index in rows.tolist()).hex()
+        outputs = digests_of(self._output_etags(rows, self.receipt)).hex()
+        ends = [
+            f".{inputs[at : at + 16]}.{outputs[at : at + 16]}.json"
+            for at in range(0, 16 * len(rows), 16)
+        ]
+        keys = self._keys(rows, TIMINGS + self.spec, ends)
+        sizes = np.full(len(rows), 900, np.int64)
+        return Listed(keys, text_column(["r"] * len(rows)), sizes, np.zeros_like(sizes))
 
     def list_folder(self, prefix: str = "") -> Folder:
         self._count_request("list", prefix)
@@ -158,7 +213,7 @@ class PagedLake(Store):
         self._count_request("get", key)
         if not key.startswith(TIMINGS):
             content = self._others.get(key, if_match=if_match, start=start, stop=stop)
-            return zlib.decompress(content) if key.startswith(_PLANS) else content
+            return _unpack(content) if key.startswith(_PLANS) else content
         return self._receipt_content(key)
 
     def _receipt_content(self, key: str) -> bytes:
@@ -179,7 +234,7 @@ class PagedLake(Store):
             return "r"
         if key.startswith(_PLANS):
             assert isinstance(content, bytes)
-            content = zlib.compress(content, 1)
+            content = _CODEC.compress(content, asbytes=True)
         return self._others.put(key, content)
 
     def _put_receipt(self, key: str, content: bytes | Path) -> None:
@@ -195,7 +250,7 @@ class PagedLake(Store):
     def put_if_absent(self, key: str, content: bytes) -> str:
         self._count_request("put", key)
         if key.startswith(_PLANS):
-            content = zlib.compress(content, 1)
+            content = _CODEC.compress(content, asbytes=True)
         return self._others.put_if_absent(key, content)
 
     def put_if_match(self, key: str, content: bytes, etag: str) -> str:
@@ -217,6 +272,10 @@ class PagedLake(Store):
             self.counts[kind] += 1
         if self._latency_s:
             time.sleep(self._latency_s)
+
+
+def _unpack(content: bytes) -> bytes:
+    return pa.CompressedInputStream(pa.BufferReader(content), "zstd").read()
 
 
 def receipt_of(source: ObjectMeta, output: ObjectMeta, run_id: str, spec: str = "s") -> Receipt:

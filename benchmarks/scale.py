@@ -16,14 +16,17 @@ in which all machines share the work evenly and start once.
 
 import argparse
 import heapq
+import itertools
 import random
 import resource
+import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -72,6 +75,59 @@ class Clock:
         return DAWN + timedelta(seconds=self.now_s)
 
 
+class Turns:
+    """Lets one attempt run at a time: that whose clock is behind those of all others."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: list[tuple[float, int, threading.Event]] = []
+        self._count = itertools.count()
+        self._ended = threading.Event()
+
+    def start(self, at_s: float, work: Callable[[], None]) -> None:
+        """Run an attempt from a time on, in a thread of its own."""
+        turn = self._wait_for(at_s)
+
+        def run() -> None:
+            turn.wait()
+            self._clock.now_s = at_s
+            try:
+                work()
+            finally:
+                self._pass_on()
+
+        threading.Thread(target=run, daemon=True).start()
+
+    @property
+    def now_s(self) -> float:
+        """Time of the running attempt."""
+        return self._clock.now_s
+
+    def advance(self, to_s: float) -> None:
+        """Let time pass for the running attempt, and those that are behind it run."""
+        if self._waiting and self._waiting[0][0] < to_s:
+            turn = self._wait_for(to_s)
+            self._pass_on()
+            turn.wait()
+        self._clock.now_s = to_s
+
+    def run(self) -> None:
+        """Run all attempts to their end."""
+        self._pass_on()
+        self._ended.wait()
+
+    def _wait_for(self, at_s: float) -> threading.Event:
+        turn = threading.Event()
+        heapq.heappush(self._waiting, (at_s, next(self._count), turn))
+        return turn
+
+    def _pass_on(self) -> None:
+        if self._waiting:
+            heapq.heappop(self._waiting)[2].set()
+        else:
+            self._ended.set()
+
+
 @dataclass
 class Accidents:
     """Probabilities of the simulated faults."""
@@ -86,10 +142,10 @@ class Machine:
     """An executor whose tasks take time on the simulated clock only."""
 
     def __init__(
-        self, lake: PagedLake, clock: Clock, seconds: np.ndarray, lost_at_s: float, odds: Accidents
+        self, lake: PagedLake, turns: Turns, seconds: np.ndarray, lost_at_s: float, odds: Accidents
     ) -> None:
         self._lake = lake
-        self._clock = clock
+        self._turns = turns
         self._seconds = seconds
         self._lost_at_s = lost_at_s
         self._odds = odds
@@ -103,10 +159,10 @@ class Machine:
             if receipt is not None:
                 yield Outcome(task, receipt, None)
                 continue
-            ends_s = self._clock.now_s + float(self._seconds[index]) / self._speed
+            ends_s = self._turns.now_s + float(self._seconds[index]) / self._speed
             if ends_s > self._lost_at_s:
                 self._lose(task)
-            self._clock.now_s = ends_s
+            self._turns.advance(ends_s)
             yield self._do(task, index)
 
     def _do(self, task: Task, index: int) -> Outcome[Any, Any]:
@@ -123,7 +179,7 @@ class Machine:
 
     def _lose(self, task: Task) -> None:
         """Lose the machine like a spot machine: asked to stop, or lost at once, at any step."""
-        self._clock.now_s = max(self._clock.now_s, self._lost_at_s)
+        self._turns.advance(max(self._turns.now_s, self._lost_at_s))
         draw = self._odds.random.random()
         if draw < 0.5:
             raise KeyboardInterrupt
@@ -138,7 +194,7 @@ class Machine:
 
 
 class SimulatedBatch:
-    """An array service that runs its children one by one, each with its own simulated time."""
+    """An array service that runs its children in step, in simulated time."""
 
     def __init__(self, lake: PagedLake, seconds: np.ndarray, odds: Accidents, options: Any) -> None:
         self.clock = Clock()
@@ -160,26 +216,38 @@ class SimulatedBatch:
 
     def run(self) -> None:
         """Run every child of every job, with its retries, to the end."""
-        machines = [0.0] * self._machines
-        heapq.heapify(machines)
-        queue = [
+        self._turns, self._free = Turns(self.clock), self._machines
+        self._queue = [
             (0.0, job, index, 1)
             for job, request in enumerate(self._requests)
             for index in range(request.size)
         ]
-        heapq.heapify(queue)
-        while queue:
-            ready_s, job, index, attempt = heapq.heappop(queue)
+        heapq.heapify(self._queue)
+        self._lake.on_request = self._count
+        self._start_waiting(0.0)
+        self._turns.run()
+        self._lake.on_request = lambda kind, key: None
+
+    def _start_waiting(self, now_s: float) -> None:
+        """Start attempts on the machines that are free."""
+        while self._queue and self._free:
+            ready_s, job, index, attempt = heapq.heappop(self._queue)
             startup_s = self._startup_s * self._odds.random.lognormvariate(0.0, 0.2)
-            self.clock.now_s = max(ready_s, heapq.heappop(machines)) + startup_s
-            outcome = self._attempt(job, index, attempt)
-            self.attempts[outcome] += 1
-            heapq.heappush(machines, self.clock.now_s)
-            self.ends_s.append(self.clock.now_s)
-            if outcome in {"lost", "asked to stop"} and attempt < MOST_ATTEMPTS:
-                heapq.heappush(queue, (self.clock.now_s, job, index, attempt + 1))
-            elif outcome != "done":
-                self._failed[index] = ChildState(index, FAILED, outcome, 1, attempt)
+            self._free -= 1
+            work = partial(self._run_attempt, job, index, attempt)
+            self._turns.start(max(ready_s, now_s) + startup_s, work)
+
+    def _run_attempt(self, job: int, index: int, attempt: int) -> None:
+        outcome = self._attempt(job, index, attempt)
+        now_s = self.clock.now_s
+        self.attempts[outcome] += 1
+        self.ends_s.append(now_s)
+        self._free += 1
+        if outcome in {"lost", "asked to stop"} and attempt < MOST_ATTEMPTS:
+            heapq.heappush(self._queue, (now_s, job, index, attempt + 1))
+        elif outcome != "done":
+            self._failed[index] = ChildState(index, FAILED, outcome, 1, attempt)
+        self._start_waiting(now_s)
 
     def _attempt(self, job: int, index: int, attempt: int) -> str:
         order = ChildOrder.parse(list(self._requests[job].command))
@@ -187,15 +255,14 @@ class SimulatedBatch:
         lost_at_s = self.clock.now_s + (
             self._odds.random.expovariate(rate) if rate else float("inf")
         )
-        machine = Machine(self._lake, self.clock, self._seconds, lost_at_s, self._odds)
-        self._lake.on_request = self._count
+        machine = Machine(self._lake, self._turns, self._seconds, lost_at_s, self._odds)
         try:
             place = Place(index, attempt, f"job-{job}")
             code = run_child(order, place, executor=machine, clock=self.clock.read)
         except HostLost:
             return "lost"
         finally:
-            self._lake.on_request = lambda kind, key: None
+            self._lake.on_request = self._count
         return {EXIT_DONE: "done", EXIT_AGAIN: "asked to stop"}.get(code, "failed")
 
     def _count(self, kind: str, key: str) -> None:
@@ -276,7 +343,10 @@ def run_once(
     """Submit, run and close a run; return ``None`` if nothing is pending."""
     meter = Meter(lake)
     submission = submit_run(
-        job, ArrayOptions(children=options.children), batch, clock=batch.clock.read
+        job,
+        ArrayOptions(children=options.children, help_late=options.help_late),
+        batch,
+        clock=batch.clock.read,
     )
     planned = meter.take()
     print(f"\nplanned and submitted: {submission.tasks:,} tasks, {submission.children:,} children")
@@ -331,6 +401,7 @@ def main() -> None:
     parser.add_argument("--losses", type=float, default=0.05, help="of a machine, in an hour")
     parser.add_argument("--poisoned", type=float, default=1e-5, help="share that fails always")
     parser.add_argument("--failing", type=float, default=1e-4, help="share that fails once")
+    parser.add_argument("--help_late", action="store_true", help="children help late ones")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     options.partitions -= options.partitions % MONTHS

@@ -23,15 +23,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from bolt_models import save_bolt, write_panels
 
 import gigacast
-from gigacast.forecasting import partition
-from gigacast.job import stopwatch
+from gigacast.job import worker
+from gigacast.storage import prefetch
 
 STAGES = ("read", "prepare", "predict", "write")
 
 
 def run(folder: Path, model: Path, horizon: int) -> dict[str, float]:
     """Forecast the folder and return processor seconds by stage."""
-    with mock.patch.object(stopwatch.time, "perf_counter", time.thread_time):
+    with mock.patch.object(worker.time, "perf_counter", time.thread_time):
         result = gigacast.forecast(
             f"file://{folder}", model=str(model), horizon=horizon, n_jobs=1, overwrite=True
         )
@@ -44,13 +44,13 @@ def run(folder: Path, model: Path, horizon: int) -> dict[str, float]:
 def profiled(text: io.StringIO, top: int):
     """Profile the threads around the model, and write the largest functions to ``text``."""
     profiles: list[cProfile.Profile] = []
-    original = partition.Prefetched._fill  # noqa: SLF001
+    original = prefetch.Prefetched._fill  # noqa: SLF001
 
     def fill(self, source) -> None:
         profiles.append(cProfile.Profile(time.thread_time))
         profiles[-1].runcall(original, self, source)
 
-    with mock.patch.object(partition.Prefetched, "_fill", fill):
+    with mock.patch.object(prefetch.Prefetched, "_fill", fill):
         main = cProfile.Profile(time.thread_time)
         with main:
             yield

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from gigacast.storage.listed import list_columns
 from gigacast.storage.store import ObjectMeta, Store
 
 NewStore = Callable[[], Store]
@@ -14,8 +15,11 @@ def fill(store: Store, *keys: str) -> None:
 
 
 def listed(store: Store, prefix: str = "", start_after: str = "") -> list[ObjectMeta]:
-    """Return all pages of a listing in one list."""
-    return [meta for page in store.list(prefix, start_after=start_after) for meta in page]
+    """Return all pages of a listing in one list; the pages in columns are the same."""
+    entries = [meta for page in store.list(prefix, start_after=start_after) for meta in page]
+    if not start_after:
+        assert [meta for page in list_columns(store, prefix) for meta in page.entries()] == entries
+    return entries
 
 
 def listed_keys(store: Store, prefix: str = "", start_after: str = "") -> list[str]:

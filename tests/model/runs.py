@@ -132,7 +132,7 @@ def run(store: Store, request: PlanRequest = REQUEST, worker: Any = ForecastWork
     """Plan, work, write the manifest: the steps of `run_forecast`; return the status."""
     draft = ManifestDraft(store, request.spec)
     with unthreaded():
-        plan = make_plan(store, store, request, on_done=draft.add_done)
+        plan = make_plan(store, store, request, on_done=draft.add_all)
     audit = Audit("run", _START.isoformat())
     job = Run(AuditLog(store, audit, lambda: _START), Silent())
     job.execute(

@@ -139,7 +139,7 @@ def _plan(prepared: Prepared, finished: list[FinishedTask], name: str) -> Planne
         prepared.inputs,
         prepared.outputs,
         replace(prepared.request(), root=ANOMALIES),
-        on_done=lambda entry: finished.append(FinishedTask.before(entry)),
+        on_done=lambda entries: finished.extend(map(FinishedTask.before, entries)),
     )
     check_discovered(plan, prepared.job)
     tasks = plan.tasks[: prepared.job.limit]

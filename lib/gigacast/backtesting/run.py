@@ -249,7 +249,7 @@ def _plan_side(
         side.inputs,
         side.outputs,
         replace(side.request(), root=BACKTESTS),
-        on_done=lambda entry: finished.append(FinishedTask.before(entry)),
+        on_done=lambda entries: finished.extend(map(FinishedTask.before, entries)),
     )
     check_discovered(plan, side.job)
     partitions = [

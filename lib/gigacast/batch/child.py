@@ -7,16 +7,18 @@ be killed at any time.
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from gigacast.batch.help import HELP_LATE, Helper
 from gigacast.batch.setup import load_work
 from gigacast.batch.work import ArrayWork
 from gigacast.core.exit import EXIT_AGAIN, EXIT_DONE, EXIT_FAILED
 from gigacast.core.mark import moment_of
 from gigacast.core.partition.task import Task
-from gigacast.errors import CorruptedFileError, ObjectNotFoundError
+from gigacast.errors import CorruptedFileError, GigacastError, ObjectNotFoundError
 from gigacast.job.audit import this_host
 from gigacast.job.batch_options import ChildOrder
 from gigacast.job.outage import Outage
@@ -175,7 +177,29 @@ class _Child:
             self._close(log, FAILED)
             raise
         self._close(log, self._audit.status)
+        self._help(log, executor)
         return EXIT_FAILED if run.failures else EXIT_DONE
+
+    def _help(self, log: AuditLog, executor: Executor | None) -> None:
+        """Do tasks of children that are behind; the summary gets the time that it took."""
+        if not self._plan.setup.get(HELP_LATE):
+            return
+        helper = Helper(self._outputs, self._plan, self._number, self._clock)
+        helped = 0
+
+        def do(tasks: Sequence[Task]) -> None:
+            nonlocal helped
+            own = executor or self._work.executor(len(tasks))
+            for outcome in own.run(tasks, self._worker_setup(tasks)):
+                helped += outcome.failure is None
+
+        # What this child had to do is done, and its summary written: nothing here may change that.
+        with suppress(KeyboardInterrupt, GigacastError):
+            helper.run(do)
+        if helped:
+            with suppress(GigacastError), deferred(absorb=True):
+                self._attempt |= {"end": self._clock().isoformat(), "helped": helped}
+                log.close(self._audit.status)
 
     def _may_be_done(self) -> bool:
         """Whether some tasks may be done already, and all receipts are worth a check."""
@@ -231,7 +255,9 @@ class _Child:
             if status == INTERRUPTED:
                 self._attempt["lost_s"] = _lost_s(self._attempt, now)
             # Before the summary: whoever closes the run on its word reads this list, too.
-            self._write_outputs()
+            # Helpers take it for the end of this child, which is tried again when interrupted.
+            if status != INTERRUPTED or not self._plan.setup.get(HELP_LATE):
+                self._write_outputs()
             log.close(status)
 
     def _write_outputs(self) -> None:

@@ -227,7 +227,7 @@ class ForecastWork:
             draft.add_rows(table)
         # Planned again: a partition that another run did belongs into the manifest as well.
         make_plan(
-            prepared.inputs, prepared.outputs, prepared.request_to_read(), on_done=draft.add_done
+            prepared.inputs, prepared.outputs, prepared.request_to_read(), on_done=draft.add_all
         )
         draft.commit(closing.run_id, self.setup.job.keep_origins)
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gigacast.batch.help import HELP_LATE
 from gigacast.batch.service import ArrayRequest, ArrayService
 from gigacast.batch.setup import dump_setup
 from gigacast.core.cost.array_plan import QueueKind, choose_queue, divide_work, split_arrays
@@ -102,7 +103,9 @@ def submit_run(
     ready = with_queue(prepared, queue)
     planned = describe_plan(ready, report.plan)
     shares = share_work(planned.tasks, expected_children(report.workload, options, queue))
-    array = PlannedArray(run_id, planned, job.outputs, dump_setup(ready), shares, queue)
+    # Plans without it stay as they were.
+    setup = {**dump_setup(ready), **({HELP_LATE: True} if options.help_late else {})}
+    array = PlannedArray(run_id, planned, job.outputs, setup, shares, queue)
 
     def describe(audit: Audit) -> None:
         # Stored with the plan, so that the actual cost can be compared with it after the end.

@@ -26,3 +26,14 @@ def digest_etags(etags: Iterable[str]) -> str:
     # ETags are opaque and may hold any character. The length before each keeps two lists with the
     # same concatenation apart.
     return digest_text("".join(f"{len(etag)}:{etag}" for etag in etags))
+
+
+def digests_of(texts: Iterable[str]) -> bytes:
+    """Return the first 8 bytes of the SHA-256 of each text, joined: `digest_text` in hex digits."""
+    sha256 = hashlib.sha256
+    return b"".join([sha256(text.encode()).digest()[:8] for text in texts])
+
+
+def digests_of_etags(etags: Iterable[str]) -> bytes:
+    """Return the first 8 bytes of the digest of each ETag by itself, as `digest_etags`, joined."""
+    return digests_of([f"{len(etag)}:{etag}" for etag in etags])

@@ -12,8 +12,8 @@ from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasting.prepare import Prepared
 from gigacast.forecasting.stored.recipe import recipe_at
 from gigacast.lake.layout import receipt_prefix, version_prefix
-from gigacast.lake.plan.planner import DoneEntry
 from gigacast.lake.plan.receipt import Receipt, read_receipt
+from gigacast.lake.plan.rows import DoneEntry
 from gigacast.storage.store import Store
 
 SAMPLED_RECEIPTS = 20
@@ -162,6 +162,15 @@ class ReceiptSample:
                 self._keys = self._keys[::2]
                 self._every *= 2
         self._seen += 1
+
+    def add_all(self, entries: Sequence[DoneEntry]) -> None:
+        """Take those of many partitions into the sample that `add` would take."""
+        at = 0
+        while (skipped := -self._seen % self._every) < len(entries) - at:
+            self._seen += skipped
+            self.add(entries[at + skipped])
+            at += skipped + 1
+        self._seen += len(entries) - at
 
     def read(
         self,

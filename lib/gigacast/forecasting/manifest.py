@@ -4,6 +4,7 @@ There may be millions of partitions, so entries are kept in Arrow columns instea
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -26,8 +27,8 @@ from gigacast.lake.plan.manifest import (
     to_table,
     update_manifest,
 )
-from gigacast.lake.plan.planner import DoneEntry
 from gigacast.lake.plan.receipt import Receipt, read_receipt
+from gigacast.lake.plan.rows import DoneEntry, DoneRows
 from gigacast.storage.store import Store
 
 READERS = 16
@@ -53,6 +54,15 @@ class ManifestDraft:
     def add_done(self, entry: DoneEntry) -> None:
         """Add a partition that the planner found done."""
         self._done[entry.task.spec].add(entry)
+
+    def add_all(self, entries: Sequence[DoneEntry]) -> None:
+        """Add partitions of a month that the planner found done."""
+        if isinstance(entries, DoneRows):
+            for spec_id, rows in entries.by_spec():
+                self._done[spec_id].add_rows(rows)
+        else:
+            for entry in entries:
+                self.add_done(entry)
 
     def add_receipt(self, receipt: Receipt) -> None:
         """Add a partition that this run has done."""
@@ -133,6 +143,7 @@ class _DoneColumns:
     """The fields of many `DoneEntry` that a manifest needs, in columns."""
 
     _TEXTS = ("partition", "key", "etag", "input_id")
+    _NAMES = (*_TEXTS, "size_bytes")
 
     def __init__(self) -> None:
         self._texts: tuple[list[str], ...] = tuple([] for _ in self._TEXTS)
@@ -152,6 +163,12 @@ class _DoneColumns:
         if len(self._sizes) == CHUNK:
             self._chunks.append(self._take())
 
+    def add_rows(self, rows: DoneRows) -> None:
+        """Add many entries in columns."""
+        texts = (rows.partitions, rows.outputs.keys, rows.outputs.etags, rows.input_ids)
+        columns = [*texts, to_arrow(rows.outputs.sizes)]
+        self._chunks += [self._take(), pa.Table.from_arrays(columns, self._NAMES)]
+
     def to_table(self) -> pa.Table:
         """Return all entries: partition, key, etag, input_id, size_bytes."""
         return pa.concat_tables([*self._chunks, self._take()])
@@ -161,7 +178,7 @@ class _DoneColumns:
         for column in self._texts:
             column.clear()
         self._sizes.clear()
-        return pa.Table.from_arrays(columns, [*self._TEXTS, "size_bytes"])
+        return pa.Table.from_arrays(columns, self._NAMES)
 
 
 def find_rows(outputs: pa.Table, entries: pa.Table) -> tuple[IntArray, BoolArray]:

@@ -1,6 +1,7 @@
 """The plan of a forecasting job with an estimate of its series and seconds."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -49,7 +50,7 @@ class PlanReport:
     receipts: list[Receipt] = field(default_factory=list)
     look: Look = field(default_factory=Look)
 
-    @property
+    @cached_property
     def workload(self) -> Workload:
         """The tasks that a run would do, up to the limit of the job."""
         return Workload.of(self.plan.tasks[: self.prepared.job.limit], self.receipts)
@@ -100,7 +101,7 @@ def plan_prepared(prepared: Prepared) -> PlanReport:
     StorageError
     """
     sample = ReceiptSample()
-    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=sample.add)
+    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=sample.add_all)
     check_spellings(plan, prepared.job)
     look = look_into(prepared, plan)
     passes = Passes.of(prepared, (task.horizon for task in plan.tasks))

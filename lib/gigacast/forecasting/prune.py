@@ -1,6 +1,6 @@
 """Orphaned outputs, stale receipts and old specs of a bucket, and their removal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -20,7 +20,8 @@ from gigacast.lake.layout import (
 )
 from gigacast.lake.plan.manifest import drop_entries
 from gigacast.lake.plan.origin import sort_origins, surplus_of
-from gigacast.lake.plan.planner import DoneEntry, make_plan
+from gigacast.lake.plan.planner import make_plan
+from gigacast.lake.plan.rows import DoneEntry
 from gigacast.storage.store import ObjectMeta
 
 
@@ -74,8 +75,8 @@ def find_litter(job: ForecastJob | Prepared, spared: frozenset[str] = frozenset(
     # Of each partition that stays: the ETag of its forecast, "" where that is still to be made.
     current: dict[str, str] = {}
 
-    def take_done(entry: DoneEntry) -> None:
-        current[entry.output.key] = entry.output.etag
+    def take_done(entries: Sequence[DoneEntry]) -> None:
+        current.update((entry.output.key, entry.output.etag) for entry in entries)
 
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=take_done)
     current |= {task.output_key: "" for task in plan.tasks}

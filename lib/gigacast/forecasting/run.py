@@ -27,7 +27,8 @@ from gigacast.job.run import Run, RunEvents, Silent, start_run, utc_now
 from gigacast.job.totals import Totals
 from gigacast.lake.layout import version_prefix
 from gigacast.lake.plan.audit import Clock
-from gigacast.lake.plan.planner import DoneEntry, OnDone, Plan, make_plan
+from gigacast.lake.plan.planner import OnDone, Plan, make_plan
+from gigacast.lake.plan.rows import DoneEntry
 from gigacast.lake.table.address import TableWritten
 from gigacast.runtime.choice import make_executor
 from gigacast.runtime.executor import Executor, Failure
@@ -113,9 +114,9 @@ def run_forecast(
         generation = generate_missing(prepared, job.resources, executor)
         (events or Silent()).generated(len(generation))
 
-    def take_done(entry: DoneEntry) -> None:
-        draft.add_done(entry)
-        sample.add(entry)
+    def take_done(entries: Sequence[DoneEntry]) -> None:
+        draft.add_all(entries)
+        sample.add_all(entries)
 
     planned = plan_forecast(prepared, take_done, may_be_empty=generation.skipped > 0)
     run = start_run(planned, events=events, clock=clock, prices=job.prices)
@@ -190,7 +191,7 @@ def plan_forecast(
     ----------
     prepared : Prepared
     on_done : callable, optional
-        Called with each partition that is done already; ignored by default.
+        Called with the partitions of each month that are done already; ignored by default.
     may_be_empty : bool
         Whether there may be no partition, because all are forecast and were deleted.
 

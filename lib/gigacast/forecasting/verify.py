@@ -28,7 +28,8 @@ from gigacast.forecasting.worker import read_options, sources_of
 from gigacast.job.covariates import calendar_fields, with_holiday_tables
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.model_choice import load_resolved
-from gigacast.lake.plan.planner import DoneEntry, make_plan
+from gigacast.lake.plan.planner import make_plan
+from gigacast.lake.plan.rows import DoneEntry
 from gigacast.series.reader import read_series
 from gigacast.storage.parquet.read import read_table
 
@@ -96,7 +97,7 @@ def verify(
     prepared = prepare(job) if isinstance(job, ForecastJob) else _with_holidays(job)
     rng = np.random.default_rng(seed)
     finished: list[DoneEntry] = []
-    make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=finished.append)
+    make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=finished.extend)
     if not finished:
         raise DataNotFoundError(
             f"nothing under {prepared.outputs.address.url} is forecast by this model and these "

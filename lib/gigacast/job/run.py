@@ -26,8 +26,9 @@ from gigacast.job.audit import PlannedJob, make_run_id, new_audit
 from gigacast.job.outage import Outage, Patience, is_transient
 from gigacast.job.totals import Totals
 from gigacast.lake.plan.audit import COMPLETED, FAILED, INTERRUPTED, Audit, AuditLog, Clock
-from gigacast.lake.plan.planner import DoneEntry, Plan
+from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
+from gigacast.lake.plan.rows import DoneEntry
 from gigacast.runtime.choice import InlineExecutor, make_executor
 from gigacast.runtime.executor import Executor, Failure, Outcome, Setup
 from gigacast.runtime.instance import this_machine

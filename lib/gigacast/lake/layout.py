@@ -68,7 +68,12 @@ RESERVED = frozenset(
 )
 """Folders that this program writes; they are never taken for input."""
 
-_RECEIPT_END = len(".0123456789abcdef.0123456789abcdef.json")
+RECEIPT_END = len(".0123456789abcdef.0123456789abcdef.json")
+"""Characters after the output key in the key of a receipt."""
+RECEIPT_INPUT = (1 - RECEIPT_END, 17 - RECEIPT_END)
+"""Place of the input's id, from the end."""
+RECEIPT_ENDING = r"\.[0-9a-f]{16}\.[0-9a-f]{16}\.json$"
+"""Expression for them."""
 _ORIGIN = re.compile(
     r"origins/(?P<rest>[^/]+/[^/]+/[^/]+/.+)/(?P<cutoff>[^/]+)\.(?P<etag>[0-9a-f]{16})\.parquet"
 )
@@ -291,7 +296,7 @@ def longest_output(segment_bytes: int) -> int:
 def parse_receipt_key(key: str) -> ReceiptKey | None:
     """Return the parts of a receipt's key; ``None`` for other keys."""
     # Cut from its end: a plan parses millions, and an expression would try every place.
-    output, end = key[len(TIMINGS) : -_RECEIPT_END], key[-_RECEIPT_END:]
+    output, end = key[len(TIMINGS) : -RECEIPT_END], key[-RECEIPT_END:]
     is_receipt = (
         key.startswith(TIMINGS)
         and key.endswith(".json")
@@ -316,6 +321,11 @@ def audit_key(run_id: str, child: str | None = None) -> str:
 def child_outputs_key(run_id: str, child: int) -> str:
     """Return the key of the list of outputs of one child of an array run."""
     return f"{AUDIT}{run_id}/{child}.parquet"
+
+
+def help_key(run_id: str, child: int, part: int) -> str:
+    """Return the key of the claim on a part of a child's tasks, by a child that helps."""
+    return f"{audit_prefix(run_id)}{child}-{part}.help"
 
 
 def audit_prefix(run_id: str) -> str:

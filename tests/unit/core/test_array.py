@@ -1,10 +1,12 @@
 """Work over the children of arrays: nothing lost, ends together, always the same."""
 
 import itertools
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gigacast.core.cost import array_plan
 from gigacast.core.cost.array_plan import (
     Machine,
     choose_queue,
@@ -39,6 +41,13 @@ def test_the_longest_part_is_at_most_four_thirds_of_the_best(sizes: list[int], p
         for chosen in itertools.product(range(parts), repeat=len(sizes))
     )
     assert longest <= best * (4 / 3)
+
+
+@given(sizes=st.one_of(SIZES, st.lists(st.integers(0, 4), max_size=200)), parts=st.integers(1, 40))
+def test_a_round_of_parts_at_a_time_is_one_part_at_a_time(sizes: list[int], parts: int) -> None:
+    one_by_one = divide_work(sizes, parts)
+    with mock.patch.object(array_plan, "_MANY_PARTS", 1):
+        assert divide_work(sizes, parts) == one_by_one
 
 
 def test_parts_and_tasks_come_longest_first() -> None:

@@ -12,8 +12,8 @@ from gigacast.forecasting import manifest
 from gigacast.forecasting.manifest import ManifestDraft, find_rows
 from gigacast.lake.layout import manifest_key, outdated_key, receipt_key
 from gigacast.lake.plan.manifest import ManifestEntry, read_manifest, to_table
-from gigacast.lake.plan.planner import DoneEntry
 from gigacast.lake.plan.receipt import Receipt
+from gigacast.lake.plan.rows import DoneEntry
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import ObjectMeta
 from tests.support.faulty_store import Fault, FaultyStore, transient

@@ -4,8 +4,9 @@ import itertools
 
 from gigacast.core.partition.spec import Spec
 from gigacast.core.partition.task import Task
-from gigacast.lake.plan.planner import DoneEntry, Plan, PlanRequest, make_plan
+from gigacast.lake.plan.planner import Plan, PlanRequest, make_plan
 from gigacast.lake.plan.receipt import Receipt, write_receipt
+from gigacast.lake.plan.rows import DoneEntry
 from gigacast.storage.store import Store
 
 SPEC = Spec(model="model", version="v1", levels=(0.1, 0.5, 0.9), fields={"digest": "d"})
@@ -23,7 +24,7 @@ def plan_of(store: Store, request: PlanRequest = REQUEST) -> Plan:
 
 def done_of(store: Store, request: PlanRequest = REQUEST) -> list[DoneEntry]:
     done_entries: list[DoneEntry] = []
-    make_plan(store, store, request, on_done=done_entries.append)
+    make_plan(store, store, request, on_done=done_entries.extend)
     return done_entries
 
 

@@ -1,9 +1,13 @@
 """The plan of an array run: what was written is what every child reads, or nothing is."""
 
+import json
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.errors import PlanError, StorageError
@@ -40,6 +44,30 @@ def test_a_child_reads_what_was_planned(store: Store) -> None:
         [task(4), task(5)],
     ]
     assert [share.size_bytes for share in plan.shares] == [21, 25, 29]
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+objects = st.builds(InputObject, texts, texts, st.integers(0, 2**60), st.just("csv"))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.builds(
+            Task, texts, texts, st.lists(objects, max_size=3).map(tuple), st.integers(0, 9),
+            st.integers(0, 999), texts, texts, st.none() | texts, st.none() | texts,
+            st.lists(texts, max_size=2).map(tuple),
+        ),
+        max_size=3,
+    )
+)  # fmt: skip
+def test_tasks_are_stored_as_the_json_of_their_fields(tasks: list[Task]) -> None:
+    store = MemoryStore("plan-json")
+    store.delete(["plans/run.json"])
+    write_plan(store, "run", {}, [tasks], now=NOW, valid_for=WEEK)
+    values = [{field.name: getattr(task, field.name) for field in fields(Task)} for task in tasks]
+    expected = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+    assert store.get("plans/run/0.json") == f"{expected}\n".encode()
 
 
 def test_a_head_of_a_megabyte_is_read_whole(store: Store) -> None:

@@ -9,8 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
+
+from gigacast.core.array import IntArray
+
 QueueKind = Literal["cpu", "gpu"]
 MAX_ARRAY = 10_000
+_MANY_PARTS = 64
+"""Parts from which rounds are faster than a heap."""
 
 
 class Array(NamedTuple):
@@ -38,15 +44,62 @@ def divide_work(sizes: Sequence[int], parts: int) -> list[list[int]]:
         Tasks of each part, the heaviest part first, and in each the heaviest task first.
     """
     count = min(parts, len(sizes))
-    shares: list[list[int]] = [[] for _ in range(count)]
+    # By weight, then by number.
+    weights = np.asarray(sizes, np.int64)
+    order = np.argsort(-weights, kind="stable")
+    choose = _choose_in_rounds if count >= _MANY_PARTS else _choose
+    part_of, heaviest_first = choose(weights[order], count)
+    # A stable sort keeps the order of the tasks of each part: the heaviest first.
+    by_part = order[np.argsort(part_of, kind="stable")].tolist()
+    ends = np.cumsum(np.bincount(part_of, minlength=count)).tolist()
+    shares = [by_part[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    return [shares[part] for part in heaviest_first]
+
+
+def _choose(weights: IntArray, count: int) -> tuple[IntArray, list[int]]:
+    """Give each weight, in descending order, to the least loaded part.
+
+    Returns
+    -------
+    part_of : int64 [N]
+    parts : list of int
+        The parts by load, the heaviest first.
+    """
     # By weight, then by number of tasks, so that empty tasks are spread as well.
     loads = [(0, 0, part) for part in range(count)]
-    for task in sorted(range(len(sizes)), key=lambda n: (-sizes[n], n)):
+    part_of = np.empty(len(weights), np.int64)
+    for task, weight in enumerate(weights.tolist()):
         load, tasks, part = loads[0]
-        heapq.heapreplace(loads, (load + sizes[task], tasks + 1, part))
-        shares[part].append(task)
-    order = sorted(loads, key=lambda entry: (-entry[0], entry[2]))
-    return [shares[part] for _, _, part in order]
+        heapq.heapreplace(loads, (load + weight, tasks + 1, part))
+        part_of[task] = part
+    return part_of, [part for _, _, part in sorted(loads, key=lambda x: (-x[0], x[2]))]
+
+
+def _choose_in_rounds(weights: IntArray, count: int) -> tuple[IntArray, list[int]]:
+    """Do the same as `_choose` for many parts, a round of them at a time.
+
+    The least loaded parts get one weight each, as long as none of them would get a second one
+    before the next part gets its first.
+    """
+    load, tasks = np.zeros((2, count), np.int64)
+    part_of = np.empty(len(weights), np.int64)
+    start = 0
+    while start < len(weights):
+        parts = np.lexsort((tasks, load))[: len(weights) - start]
+        added = weights[start : start + len(parts)]
+        after, number = load[parts] + added, tasks[parts]
+        lightest, fewest = np.minimum.accumulate(after), np.minimum.accumulate(number) + 1
+        next_load, next_number = load[parts[1:]], number[1:]
+        is_next = (next_load < lightest[:-1]) | (
+            (next_load == lightest[:-1]) & (next_number < fewest[:-1])
+        )
+        chosen = 1 + (len(is_next) if is_next.all() else int(np.argmin(is_next)))
+        parts = parts[:chosen]
+        load[parts] = after[:chosen]
+        tasks[parts] += 1
+        part_of[start : start + chosen] = parts
+        start += chosen
+    return part_of, np.lexsort((np.arange(count), -load)).tolist()
 
 
 def split_arrays(children: int) -> list[Array]:

@@ -62,4 +62,7 @@ class Task:
     @property
     def size_bytes(self) -> int:
         """Size of all inputs in bytes."""
+        # Almost all have one: plans add up the sizes of millions of tasks.
+        if len(self.inputs) == 1:
+            return self.inputs[0].size_bytes
         return sum(entry.size_bytes for entry in self.inputs)

@@ -9,7 +9,8 @@ from gigacast.core.problem import did_you_mean
 from gigacast.core.time.month import IntRange, MonthFilter
 from gigacast.errors import ConfigError, DataNotFoundError, ObjectNotFoundError
 from gigacast.forecasting.prepare import Prepared
-from gigacast.lake.plan.planner import DoneEntry, make_plan
+from gigacast.lake.plan.planner import make_plan
+from gigacast.lake.plan.rows import DoneEntry
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def find_partition(prepared: Prepared, partition: str) -> Finished:
     narrow = replace(prepared.job, selection=selection, overwrite=False)
     prepared = replace(prepared, job=narrow)
     finished: list[DoneEntry] = []
-    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=finished.append)
+    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=finished.extend)
     for entry in finished:
         if _is_named(entry.task, name):
             return Finished(prepared, entry)

@@ -21,8 +21,11 @@ from gigacast.lake.layout import RESERVED, receipt_prefix
 from gigacast.lake.plan.discovery import Discoverer, Partition, Selection
 from gigacast.lake.plan.listing import receipts_by_output, valid_receipt
 from gigacast.lake.plan.months import MonthCursor, find_years, month_at
-from gigacast.lake.plan.planner import MAX_REPORTED, NO_MONTH, DoneEntry, OnDone, Plan
+from gigacast.lake.plan.planner import MAX_REPORTED, NO_MONTH, Plan
+from gigacast.lake.plan.rows import DoneEntry
 from gigacast.storage.store import Store
+
+OnDone = Callable[[DoneEntry], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,16 @@
 """Listings that the planners walk, and the proof of done tasks in them."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
+from gigacast.core.partition.name import is_hive_year, month_prefixes, year_of_folder
 from gigacast.core.partition.task import Task
+from gigacast.core.time.month import Month
 from gigacast.lake.layout import ReceiptKey, output_id, parse_receipt_key
-from gigacast.lake.plan.months import MonthCursor
+from gigacast.lake.plan.cursor import ColumnCursor
+from gigacast.lake.plan.discovery import Selection
+from gigacast.storage.listed import list_columns
 from gigacast.storage.prefetch import Prefetched
 from gigacast.storage.store import ObjectMeta, Store
 
@@ -19,16 +23,34 @@ class Shard(ExitStack):
     def __init__(self, prefix: str) -> None:
         super().__init__()
         self._prefix = prefix
-        self.cursors: list[MonthCursor] = []
-        self.inputs: MonthCursor
-        self.specs: dict[str, tuple[MonthCursor, MonthCursor]] = {}
+        self.cursors: list[ColumnCursor] = []
+        self.inputs: ColumnCursor
+        self.specs: dict[str, tuple[ColumnCursor, ColumnCursor]] = {}
 
-    def cursor(self, store: Store, below: str) -> MonthCursor:
+    def cursor(self, store: Store, below: str) -> ColumnCursor:
         """Start a listing in a thread."""
-        pages = Prefetched(store.list(below + self._prefix), PAGES_AHEAD)
+        pages = Prefetched(list_columns(store, below + self._prefix), PAGES_AHEAD)
         self.callback(pages.close)
-        self.cursors.append(MonthCursor(pages, below))
+        self.cursors.append(ColumnCursor(pages, below))
         return self.cursors[-1]
+
+
+def shard_prefixes(years: Iterable[str], selection: Selection) -> Iterator[str]:
+    """Yield the prefixes to list: whole years, or single months of a narrow selection."""
+    # Context is remembered for each folder style, and the months of a style must come in time
+    # order.
+    for year_folder in sorted(years, key=lambda name: (is_hive_year(name), name)):
+        year = year_of_folder(year_folder)
+        assert year is not None  # noqa: S101 - these are folders of years
+        months = [m for n in range(1, 13) if selection.needs(m := Month(year, n))]
+        # `month=3` sorts after `month=12`: months are listed one by one where time order counts.
+        in_time_order = not (is_hive_year(year_folder) and selection.context_partitions)
+        # A year in one listing saves requests: twenty years of months are 60 of them, not 720.
+        if len(months) == 12 and in_time_order:
+            yield year_folder
+            continue
+        for month in months:
+            yield from month_prefixes(year_folder, month)
 
 
 class Existing:

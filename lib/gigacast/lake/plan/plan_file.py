@@ -9,13 +9,14 @@ only its own part, however many there are.
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 from gigacast.core.digest import digest_text
 from gigacast.core.mark import Count, Time, moment_of
-from gigacast.core.partition.task import Task
+from gigacast.core.partition.task import InputObject, Task
 from gigacast.core.plural import counted
 from gigacast.core.problem import Source, describe
 from gigacast.core.record import decode_json, read_record, read_value
@@ -116,7 +117,7 @@ def write_plan(
 
     def write(child: int) -> Share:
         tasks = shares[child]
-        content = _encode([_values_of(task) for task in tasks])
+        content = _encode_tasks(tasks)
         store.put(plan_key(run_id, child), content)
         return Share(_digest(content), len(tasks), sum(task.size_bytes for task in tasks))
 
@@ -196,7 +197,6 @@ def read_tasks(store: Store, plan: PlanFile, child: int) -> list[Task]:
 
 
 _HEAD = ("run_id", "created_at", "expires_at", "setup", "shares")
-_TASK = tuple(field.name for field in fields(Task))
 
 
 def _refuse_second(store: Store, run_id: str) -> None:
@@ -221,9 +221,36 @@ def _digest(content: bytes) -> str:
     return digest_text(content.decode(errors="replace"), 32)
 
 
-def _values_of(task: Task) -> dict[str, object]:
-    # `dataclasses.asdict` copies recursively: for millions of tasks that is most of the time.
-    return {name: getattr(task, name) for name in _TASK}
+def _encode_tasks(tasks: Sequence[Task]) -> bytes:
+    """Return the JSON of tasks, as `_encode` would of their fields: millions, in a tenth of it."""
+    return f"[{','.join(map(_text_of, tasks))}]\n".encode()
+
+
+def _text_of(task: Task) -> str:
+    text, optional = encode_basestring, _optional_text
+    # Almost all have one input, and replace no receipt: the loops cost as much as the rest.
+    inputs = (
+        _text_of_input(task.inputs[0])
+        if len(task.inputs) == 1
+        else ",".join(map(_text_of_input, task.inputs))
+    )
+    stale = ",".join(map(text, task.stale_receipts)) if task.stale_receipts else ""
+    return (
+        f'{{"partition":{text(task.partition)},"month":{text(task.month)},"inputs":[{inputs}],'
+        f'"own":{task.own},"horizon":{task.horizon},"spec":{text(task.spec)},'
+        f'"output_key":{text(task.output_key)},"symbol":{optional(task.symbol)},'
+        f'"timeframe":{optional(task.timeframe)},"stale_receipts":[{stale}]}}'
+    )
+
+
+def _text_of_input(entry: InputObject) -> str:
+    key, etag, size, extension = entry
+    text = encode_basestring
+    return f"[{text(key)},{text(etag)},{size},{text(extension)}]"
+
+
+def _optional_text(text: str | None) -> str:
+    return "null" if text is None else encode_basestring(text)
 
 
 def _changed(run_id: str) -> PlanError:

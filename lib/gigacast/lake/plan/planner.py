@@ -6,34 +6,42 @@ largest month plus the pending tasks, whatever the size of the bucket. No object
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from gigacast.core.collector import collector_paused
 from gigacast.core.partition.name import (
     NamingPattern,
     PartitionName,
     is_hive_year,
     levels_above,
-    month_prefixes,
-    year_of_folder,
 )
-from gigacast.core.partition.spec import Spec, horizon_of_spec
+from gigacast.core.partition.spec import Spec
 from gigacast.core.partition.task import Task
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.month import Month
 from gigacast.lake.layout import (
     FORECASTS,
     RESERVED,
+    ReceiptKey,
     receipt_prefix,
-    spec_prefix,
-    version_prefix,
 )
 from gigacast.lake.plan.discovery import Discoverer, MonthPartitions, Partition, Selection
-from gigacast.lake.plan.listing import Existing, Shard, valid_receipt
+from gigacast.lake.plan.listing import Existing, Shard, shard_prefixes, valid_receipt
+from gigacast.lake.plan.match import Stored
 from gigacast.lake.plan.months import find_years, month_at
+from gigacast.lake.plan.plain import PlainMonth, read_plain
+from gigacast.lake.plan.plain_plan import plan_plain
+from gigacast.lake.plan.rows import DoneEntry, task_of
+from gigacast.lake.plan.spec_folders import SpecFolders
+from gigacast.storage.listed import Listed
 from gigacast.storage.store import ObjectMeta, Store
 
+FEW = 64
+"""Objects of a month up to which columns do not pay."""
 NO_MONTH = Month(1, 1)
 """Month of files whose folder names none."""
 MAX_REPORTED = 20
@@ -79,15 +87,6 @@ class PlanRequest:
         # Rounded up: a forecast that ends before the minutes named would be too short.
         step_us = Frequency.parse(name.timeframe).span_us(1)
         return max(1, -(-name.horizon_minutes * 60_000_000 // step_us))
-
-
-@dataclass(frozen=True, slots=True)
-class DoneEntry:
-    """A partition that is done: its task, its output as listed, and the key of its receipt."""
-
-    task: Task
-    output: ObjectMeta
-    receipt_key: str
 
 
 @dataclass(slots=True)
@@ -162,7 +161,8 @@ class Plan:
         return sum(task.size_bytes for task in self.tasks)
 
 
-OnDone = Callable[[DoneEntry], None]
+OnDone = Callable[[Sequence[DoneEntry]], None]
+"""Receives partitions that are done, those of a month at a time; there may be millions."""
 
 
 def make_plan(
@@ -176,15 +176,14 @@ def make_plan(
         Rooted at the input and the output root; may be the same.
     request : PlanRequest
     on_done : callable, optional
-        Called with each partition that is done already; the plan only counts them, since there may
-        be millions.
+        Called with the partitions of each month that are done already; the plan only counts them.
 
     Raises
     ------
     StorageError
     """
-    planner = _Planner(inputs, outputs, request, on_done or (lambda entry: None))
-    with ExitStack() as stack:
+    planner = _Planner(inputs, outputs, request, on_done or (lambda entries: None))
+    with collector_paused(), ExitStack() as stack:
         ahead: deque[Shard] = deque()
         # Several shards are listed at a time, and planned in time order.
         for prefix in planner.shards():
@@ -208,31 +207,9 @@ class _Planner:
         self._request = request
         self._on_done = on_done
         self._discoverer = Discoverer(request.pattern, request.selection)
-        self._spec_ids: dict[int, str] = {}
+        self._specs = SpecFolders(request.spec, request.root)
         self._places: dict[tuple[str, Month], str] = {}
-        self._live_specs = self._find_live_specs()
-
-    def _spec_id(self, horizon: int) -> str:
-        if horizon not in self._spec_ids:
-            self._spec_ids[horizon] = self._request.spec.id(horizon)
-        return self._spec_ids[horizon]
-
-    def _prefix(self, spec_id: str) -> str:
-        request = self._request
-        return spec_prefix(request.spec.model, request.spec.version, spec_id, request.root)
-
-    def _find_live_specs(self) -> list[str]:
-        """Return the ids of specs that exist and that this request could have written.
-
-        They differ in the horizon, which may come from the file name.
-        """
-        spec = self._request.spec
-        root = version_prefix(spec.model, spec.version, self._request.root)
-        names = [
-            name.removeprefix(root).rstrip("/") for name in self._outputs.list_folder(root).folders
-        ]
-        horizons = {name: horizon_of_spec(name) for name in names}
-        return [n for n, horizon in horizons.items() if horizon and self._spec_id(horizon) == n]
+        self._live_specs = self._specs.find_live(outputs)
 
     # -- shards: prefixes listed on their own, in time order -------------------------------------
 
@@ -244,25 +221,8 @@ class _Planner:
         self.plan.foreign_folders += [f for f in top.others if f not in RESERVED]
         # Years of outputs as well: an output whose input is gone is an orphan.
         for spec_id in self._live_specs:
-            years |= {*find_years(self._outputs, self._prefix(spec_id)).years}
-        # Context is remembered for each folder style, and the months of a style must come in time
-        # order.
-        for year_folder in sorted(years, key=lambda name: (is_hive_year(name), name)):
-            yield from self._shards_of_year(year_folder)
-
-    def _shards_of_year(self, year_folder: str) -> Iterator[str]:
-        year = year_of_folder(year_folder)
-        assert year is not None  # noqa: S101 - the caller chose folders of years
-        selection = self._request.selection
-        months = [m for n in range(1, 13) if selection.needs(m := Month(year, n))]
-        # `month=3` sorts after `month=12`: months are listed one by one where time order counts.
-        in_time_order = not (is_hive_year(year_folder) and selection.context_partitions)
-        # A year in one listing saves requests: twenty years of months are 60 of them, not 720.
-        if len(months) == 12 and in_time_order:
-            yield year_folder
-            return
-        for month in months:
-            yield from month_prefixes(year_folder, month)
+            years |= {*find_years(self._outputs, self._specs.prefix(spec_id)).years}
+        yield from shard_prefixes(years, self._request.selection)
 
     # -- one shard: three listings in step ---------------------------------------------------------
 
@@ -271,7 +231,7 @@ class _Planner:
         shard = Shard(prefix)
         shard.inputs = shard.cursor(self._inputs, "")
         for spec_id in self._live_specs:
-            below = self._prefix(spec_id)
+            below = self._specs.prefix(spec_id)
             outputs = shard.cursor(self._outputs, below)
             shard.specs[spec_id] = (outputs, shard.cursor(self._outputs, receipt_prefix(below)))
         return shard
@@ -283,42 +243,92 @@ class _Planner:
                 # The smallest name is the next month of any listing: all are in key order.
                 place = min(places)
                 objects = shard.inputs.take(place)
-                existing = {
-                    spec_id: Existing(outputs.take(place), receipts.take(place))
+                stored = {
+                    spec_id: Stored(
+                        outputs.take(place), receipts.take(place), self._specs.prefix(spec_id)
+                    )
                     for spec_id, (outputs, receipts) in shard.specs.items()
                 }
-                self._plan_month(place, objects, existing)
+                self._plan_place(place, objects, stored)
 
-    def _plan_month(
-        self, place: str, objects: list[ObjectMeta], existing: dict[str, Existing]
-    ) -> None:
+    def _plan_place(self, place: str, objects: Listed, stored: dict[str, Stored]) -> None:
         month = month_at(place)
         # Objects beside the months, such as `2024/notes.txt`.
         if month is None:
-            self._report_unmatched([entry.key for entry in objects])
+            self._report_unmatched(objects.keys.to_pylist())
             return
+        request, plain = self._request, None
+        if max(len(objects), *(entry.count for entry in stored.values()), 0) >= FEW:
+            plain = read_plain(place, month, objects, request.pattern, request.selection)
+        if plain is not None and all(entry.is_plain for entry in stored.values()):
+            self._plan_plain(place, plain, stored)
+            return
+        existing = {
+            spec_id: Existing(entry.outputs.entries(), entry.listed.entries())
+            for spec_id, entry in stored.items()
+        }
+        self._plan_month(place, month, objects.entries(), existing)
+
+    def _plan_plain(self, place: str, plain: PlainMonth, stored: dict[str, Stored]) -> None:
+        """Plan a month in columns; `_plan_month` does the same one partition at a time."""
+        plan, month = self.plan, plain.month
+        in_selection = month in self._request.selection.months
+        if in_selection:
+            self._report(month, plain)
+            if len(plain.partitions):
+                self._compare_spelling(place, month)
+        horizons = plain.horizons(self._request.horizon_of)
+        planned = plan_plain(
+            plain, horizons, self._specs, stored, overwrite=self._request.overwrite
+        )
+        if plain.is_selected.any():
+            counts = plan.months[month]
+            counts.done += len(planned.done)
+            counts.pending += len(planned.tasks)
+            chosen = np.unique(horizons[plain.is_selected]).tolist()
+            plan.specs |= {self._specs.id(horizon) for horizon in chosen}
+        plan.done_bytes += int(planned.done.rows.objects.sizes.sum())
+        plan.stale_receipts += planned.stale_receipts
+        plan.tasks += planned.tasks
+        if len(planned.done):
+            self._on_done(planned.done)
+        if in_selection:
+            for entry in stored.values():
+                outputs, receipts = entry.unclaimed(plain.output_names)
+                unclaimed = Existing(outputs.entries(), receipts.entries())
+                self._add_leftovers(month, [*unclaimed.outputs], unclaimed.receipts.values())
+
+    def _plan_month(
+        self, place: str, month: Month, objects: list[ObjectMeta], existing: dict[str, Existing]
+    ) -> None:
         discovered = self._discoverer.discover(place[:-1], objects)
         in_selection = month in self._request.selection.months
         if in_selection:
             self._report(month, discovered)
-            self._compare_spelling(place, month, discovered)
+            if discovered.partitions:
+                self._compare_spelling(place, month)
+        done: list[DoneEntry] = []
         for partition in discovered.partitions:
-            self._plan_partition(partition, existing)
+            self._plan_partition(partition, existing, done)
+        if done:
+            self._on_done(done)
         if in_selection:
             claimed = {partition.output_name for partition in discovered.partitions}
             self._report_leftovers(month, existing, claimed)
 
-    def _plan_partition(self, partition: Partition, existing: dict[str, Existing]) -> None:
+    def _plan_partition(
+        self, partition: Partition, existing: dict[str, Existing], done: list[DoneEntry]
+    ) -> None:
         horizon = self._request.horizon_of(partition.name)
-        spec_id = self._spec_id(horizon)
-        output_key = self._prefix(spec_id) + partition.output_name
+        spec_id = self._specs.id(horizon)
+        output_key = self._specs.prefix(spec_id) + partition.output_name
         stored = existing.get(spec_id)
         # Also for a partition that the selection leaves out: its output is no orphan.
         output = stored.outputs.pop(output_key, None) if stored else None
         receipts = stored.receipts.pop(output_key, []) if stored else []
         if not partition.is_selected:
             return
-        task = _task_of(partition, horizon, spec_id, output_key)
+        task = task_of(partition, horizon, spec_id, output_key)
         valid = valid_receipt(task, output, receipts)
         counts = self.plan.months[partition.name.month]
         self.plan.specs.add(spec_id)
@@ -327,16 +337,16 @@ class _Planner:
             self.plan.done_bytes += task.size_bytes
             # A worker that died after writing its receipt left the ones that this superseded.
             self.plan.stale_receipts += [key for _, key in receipts if key != valid]
-            self._on_done(DoneEntry(task, output, valid))
+            done.append(DoneEntry(task, output, valid))
             return
         counts.pending += 1
         self.plan.tasks.append(
-            _task_of(partition, horizon, spec_id, output_key, tuple(key for _, key in receipts))
+            task_of(partition, horizon, spec_id, output_key, tuple(key for _, key in receipts))
         )
 
-    def _compare_spelling(self, place: str, month: Month, discovered: MonthPartitions) -> None:
+    def _compare_spelling(self, place: str, month: Month) -> None:
         # Both `2014/03` and `year=2014/month=03` are read in one bucket, as styles of their own.
-        if not discovered.partitions or not is_hive_year(f"{place[:-1].rpartition('/')[0]}/"):
+        if not is_hive_year(f"{place[:-1].rpartition('/')[0]}/"):
             return
         first = self._places.setdefault((levels_above(place), month), place)
         if first != place:
@@ -344,7 +354,7 @@ class _Planner:
 
     # -- everything that is no task ----------------------------------------------------------------
 
-    def _report(self, month: Month, discovered: MonthPartitions) -> None:
+    def _report(self, month: Month, discovered: MonthPartitions | PlainMonth) -> None:
         self.plan.twins += discovered.twins
         self.plan.superseded_inputs += discovered.superseded
         # Tested first, because looking a month up adds it to the plan.
@@ -365,36 +375,15 @@ class _Planner:
         are no orphans.
         """
         for spec_id, stored in existing.items():
-            cut = len(self._prefix(spec_id))
+            cut = len(self._specs.prefix(spec_id))
             orphans = [key for key in stored.outputs if key[cut:] not in claimed]
-            if orphans:
-                self.plan.months[month].orphaned += len(orphans)
-            self.plan.orphans += orphans
-            self.plan.stale_receipts += [
-                receipt
-                for output, receipts in stored.receipts.items()
-                if output[cut:] not in claimed
-                for _, receipt in receipts
-            ]
+            receipts = (own for key, own in stored.receipts.items() if key[cut:] not in claimed)
+            self._add_leftovers(month, orphans, receipts)
 
-
-def _task_of(
-    partition: Partition,
-    horizon: int,
-    spec_id: str,
-    output_key: str,
-    stale_receipts: tuple[str, ...] = (),
-) -> Task:
-    name = partition.name
-    return Task(
-        partition=name.partition,
-        month=str(name.month),
-        inputs=partition.inputs,
-        own=len(partition.inputs) - partition.context,
-        horizon=horizon,
-        spec=spec_id,
-        output_key=output_key,
-        symbol=name.symbol,
-        timeframe=name.timeframe,
-        stale_receipts=stale_receipts,
-    )
+    def _add_leftovers(
+        self, month: Month, orphans: list[str], receipts: Iterable[list[tuple[ReceiptKey, str]]]
+    ) -> None:
+        if orphans:
+            self.plan.months[month].orphaned += len(orphans)
+        self.plan.orphans += orphans
+        self.plan.stale_receipts += [receipt for own in receipts for _, receipt in own]

@@ -10,7 +10,8 @@ page that obstore may get wrong.
 import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import InvalidPathError
@@ -22,6 +23,13 @@ from gigacast.storage.s3.client import S3Location
 from gigacast.storage.s3.error import translated
 from gigacast.storage.store import PAGE_KEYS, Folder, ObjectMeta
 
+if TYPE_CHECKING:
+    from gigacast.storage.listed import Listed
+
+T = TypeVar("T")
+P = TypeVar("P")
+_path_of = itemgetter("path")
+_key_of = attrgetter("key")
 _log = logging.getLogger(__name__)
 
 
@@ -59,18 +67,42 @@ class S3Lister:
 
     def pages(self, prefix: str, start_after: str) -> Iterator[list[ObjectMeta]]:
         """Yield pages of objects in key order."""
+        return self._pages(prefix, start_after, lambda page: [*map(read_meta, page)], _as_it_is)
+
+    def columns(self, prefix: str) -> "Iterator[Listed]":
+        """Yield pages of objects in key order, in columns."""
+        # Imported here: those who list nothing start without Arrow.
+        from gigacast.storage.listed import Listed  # noqa: PLC0415
+
+        def read(page: list[Any]) -> Listed:
+            return Listed.of_columns(
+                [item["path"] for item in page],
+                [strip_etag(item["e_tag"]) for item in page],
+                [item["size"] for item in page],
+                [_to_ns(item["last_modified"]) for item in page],
+            )
+
+        return self._pages(prefix, "", read, Listed.of)
+
+    def _pages(
+        self,
+        prefix: str,
+        start_after: str,
+        read: Callable[[list[Any]], P],
+        read_exact: Callable[[list[ObjectMeta]], P],
+    ) -> Iterator[P]:
         after = start_after
         if _is_folder(prefix) and (not after or is_usable(after)):
             fast = _FastPages(self._client, prefix, after, self._url(prefix))
             skipped: list[str] = []
             while (page := self._retrier.call(fast.next_page)) is not None:
-                if page := _without_unusable(page, skipped):
-                    yield page
+                if page := _without_unusable(page, _path_of, skipped):
+                    yield read(page)
             _report_skipped(skipped)
             if not fast.is_odd:
                 return
             after = fast.after
-        yield from self._list_exactly(prefix, after)
+        yield from map(read_exact, self._list_exactly(prefix, after))
 
     def list_folder(self, prefix: str) -> Folder:
         """Return one level below a folder prefix."""
@@ -91,7 +123,7 @@ class S3Lister:
         # An object that has the prefix's own name (a folder marker without its slash) is no child.
         metas = (read_meta(listed) for listed in level["objects"])
         inside = [meta for meta in metas if meta.key.startswith(prefix)]
-        return Folder(tuple(folders), tuple(_without_unusable(inside, [])))
+        return Folder(tuple(folders), tuple(_without_unusable(inside, _key_of, [])))
 
     def _list_exactly(self, prefix: str, after: str) -> Iterator[list[ObjectMeta]]:
         skipped: list[str] = []
@@ -165,8 +197,8 @@ class _FastPages:
         self._url = url
         self._stream: Any = None
 
-    def next_page(self) -> list[ObjectMeta] | None:
-        """Return the next page, or ``None`` at the end."""
+    def next_page(self) -> list[Any] | None:
+        """Return the next page as obstore describes it, or ``None`` at the end."""
         try:
             with translated(self._url, passing=InvalidPathError):
                 listed = self._next_listed()
@@ -182,7 +214,7 @@ class _FastPages:
             self.is_odd = True
             return None
         after, self.after = self.after, listed[-1]["path"]
-        return [read_meta(item) for item in listed if item["path"] > after]
+        return [item for item in listed if item["path"] > after]
 
     def _next_listed(self) -> Any:
         if self._stream is None:
@@ -195,13 +227,17 @@ class _FastPages:
         return next(self._stream, None)
 
 
-def _without_unusable(page: list[ObjectMeta], skipped: list[str]) -> list[ObjectMeta]:
+def _without_unusable(page: list[T], key_of: Callable[[T], str], skipped: list[str]) -> list[T]:
     """Return the objects with usable keys, and add the keys of the others to ``skipped``."""
-    if not (unusable := unusable_among(meta.key for meta in page)):
+    if not (unusable := unusable_among(map(key_of, page))):
         return page
     skipped += unusable
     left_out = frozenset(unusable)
-    return [meta for meta in page if meta.key not in left_out]
+    return [entry for entry in page if key_of(entry) not in left_out]
+
+
+def _as_it_is(page: list[ObjectMeta]) -> list[ObjectMeta]:
+    return page
 
 
 def _report_skipped(skipped: list[str]) -> None:

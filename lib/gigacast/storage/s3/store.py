@@ -35,6 +35,8 @@ from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress
 if TYPE_CHECKING:
     from obstore import GetOptions, PutMode
 
+    from gigacast.storage.listed import Listed
+
 logger = logging.getLogger(__name__)
 
 # The ETag of a multipart upload depends on the part size. A fixed size keeps the ETags of equal
@@ -109,6 +111,10 @@ class S3Store(Store):
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[ObjectMeta]]:
         """Yield pages of objects, one request per page; unusable keys are skipped."""
         return self._lister.pages(prefix, start_after)
+
+    def list_columns(self, prefix: str = "") -> "Iterator[Listed]":
+        """Yield pages of objects in columns, one request per page; unusable keys are skipped."""
+        return self._lister.columns(prefix)
 
     def list_folder(self, prefix: str = "") -> Folder:
         """Return one level below ``prefix``."""

@@ -1,0 +1,127 @@
+"""Help for children that are behind: a child that has ended does the last tasks of others.
+
+Shares are of equal size, but machines differ in speed, start at different times, and some are
+lost. A share has parts of equal size. A helper claims the last part that nobody has claimed, and
+does its tasks; the child does its own largest tasks first, from the other end, whoever has claimed
+them. Each looks for a receipt before a task, as two workers of one task always do. So a helper that
+is lost costs nothing, and what it has done counts as the child's own.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from itertools import accumulate
+from typing import cast
+
+from gigacast.core.mark import moment_of
+from gigacast.core.partition.task import Task
+from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
+from gigacast.lake.layout import audit_prefix, help_key
+from gigacast.lake.plan.audit import RUNNING, Clock, read_audit
+from gigacast.lake.plan.plan_file import PlanFile, read_tasks
+from gigacast.storage.store import Store
+
+HELP_LATE = "help_late"
+"""Entry of the setup of a plan whose children help one another; others have none."""
+MOST_MISSES = 3
+"""Children without a task to do that a helper looks at before it ends."""
+PARTS = 32
+"""Parts of a share, so that several can help one child."""
+
+ALIVE = timedelta(minutes=10)
+"""Age of the last save of a child at work: what killed a child must not kill its helpers."""
+
+Do = Callable[[Sequence[Task]], None]
+
+
+class Helper:
+    """A child that has done its own tasks.
+
+    Parameters
+    ----------
+    outputs : Store
+        Rooted at the output root.
+    plan : PlanFile
+    number : int
+        Number of this child.
+    clock : callable
+        Gives the current time, with its zone.
+    """
+
+    def __init__(
+        self,
+        outputs: Store,
+        plan: PlanFile,
+        number: int,
+        clock: Clock,
+    ) -> None:
+        self._clock = clock
+        self._outputs = outputs
+        self._plan = plan
+        self._number = number
+        # Helpers that end together must not all choose the same child.
+        self._random = random.Random(f"{plan.run_id}/{number}")  # noqa: S311 - no secret
+
+    def run(self, do: Do) -> None:
+        """Do tasks of children that are at work, until there are none.
+
+        Raises
+        ------
+        StorageError
+        """
+        misses = 0
+        while misses < MOST_MISSES and (open_children := self._list_open()):
+            tasks = self._claim(self._random.choice(open_children))
+            if tasks:
+                do(tasks)
+            misses = 0 if tasks else misses + 1
+
+    def _list_open(self) -> list[int]:
+        """Return the children that have begun, and have not listed what they did."""
+        prefix = audit_prefix(self._plan.run_id)
+        pages = self._outputs.list(prefix)
+        names = {entry.key.removeprefix(prefix) for page in pages for entry in page}
+        numbers = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+        begun = (int(number) for number in numbers if number.isdigit())
+        return sorted(n for n in begun if n != self._number and f"{n}.parquet" not in names)
+
+    def _claim(self, child: int) -> list[Task]:
+        """Return the tasks of the last free part of a child at work, the last one first."""
+        try:
+            summary = read_audit(self._outputs, f"{self._plan.run_id}/{child}")
+        except (ObjectNotFoundError, CorruptedFileError):
+            return []
+        saved = summary.updated_at or summary.start_time
+        if summary.status != RUNNING or self._clock() - moment_of(saved) > ALIVE:
+            return []
+        # A later attempt has counted what helpers did, too.
+        is_first = len(cast("list[object]", summary.plan.get("attempts", []))) <= 1
+        begun = summary.files_processed if is_first else 0
+        tasks = sorted(read_tasks(self._outputs, self._plan, child), key=_largest_first)
+        parts = _parts_of(tasks)
+        for part in range(PARTS - 1, -1, -1):
+            own = [t for t, p in zip(tasks[begun:], parts[begun:], strict=True) if p == part]
+            if own and self._is_claimed(child, part):
+                return own[::-1]
+        return []
+
+    def _is_claimed(self, child: int, part: int) -> bool:
+        """Claim a part for this child, and return whether nobody else had."""
+        note = str(self._number).encode()
+        try:
+            self._outputs.put_if_absent(help_key(self._plan.run_id, child, part), note)
+        except PreconditionFailedError:
+            return False
+        return True
+
+
+def _parts_of(tasks: Sequence[Task]) -> list[int]:
+    """Return the part of each task: all parts are of about the same size."""
+    total = sum(task.size_bytes + 1 for task in tasks)
+    ends = accumulate(task.size_bytes + 1 for task in tasks)
+    return [(end - 1) * PARTS // total for end in ends]
+
+
+def _largest_first(task: Task) -> int:
+    # The order in which a child does its tasks, see `job.run.Run.execute`.
+    return -task.size_bytes

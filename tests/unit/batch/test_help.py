@@ -1,0 +1,100 @@
+"""A child that has ended does the last tasks of children that are at work, and of no others."""
+
+import itertools
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gigacast.batch.help import Helper
+from gigacast.core.partition.task import InputObject, Task
+from gigacast.lake.layout import audit_key, child_outputs_key, help_key
+from gigacast.lake.plan.audit import COMPLETED, INTERRUPTED, RUNNING, Audit
+from gigacast.lake.plan.plan_file import PlanFile, write_plan
+from gigacast.storage.memory import MemoryStore
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+counter = itertools.count()
+
+
+def task_of(child: int, number: int, size: int) -> Task:
+    inputs = (InputObject(f"2024/01/part-{child}-{number}.parquet", "e", size, "parquet"),)
+    name = f"2024/01/part-{child}-{number}"
+    return Task(name, "2024-01", inputs, 1, 7, "h7", f"out/{name}")
+
+
+class Array:
+    """A plan of two children, of which the first has ended."""
+
+    def __init__(self, tasks: int) -> None:
+        self.store = MemoryStore(f"help-{next(counter)}")
+        shares = [[task_of(child, n, 9 * tasks - n) for n in range(tasks)] for child in range(3)]
+        week = timedelta(days=7)
+        self.plan: PlanFile = write_plan(self.store, "run", {}, shares, now=NOW, valid_for=week)
+        self.shares = shares
+        self.in_order: list[str] = []
+        self.now = NOW
+
+    def begin(self, child: int, status: str, processed: int = 0) -> None:
+        summary = Audit(f"run/{child}", NOW.isoformat(), plan={"attempts": []})
+        summary.status, summary.files_processed = status, processed
+        self.store.put(audit_key("run", str(child)), summary.to_json())
+
+    def help(self) -> list[str]:
+        """Let the first child help, and return what it did."""
+        Helper(self.store, self.plan, 0, lambda: self.now).run(self._do)
+        return self.in_order
+
+    def _do(self, tasks: Sequence[Task]) -> None:
+        self.in_order += [task.partition for task in tasks]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.data())
+def test_what_is_open_is_done_once_and_from_the_end(tasks: int, data: st.DataObject) -> None:
+    array = Array(tasks)
+    first = data.draw(st.integers(0, tasks))
+    names = [task.partition for task in array.shares[1]]
+    array.begin(1, RUNNING, processed=first)
+    assert array.help() == names[first:][::-1]
+    array.in_order.clear()
+    assert array.help() == []
+
+
+def test_a_part_that_another_helper_has_claimed_is_left_to_it() -> None:
+    array = Array(40)
+    array.begin(1, RUNNING)
+    array.store.put(help_key("run", 1, 31), b"2")
+    names = [task.partition for task in array.shares[1]]
+    claimed = names[len(array.help()) :]
+    assert claimed
+    assert array.in_order == names[: -len(claimed)][::-1]
+
+
+@pytest.mark.parametrize("status", [COMPLETED, INTERRUPTED, "failed"])
+def test_a_child_that_is_not_at_work_is_left_alone(status: str) -> None:
+    array = Array(4)
+    array.begin(1, status)
+    assert array.help() == []
+
+
+def test_a_child_that_has_not_begun_or_has_listed_what_it_did_is_left_alone() -> None:
+    array = Array(4)
+    array.begin(2, RUNNING)
+    array.store.put(child_outputs_key("run", 2), b"list")
+    assert array.help() == []
+
+
+def test_a_child_that_has_not_saved_for_long_may_have_been_killed_and_is_left_alone() -> None:
+    array = Array(4)
+    array.begin(1, RUNNING)
+    array.now += timedelta(hours=1)
+    assert array.help() == []
+
+
+def test_a_damaged_summary_is_none() -> None:
+    array = Array(4)
+    array.store.put(audit_key("run", "1"), b"{")
+    assert array.help() == []
