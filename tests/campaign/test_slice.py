@@ -14,9 +14,12 @@ from tests.campaign.disturb import DISTURBANCES, ON_S3_ONLY
 from tests.campaign.fault_proxy import KINDS, FaultProxy, Weather
 from tests.campaign.fuzz import FILES, fuzz
 from tests.campaign.jobs import JOBS
+from tests.campaign.readers import WHERE, modules_that_read
 from tests.campaign.run import BEGIN, END, Campaign, names, processor, read_results, write_table
+from tests.campaign.sweep import ELSEWHERE, READERS, roots_without_readers
 from tests.support.moto_server import MotoServer
 
+ROOT = Path(__file__).resolve().parents[2]
 SEED = int(os.environ.get("CAMPAIGN_SEED", "1"))
 TRIALS = [
     ("kill", "forecast", "folder", 0),
@@ -58,6 +61,18 @@ def test_the_campaign_covers_every_job_disturbance_and_file() -> None:
             assert (kind, name, "s3", 0) in trials
             assert ((kind, name, "folder", 0) in trials) == (kind not in ON_S3_ONLY)
     assert {subject for kind, subject, _, _ in trials if kind == "fuzz"} == set(FILES)
+
+
+def test_every_module_that_reads_records_is_tried_on_damaged_ones() -> None:
+    assert modules_that_read() == set(WHERE)
+    tests = {place for place in WHERE.values() if place.startswith("tests/")}
+    assert [place for place in tests if not (ROOT / place).is_file()] == []
+    assert set(WHERE.values()) - tests <= set(FILES) | set(READERS)
+
+
+def test_every_folder_of_stored_objects_is_damaged_by_the_sweep_or_elsewhere() -> None:
+    assert roots_without_readers() == set()
+    assert set(READERS) & set(ELSEWHERE) == set()
 
 
 def test_results_survive_a_kill_and_become_a_table(tmp_path: Path) -> None:
