@@ -11,7 +11,7 @@ from pathlib import Path
 import gigacast
 
 PACKAGE = Path(gigacast.__file__).parent
-_DECODERS = {"decode_json", "decode_yaml", "parse_json"}
+_DECODERS = {"decode_json", "decode_sealed", "decode_yaml", "parse_json"}
 _RECORDS = "tests/unit/lake/test_damaged_records.py"
 _STATE = "tests/flow/test_damaged_state.py"
 _ASKED = "tests/flow/cli/test_hostile_text.py"
@@ -75,8 +75,8 @@ WHERE: dict[str, str] = {
 
 
 def modules_that_read() -> set[str]:
-    """Return the modules that decode JSON or YAML, but for that which does it for all."""
-    return set(_modules_that_read()) - {"core/record"}
+    """Return the modules that decode JSON or YAML, but for those which do it for all."""
+    return set(_modules_that_read()) - {"core/record", "core/sealed"}
 
 
 def _modules_that_read() -> Iterator[str]:

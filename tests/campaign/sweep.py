@@ -12,7 +12,7 @@ import io
 import os
 import random
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -117,20 +117,22 @@ class Sweep:
     ----------
     folder : Path
         Empty folder.
+    making : sequence of str
+        What fills the bucket.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, making: Sequence[str] = MAKING) -> None:
         self.trial, self._sound = folder / "trial", folder / "sound"
         self._truths: dict[tuple[str, ...], dict[str, str]] = {}
         # Made where the trials are: some objects hold the address of their bucket.
-        make_bucket(self.trial)
+        make_bucket(self.trial, making)
         self.trial.rename(self._sound)
 
-    def keys(self) -> list[str]:
-        """Return the keys of all objects but the inputs."""
+    def keys_below(self, *prefixes: str) -> list[str]:
+        """Return the keys of objects below any of some prefixes, in their order."""
         bucket = self._sound / "bucket"
         keys = [p.relative_to(bucket).as_posix() for p in bucket.rglob("*") if p.is_file()]
-        return sorted(key for key in keys if readers_of(key))
+        return sorted(key for key in keys if key.startswith(prefixes))
 
     def attempt(self, key: str, rng: random.Random) -> str | None:
         """Damage an object, run what reads it, and return the law that is broken."""
@@ -193,15 +195,16 @@ def readers_of(key: str) -> tuple[str, ...]:
     )[1]
 
 
-def make_bucket(folder: Path) -> None:
-    """Run all jobs on a new bucket."""
+def make_bucket(folder: Path, making: Sequence[str] = MAKING) -> None:
+    """Run jobs on a new bucket."""
     (folder / "bucket").mkdir(parents=True)
     _put_rows(folder, 40)
     frame = hourly_panel("2024-01", ("x", "y"), steps=30)
     pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), folder / "rows.parquet")
-    put_features(open_store(StoreAddress(f"file://{folder}/bucket")))
+    if any("feature-store" in words for words in making):
+        put_features(open_store(StoreAddress(f"file://{folder}/bucket")))
     shutil.copytree(LIB / "gigacast/forecasters/weights/gigacast-bolt-nano", folder / "model")
-    for words in MAKING:
+    for words in making:
         if words in {LATER, LATEST}:
             _put_rows(folder, 44 if words == LATER else 46)
             continue

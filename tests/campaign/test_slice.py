@@ -5,6 +5,7 @@ It takes at most a minute of processor time. ``make campaign`` runs everything f
 
 import json
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,17 @@ from tests.campaign.fuzz import FILES, fuzz
 from tests.campaign.jobs import JOBS
 from tests.campaign.readers import WHERE, modules_that_read
 from tests.campaign.run import BEGIN, END, Campaign, names, processor, read_results, write_table
-from tests.campaign.sweep import ELSEWHERE, READERS, roots_without_readers
+from tests.campaign.sweep import (
+    ANOMALIES,
+    ELSEWHERE,
+    EVALUATE,
+    FORECAST,
+    LATER,
+    LATEST,
+    READERS,
+    Sweep,
+    roots_without_readers,
+)
 from tests.support.moto_server import MotoServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +43,8 @@ TRIALS = [
     ("kill", "publish", "folder", 0),
     ("kill", "backfill", "folder", 0),
 ]
+SWEPT = ("digests/", "forecasts/", "origins/")
+SWEPT_MAKING = (FORECAST, LATER, FORECAST, EVALUATE, ANOMALIES, LATEST)
 FUZZED = ("Parquet with checksums", "CSV", "receipt", "plan", "settings", "archive")
 
 
@@ -54,6 +67,16 @@ def test_no_damaged_file_breaks_a_law(file: str) -> None:
     assert fuzz(file, SEED, 6) == []
 
 
+@pytest.mark.timeout(900)
+def test_no_damaged_object_of_a_bucket_breaks_a_law(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, SWEPT_MAKING)
+    keys = sweep.keys_below(*SWEPT)
+    assert {key.partition("/")[0] for key in keys} == {prefix.rstrip("/") for prefix in SWEPT}
+    chosen = random.Random(SEED).sample(keys, 6)
+    problems = [sweep.attempt(key, random.Random(f"{SEED} {key}")) for key in chosen]
+    assert [problem for problem in problems if problem] == []
+
+
 def test_the_campaign_covers_every_job_disturbance_and_file() -> None:
     trials = set(names(1))
     for name, job in JOBS.items():
@@ -61,6 +84,7 @@ def test_the_campaign_covers_every_job_disturbance_and_file() -> None:
             assert (kind, name, "s3", 0) in trials
             assert ((kind, name, "folder", 0) in trials) == (kind not in ON_S3_ONLY)
     assert {subject for kind, subject, _, _ in trials if kind == "fuzz"} == set(FILES)
+    assert {subject for kind, subject, _, _ in trials if kind == "sweep"} == set(READERS)
 
 
 def test_every_module_that_reads_records_is_tried_on_damaged_ones() -> None:

@@ -258,9 +258,7 @@ def _parquet_batches(
     yield from reader.iter_batches(limits.batch_rows, columns=list(columns))
 
 
-def _check_pages(
-    file: Any, footer: Any, columns: Sequence[str], name: str, limits: Limits
-) -> None:
+def _check_pages(file: Any, footer: Any, columns: Sequence[str], name: str, limits: Limits) -> None:
     most = max(limits.memory_bytes // _PAGE_SHARE, _LEAST_PAGE_BYTES)
     if size := largest_page(file, footer, columns, most):
         raise SchemaError(
