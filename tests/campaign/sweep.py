@@ -48,7 +48,10 @@ MAKING = (
     *(CLEAN, "data publish {r} cleaned/v1/quotes", "data deprecate cleaned/v1/quotes"),
     *("models publish {d} --name mine", BACKFILL, LABEL, UPLOAD, "report", LATEST),
 )
-"""What fills the bucket: commands, and the arrival of rows between them."""
+"""What fills the bucket: commands, and the arrival of rows between them.
+
+At last a day of a table is lost, so that its tiles are read once more.
+"""
 
 _READ = "read --model seasonal-naive -o {o}"
 READERS: Mapping[str, tuple[str, ...]] = {
@@ -62,15 +65,15 @@ READERS: Mapping[str, tuple[str, ...]] = {
     layout.QUALITY: (QUALITY,),
     layout.CLEANING: (CLEAN,),
     layout.BUCKETING: (BUCKET,),
-    layout.AUDIT: (f"status {NAIVE}", "ls runs", "report", "data lineage"),
+    layout.AUDIT: (f"status {NAIVE}", "ls runs", "report", "data lineage cleaned/quotes"),
     layout.MODELS: ("models list", "models verify mine"),
     layout.REPORTS: ("report",),
     "cleaned/": ("data describe cleaned/quotes", "data versions", CLEAN),
     feature_layout.DEFINITIONS: (BACKFILL, LABEL),
     feature_layout.FEATURE_TABLES: (BACKFILL, LABEL, UPLOAD),
-    feature_layout.FEATURE_TILES: (f"{BACKFILL} --overwrite",),
+    feature_layout.FEATURE_TILES: (BACKFILL,),
     feature_layout.FEATURE_SURVEYS: (LABEL,),
-    feature_layout.FEATURE_UPLOADS: (UPLOAD, "feature-store status --online_store sqlite:{s}"),
+    feature_layout.FEATURE_UPLOADS: (UPLOAD,),
     layout.TIMINGS: (
         *(FORECAST, EVALUATE, BACKTEST, ANOMALIES, BUCKET, QUALITY, CLEAN, BACKFILL, LABEL),
         *(f"status {NAIVE}", "report", "report scale"),
@@ -89,6 +92,7 @@ ELSEWHERE = {
 }
 """Prefixes whose damage is tried at other places."""
 
+_LOST = f"feature_store/tables/*/*purchases*/ds={DAYS[-1]}/*.parquet"
 _MADE = (
     *("forecasts/", "backtests/", "anomalies/", "bucketed/", "cleaning/", "calibrations/"),
     *("evaluations/", "feature_store/tables/"),
@@ -145,29 +149,43 @@ class Sweep:
         path.write_bytes(damage)
         if rng.random() < 0.7:  # bit rot keeps the time, and with its size the ETag of a file
             os.utime(path, ns=(times.st_mtime_ns, times.st_mtime_ns))
-        problem = self._run(key, commands)
+        problem, refused = self._run(key, commands)
         if problem is None:
             remains = path.exists() and path.read_bytes() == damage
-            found = made_in(self.trial / "bucket")
-            wrong = [k for k, digest in found.items() if truth.get(k, digest) != digest]
-            problem = (
-                f"other outputs: {wrong}" if set(wrong) - ({key} if remains else set()) else None
-            )
+            problem = self._wrong_outputs(truth, {key} if remains else set(), refused)
         return None if problem is None else f"{key}, {mutate.__name__}: {problem}"
 
-    def _run(self, key: str, commands: tuple[str, ...]) -> str | None:
+    def _run(self, key: str, commands: tuple[str, ...]) -> tuple[str | None, str]:
+        """Return what is wrong with the end of a command, and those that refused the damage."""
+        refused = ""
         for words in commands:
             try:
                 code, shown = call(words, self.trial)
             except Exception as error:
-                return f"{words}: {type(error).__name__}: {error}"
+                return f"{words}: {type(error).__name__}: {error}", refused
             if code not in {0, 1, 2}:
-                return f"{words}: exit code {code}: {shown[-300:]}"
+                return f"{words}: exit code {code}: {shown[-300:]}", refused
             if "Traceback" in shown or any(map(is_unprintable, shown.split("\n"))):
-                return f"{words}: {shown[-500:]!r}"
+                return f"{words}: {shown[-500:]!r}", refused
             if code and not _names(shown, key):
-                return f"{words}: code {code} does not name it: {shown[-300:]}"
-        return None
+                return f"{words}: code {code} does not name it: {shown[-300:]}", refused
+            refused += f"{words}; " if code else ""
+        return None, refused
+
+    def _wrong_outputs(self, truth: dict[str, str], damaged: set[str], refused: str) -> str | None:
+        """Return the outputs that differ from those of an undisturbed bucket.
+
+        What was refused may be as it was before, or lack what was refused.
+        """
+        found, before = made_in(self.trial / "bucket"), self._truth(())
+        wrong = {k: digest for k, digest in found.items() if truth.get(k, digest) != digest}
+        if refused:
+            wrong = {k: v for k, v in wrong.items() if before.get(k) != v and not _is_derived(k)}
+        lost = [] if refused else [k for k in truth if k not in found]
+        wrong_keys = sorted(set(wrong) - damaged) + lost
+        return (
+            f"other outputs{refused and ' after ' + refused}: {wrong_keys}" if wrong_keys else None
+        )
 
     def _truth(self, commands: tuple[str, ...]) -> dict[str, str]:
         if commands not in self._truths:
@@ -207,6 +225,8 @@ def make_bucket(folder: Path, making: Sequence[str] = MAKING) -> None:
     for words in making:
         if words in {LATER, LATEST}:
             _put_rows(folder, 44 if words == LATER else 46)
+            for path in (folder / "bucket").glob(_LOST) if words == LATEST else ():
+                path.unlink()
             continue
         code, shown = call(words, folder)
         if code:
@@ -267,6 +287,11 @@ def _digest(path: Path) -> str:
 
 def _is_json(path: Path) -> bool:
     return path.suffix == ".json" and path.read_bytes()[:1] in {b"{", b"["}
+
+
+def _is_derived(key: str) -> bool:
+    """Whether an output sums up others, and lacks those that were refused."""
+    return key.startswith(layout.EVALUATIONS)
 
 
 def _names(shown: str, key: str) -> bool:
