@@ -71,7 +71,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "series.apart": ("series/test_duplicates.py",),
     "series.fit": ("series/test_fit.py",),
     "series.aggregation.aggregate": _BINS,
-    "series.aggregation.reduce": _BINS,
+    "series.aggregation.reduce": ("series/aggregation/test_reduce.py",),
     "series.aggregation.wall": _BINS,
     "core.time.bins": _BINS,
     "bucketing.partition": _BUCKETS,

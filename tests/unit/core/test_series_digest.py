@@ -1,5 +1,6 @@
 """Digests of series: everything that decides a forecast counts, and nothing else does."""
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +51,14 @@ def test_digests_stay_what_they_are() -> None:
     # Another value would make every stored one useless without a sign.
     one = series_digests(series_batch([[1.0, 2.0]], items=["a"]))
     assert one.tolist() == [[17866476310726587757, 16475836435813346417]]
+
+
+def test_those_with_covariates_stay_as_well(batch: SeriesBatch) -> None:
+    assert hashlib.sha256(series_digests(batch).tobytes()).hexdigest()[:16] == "8448520b1c43eee7"
+    assert (
+        hashlib.sha256(series_digests(batch, joint=True).tobytes()).hexdigest()[:16]
+        == "a9080d41262be5db"
+    )
 
 
 def test_both_halves_and_all_series_differ(batch: SeriesBatch) -> None:

@@ -190,3 +190,11 @@ def test_one_long_series_with_few_conflicts_is_read_whatever_the_memory():
     (batch,) = reader
     assert len(batch.values) == count
     assert reader.stats.conflicts == 1
+
+
+@pytest.mark.parametrize(("values", "names_items"), [(10, True), (11, False)])
+def test_a_column_with_few_rows_for_each_value_names_no_items(values, names_items):
+    lots = [*(n % 5 for n in range(20)), *(5 + n % (values - 5) for n in range(20))]
+    with pytest.raises(SchemaError, match="rows") as caught:
+        read(merged(lot=[f"lot {n}" for n in lots]))
+    assert ("'lot' tells them apart" in str(caught.value)) == names_items

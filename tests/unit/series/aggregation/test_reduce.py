@@ -1,0 +1,67 @@
+"""Values of bins, compared with loops over their rows."""
+
+import math
+
+import numpy as np
+import pytest
+
+from gigacast.series.aggregation.reduce import reduce_categories, reduce_numbers
+from gigacast.series.value import NO_TEXT
+
+HOWS = ("sum", "mean", "last", "first", "min", "max", "count")
+GROUPS: tuple[tuple[float, ...], ...] = (
+    (1.0, 2.5, -3.0),
+    (math.nan,),
+    (math.nan, 4.0),
+    (4.0, math.nan),
+    (math.inf, 1.0),
+    (-math.inf, 1.0),
+    (0.0,),
+)
+
+
+def slow(group: tuple[float, ...], how: str) -> float:
+    present = [value for value in group if not math.isnan(value)]
+    if how == "count":
+        return len(present)
+    if not present:
+        return math.nan
+    made = {"sum": sum, "min": min, "max": max, "mean": lambda v: sum(v) / len(v)}
+    if how in made:
+        return made[how](present)
+    return present[-1] if how == "last" else present[0]
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_each_group_has_the_value_of_its_rows(how: str) -> None:
+    groups = [g for g in GROUPS if how not in {"sum", "mean"} or -math.inf not in g]
+    starts = np.cumsum([0, *map(len, groups)])[:-1]
+    values = np.array([value for group in groups for value in group])
+    found = reduce_numbers(values, starts, how)
+    np.testing.assert_array_equal(found, [slow(group, how) for group in groups])
+
+
+@pytest.mark.parametrize("how", ["sum", "mean"])
+def test_infinities_of_both_signs_are_no_missing_value(how: str) -> None:
+    values = np.array([math.inf, -math.inf, 1.0, 2.0, -math.inf])
+    found = reduce_numbers(values, np.array([0, 2]), how)
+    assert np.isinf(found).all()
+
+
+def test_sums_of_small_floats_are_taken_in_large_ones() -> None:
+    values = np.array([2.0**24, *[1.0] * 5], np.float32)
+    assert reduce_numbers(values, np.array([0]), "sum").tolist() == [2.0**24 + 5]
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_without_groups_there_are_no_values(how: str) -> None:
+    found = reduce_numbers(np.empty(0, np.float32), np.empty(0, np.int64), how)
+    assert found.tolist() == []
+    assert found.dtype == np.float64
+
+
+def test_categories_have_their_last_text() -> None:
+    codes = np.array([0.0, 1.0, 2.0, NO_TEXT, NO_TEXT, math.nan, 3.0])
+    starts = np.array([0, 2, 4, 5])
+    assert reduce_categories(codes, starts).tolist() == [1.0, 2.0, NO_TEXT, 3.0]
+    assert reduce_categories(np.empty(0), np.empty(0, np.int64)).tolist() == []
