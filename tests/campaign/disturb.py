@@ -103,6 +103,7 @@ class Trial:
     truth: Value
     seconds: float
     problems: list[str] = field(default_factory=list)
+    printed: dict[int, Path] = field(default_factory=dict)
 
     def start(
         self, *more: str, limit: int | None = None, clock: int | None = None
@@ -114,20 +115,25 @@ class Trial:
         words = self.job.words.format(
             data=self.place.data, model=NANO, folder=self.place.folder
         ).split()
-        with (self.place.folder / "err").open("a+") as err:
-            if clock is not None:
-                return self._start_with_clock(
-                    clock, [*words, "--bucket", self.place.url, *more], err
+        words += ["--bucket", self.place.url, *more]
+        # Children of a process that was killed may still print: never into what another one prints.
+        path = self.place.folder / f"err-{len(self.printed)}"
+        with path.open("a+") as err:
+            process = (
+                self._start_with_clock(clock, words, err)
+                if clock is not None
+                else warm_python(self.job.modules).start(
+                    "gigacast",
+                    words,
+                    environment=self.place.environment,
+                    cwd=self.place.folder / "cwd",
+                    err=err,
+                    own_session=True,
+                    file_limit=limit,
                 )
-            return warm_python(self.job.modules).start(
-                "gigacast",
-                [*words, "--bucket", self.place.url, *more],
-                environment=self.place.environment,
-                cwd=self.place.folder / "cwd",
-                err=err,
-                own_session=True,
-                file_limit=limit,
             )
+        self.printed[process.pid] = path
+        return process
 
     def _start_with_clock(self, seed: int, words: list[str], err: IO[str]) -> ColdProcess:
         # The clock is exchanged while a Python starts, before any module has taken the real one.
@@ -153,9 +159,7 @@ class Trial:
                 deadline = float("inf")  # said once
                 os.killpg(process.pid, signal.SIGKILL)
             time.sleep(0.02)
-        path = self.place.folder / "err"
-        err = path.read_text(errors="replace")
-        path.write_text("")
+        err = self.printed[process.pid].read_text(errors="replace")
         return Ended(process.poll() or 0, err, process.rss_kib)
 
     def run(self, *more: str, limit: int | None = None) -> Ended:
@@ -171,7 +175,7 @@ def problems_of(ended: Ended) -> list[str]:
     if ended.code not in CODES:
         problems.append(f"exit code {ended.code}: {ended.err[-300:]}")
     if "Traceback (most recent call last)" in ended.err:
-        problems.append(f"a traceback: {ended.err[-500:]}")
+        problems.append(f"a traceback: {ended.err[-2000:]}")
     if ended.code in {2, 75} and "gigacast: " not in ended.err:
         problems.append(f"exit code {ended.code} without an error: {ended.err[-300:]}")
     if ended.rss_kib > MOST_RSS_KIB:

@@ -79,7 +79,7 @@ def _pages(file: BinaryIO, chunk: Any, size: int) -> Iterator[int]:
     if chunk.has_dictionary_page and chunk.dictionary_page_offset:
         place = min(place, chunk.dictionary_page_offset)
     end = place + chunk.total_compressed_size
-    if not 0 < place <= end <= size:
+    if not 0 < place < end <= size:
         raise DamagedParquetError("its pages are outside of the file")
     while place < end:
         header, length = _header(file, place, end)

@@ -58,6 +58,18 @@ def test_texts_within_lists_count_for_their_column() -> None:
     assert page_of(file, "id2", above=50_000) == 0
 
 
+def test_a_header_longer_than_the_first_look_is_read_again(monkeypatch) -> None:
+    monkeypatch.setattr("gigacast.core.page._HEADER_BYTES", 4)
+    assert page_of(stored(texts(10, 300_000)), "id", above=200_000) > 300_000
+
+
+def test_pages_outside_of_the_file_are_refused() -> None:
+    file = stored(texts(10, 300_000), use_dictionary=False, compression="none")
+    footer = read_metadata(file)
+    with pytest.raises(DamagedParquetError, match="outside of the file"):
+        largest_page(io.BytesIO(file.getvalue()[:1000]), footer, ["id"], 1000)
+
+
 def test_headers_that_are_damaged_are_refused() -> None:
     file = stored(texts(10, 300_000), use_dictionary=False, compression="none")
     footer = read_metadata(file)

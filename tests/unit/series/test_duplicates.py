@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gigacast.errors import SchemaError
+from gigacast.series.duplicates import warn_of_conflicts
 from tests.unit.series.reading import days, panel, parquet, read, reader_of, source_of
 
 NAN = np.nan
@@ -198,3 +199,11 @@ def test_a_column_with_few_rows_for_each_value_names_no_items(values, names_item
     with pytest.raises(SchemaError, match="rows") as caught:
         read(merged(lot=[f"lot {n}" for n in lots]))
     assert ("'lot' tells them apart" in str(caught.value)) == names_items
+
+
+def test_averaged_rows_are_warned_of_unless_the_settings_say_what_becomes_of_them(recwarn):
+    for policy in ("mean", "last", None):
+        warn_of_conflicts(0, None)
+        warn_of_conflicts(3, policy)
+    (warning,) = recwarn
+    assert "3" in str(warning.message)

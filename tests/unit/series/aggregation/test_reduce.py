@@ -64,4 +64,5 @@ def test_categories_have_their_last_text() -> None:
     codes = np.array([0.0, 1.0, 2.0, NO_TEXT, NO_TEXT, math.nan, 3.0])
     starts = np.array([0, 2, 4, 5])
     assert reduce_categories(codes, starts).tolist() == [1.0, 2.0, NO_TEXT, 3.0]
+    assert reduce_categories(codes[:2], starts[:1]).tolist() == [1.0]
     assert reduce_categories(np.empty(0), np.empty(0, np.int64)).tolist() == []
