@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gigacast.errors import SchemaError
-from gigacast.series.duplicates import warn_of_conflicts
+from gigacast.series.duplicates import item_flag, warn_of_conflicts
 from tests.unit.series.reading import days, panel, parquet, read, reader_of, source_of
 
 NAN = np.nan
@@ -207,3 +207,29 @@ def test_averaged_rows_are_warned_of_unless_the_settings_say_what_becomes_of_the
         warn_of_conflicts(3, policy)
     (warning,) = recwarn
     assert "3" in str(warning.message)
+
+
+def test_the_sample_of_conflicts_is_of_the_first_ones():
+    dates = days("2024-01-01", 3).repeat([1, 2, 1])
+    calm = panel(b=(days("2024-01-01", 4), range(4)))
+    rows = pa.concat_tables([panel(a=(dates, range(4))), calm, panel(c=(dates, range(4)))])
+    reader = reader_of(rows, batch_rows=4, duplicate_share=1)
+    list(reader)
+    assert reader.stats.conflicts == 2
+    assert reader.stats.sample.items.to_pylist() == ["a"]
+    reader = reader_of(calm)
+    list(reader)
+    assert reader.stats.sample is None
+
+
+@pytest.mark.parametrize(
+    ("apart", "ids", "flag"),
+    [
+        ((), ("item",), "--item_column"),
+        (("store",), (), "--item_column store"),
+        (("store",), ("item",), "--item_columns item,store"),
+        (("item", "my store"), ("item",), "--item_columns 'item,my store'"),
+    ],
+)
+def test_the_flag_names_all_columns_of_the_items(apart, ids, flag):
+    assert item_flag(apart, ids) == flag
