@@ -5,6 +5,7 @@ then the command is run in peace, and the laws are checked. They compare with an
 not with stored results.
 """
 
+import contextlib
 import os
 import random
 import shutil
@@ -162,11 +163,36 @@ class Trial:
         err = self.printed[process.pid].read_text(errors="replace")
         return Ended(process.poll() or 0, err, process.rss_kib)
 
+    def wait_for_children(self, group: int) -> None:
+        """Wait for what a killed process leaves: its children must notice, and end.
+
+        As long as they live, their temporary files stay, and they may print.
+        """
+        deadline = time.monotonic() + HANG_S
+        while _living(group):
+            if time.monotonic() > deadline:
+                self.problems.append("children of a killed process live on")
+                os.killpg(group, signal.SIGKILL)
+                return
+            time.sleep(0.1)
+
     def run(self, *more: str, limit: int | None = None) -> Ended:
         """Run the command to its end, and check how it ends."""
         ended = self.wait(self.start(*more, limit=limit))
         self.problems += list(problems_of(ended))
         return ended
+
+
+def _living(group: int) -> list[int]:
+    """Return the processes of a group, without those that have ended and that nobody waits for."""
+    living = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # After the name, which may hold anything: state, parent, group.
+            state, _, own = path.read_text().rpartition(")")[2].split()[:3]
+            if int(own) == group and state not in "ZX":
+                living.append(int(path.parent.name))
+    return living
 
 
 def problems_of(ended: Ended) -> list[str]:
@@ -236,6 +262,7 @@ def kill(trial: Trial) -> str:
             send(process.pid, signal.SIGKILL)
             places.append(f"{moment:.2f} s")
             trial.wait(process)
+            trial.wait_for_children(process.pid)
         trial.problems += nothing_half(trial)
     return ", ".join(places)
 
