@@ -189,8 +189,8 @@ def _living(group: int) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             # After the name, which may hold anything: state, parent, group.
-            state, _, own = path.read_text().rpartition(")")[2].split()[:3]
-            if int(own) == group and state not in "ZX":
+            state, _, number = path.read_text().rpartition(")")[2].split()[:3]
+            if int(number) == group and state not in "ZX":
                 living.append(int(path.parent.name))
     return living
 

@@ -177,11 +177,11 @@ class Sweep:
 
         What was refused may be as it was before, or lack what was refused.
         """
-        found, before = made_in(self.trial / "bucket"), self._truth(())
-        wrong = {k: digest for k, digest in found.items() if truth.get(k, digest) != digest}
+        outputs, before = made_in(self.trial / "bucket"), self._truth(())
+        wrong = {k: digest for k, digest in outputs.items() if truth.get(k, digest) != digest}
         if refused:
             wrong = {k: v for k, v in wrong.items() if before.get(k) != v and not _is_derived(k)}
-        lost = [] if refused else [k for k in truth if k not in found]
+        lost = [] if refused else [k for k in truth if k not in outputs]
         wrong_keys = sorted(set(wrong) - damaged) + lost
         return (
             f"other outputs{refused and ' after ' + refused}: {wrong_keys}" if wrong_keys else None

@@ -23,9 +23,9 @@ def test_no_flipped_bit_gives_other_values() -> None:
         damaged = bytearray(content)
         damaged[place // 8] ^= 1 << place % 8
         with suppress(CorruptedFileError):
-            found = decode_sealed(bytes(damaged), SOURCE)
+            decoded = decode_sealed(bytes(damaged), SOURCE)
             # Damage to the names of its two fields looks like a record without a digest.
-            assert found == VALUES or set(found) != {"digest", "values"}
+            assert decoded == VALUES or set(decoded) != {"digest", "values"}
 
 
 @pytest.mark.parametrize("content", [b"[1]", b'{"day": [1]}', b"null", b'{"values": 3}'])

@@ -36,9 +36,9 @@ def keys_of(batch: SeriesBatch, *, joint: bool = False) -> list[tuple[int, int]]
     return [(int(a), int(b)) for a, b in series_digests(batch, joint=joint)]
 
 
-def changed(batch: SeriesBatch, other: SeriesBatch, *, joint: bool = False) -> list[int]:
-    pairs = zip(keys_of(batch, joint=joint), keys_of(other, joint=joint), strict=True)
-    return [place for place, (one, two) in enumerate(pairs) if one != two]
+def changed(batch: SeriesBatch, altered: SeriesBatch, *, joint: bool = False) -> list[int]:
+    pairs = zip(keys_of(batch, joint=joint), keys_of(altered, joint=joint), strict=True)
+    return [place for place, (before, after) in enumerate(pairs) if before != after]
 
 
 def with_value(array: Any, place: Any, value: float) -> Any:
@@ -49,8 +49,8 @@ def with_value(array: Any, place: Any, value: float) -> Any:
 
 def test_digests_stay_what_they_are() -> None:
     # Another value would make every stored one useless without a sign.
-    one = series_digests(series_batch([[1.0, 2.0]], items=["a"]))
-    assert one.tolist() == [[17866476310726587757, 16475836435813346417]]
+    digests = series_digests(series_batch([[1.0, 2.0]], items=["a"]))
+    assert digests.tolist() == [[17866476310726587757, 16475836435813346417]]
 
 
 def test_those_with_covariates_stay_as_well(batch: SeriesBatch) -> None:
@@ -107,8 +107,8 @@ def test_so_do_the_covariates_of_its_item(
     batch: SeriesBatch, changes: Any, places: list[int]
 ) -> None:
     assert batch.covariates is not None
-    other = replace(batch.covariates, **changes(batch.covariates))
-    assert changed(batch, replace(batch, covariates=other)) == places
+    altered = replace(batch.covariates, **changes(batch.covariates))
+    assert changed(batch, replace(batch, covariates=altered)) == places
 
 
 def test_codes_of_categories_do_not_matter_and_their_texts_do(batch: SeriesBatch) -> None:
@@ -116,20 +116,20 @@ def test_codes_of_categories_do_not_matter_and_their_texts_do(batch: SeriesBatch
     assert covariates is not None
     weather = covariates.values[0]
     swapped = np.where(weather >= 0, 1 - weather, weather)
-    other = replace(
+    altered = replace(
         covariates,
         categories=(("wet", "dry"), None),
         values=np.stack([swapped, covariates.values[1]]),
     )
-    assert changed(batch, replace(batch, covariates=other)) == []
+    assert changed(batch, replace(batch, covariates=altered)) == []
 
 
 def test_a_series_has_its_digest_in_any_batch(batch: SeriesBatch) -> None:
-    whole = keys_of(batch)
+    expected = keys_of(batch)
     parts = ((0, 1), (1, 3), (3, 4), (2, 2))
-    assert [key for a, b in parts for key in keys_of(batch.slice(a, b))] == whole
+    assert [key for a, b in parts for key in keys_of(batch.slice(a, b))] == expected
     order = np.array([3, 0, 2, 1, 3])
-    assert keys_of(batch.take(order)) == [whole[n] for n in order]
+    assert keys_of(batch.take(order)) == [expected[n] for n in order]
     empty = replace(batch, covariates=None).slice(2, 2)
     assert series_digests(empty).shape == (0, 2)
 
@@ -137,10 +137,10 @@ def test_a_series_has_its_digest_in_any_batch(batch: SeriesBatch) -> None:
 def test_the_chunks_in_which_words_are_hashed_do_not_matter(
     batch: SeriesBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = keys_of(batch)
+    expected = keys_of(batch)
     for words in (1, 2, 3, 4, 7):
         monkeypatch.setattr(digests_module, "_CHUNK_WORDS", words)
-        assert keys_of(batch) == whole
+        assert keys_of(batch) == expected
 
 
 def test_long_series_count_to_their_ends() -> None:
@@ -156,9 +156,9 @@ def test_long_series_count_to_their_ends() -> None:
 
 
 def test_targets_that_are_forecast_together_count_for_each_other(batch: SeriesBatch) -> None:
-    other = replace(batch, values=with_value(batch.values, 0, 1.5))
-    assert changed(batch, other) == [0]
-    assert changed(batch, other, joint=True) == [0, 1]
+    altered = replace(batch, values=with_value(batch.values, 0, 1.5))
+    assert changed(batch, altered) == [0]
+    assert changed(batch, altered, joint=True) == [0, 1]
     assert set(keys_of(batch)).isdisjoint(keys_of(batch, joint=True))
     # Of single series nothing is forecast together.
     assert keys_of(series_batch(SERIES), joint=True) == keys_of(series_batch(SERIES))

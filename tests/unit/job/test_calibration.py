@@ -118,14 +118,14 @@ def test_forecasts_made_otherwise_have_a_calibration_of_their_own(changes: dict[
 
 def test_names_do_not_depend_on_what_moves_no_quantile() -> None:
     name = calibration_name(INFO, METHOD, 2)
-    other = replace(INFO, engine="engine-2", precision="bfloat16", device="cuda")
-    assert calibration_name(other, METHOD, 2) == name
+    elsewhere = replace(INFO, engine="engine-2", precision="bfloat16", device="cuda")
+    assert calibration_name(elsewhere, METHOD, 2) == name
     assert calibration_name(INFO, replace(METHOD, context_length=512), 2) == name
     assert calibration_name(INFO, replace(METHOD, context_length=9999), 2) == name
     assert calibration_name(replace(INFO, digest="e"), METHOD, 2) != name
-    past, known = ("b", "a"), ("d", "c")
+    past, ahead = ("b", "a"), ("d", "c")
     orders = [
-        ColumnNames(past_covariates=past[::step], known_covariates=known[::step])
+        ColumnNames(past_covariates=past[::step], known_covariates=ahead[::step])
         for step in (1, -1)
     ]
     assert len({calibration_name(INFO, replace(METHOD, columns=c), 2) for c in orders}) == 1

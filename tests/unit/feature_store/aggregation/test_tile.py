@@ -77,12 +77,12 @@ def test_the_columns_of_a_tile_are_known_before_it_is_made(operation: str) -> No
     keys = pa.schema([(f"key {n}", key.type) for n, key in enumerate(rows.keys)])
     for feature in features_of(operation):
         parts = [to_part(feature)]
-        found = to_table(make_tile(rows, parts, UNTIL)).schema
+        schema = to_table(make_tile(rows, parts, UNTIL)).schema
         expected = tile_schema(keys, parts, rows.columns.schema)
-        assert {field.name: field.type for field in found} == {
+        assert {field.name: field.type for field in schema} == {
             field.name: field.type for field in expected
         }
-        assert expected.names[: len(rows.keys) + 2] == found.names[: len(rows.keys) + 2]
+        assert expected.names[: len(rows.keys) + 2] == schema.names[: len(rows.keys) + 2]
 
 
 def test_a_tile_of_crowded_keys_is_much_smaller_than_its_rows() -> None:

@@ -68,12 +68,14 @@ def test_factors_are_ranks_of_scores_drawn_to_one_by_their_evidence(count: int) 
 def test_scores_beyond_all_bins_count_as_the_largest() -> None:
     scores = np.full((LEVEL_EVIDENCE, 1, 1), 1000.0)
     fitted = ScoreCounts.count((0.9,), scores, np.zeros(LEVEL_EVIDENCE, np.int64)).fit()
-    own = LEVEL_EVIDENCE / (LEVEL_EVIDENCE + STEP_EVIDENCE)
-    expected = LARGEST ** (own + (1 - own) / 2)
+    of_step = LEVEL_EVIDENCE / (LEVEL_EVIDENCE + STEP_EVIDENCE)
+    expected = LARGEST ** (of_step + (1 - of_step) / 2)
     assert expected > MOST_STRETCH == fitted.factors[0][0]
     few = ScoreCounts.count((0.9,), scores[:6], np.zeros(6, np.int64)).fit()
-    own, of_level = 6 / (6 + STEP_EVIDENCE), 6 / (6 + LEVEL_EVIDENCE)
-    assert few.factors[0][0] == pytest.approx(LARGEST ** (own + (1 - own) * of_level), rel=1e-3)
+    of_step, of_level = 6 / (6 + STEP_EVIDENCE), 6 / (6 + LEVEL_EVIDENCE)
+    assert few.factors[0][0] == pytest.approx(
+        LARGEST ** (of_step + (1 - of_step) * of_level), rel=1e-3
+    )
 
 
 @pytest.mark.parametrize("spread", [0.4, 1.0, 2.5])
