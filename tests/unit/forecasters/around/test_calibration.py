@@ -9,6 +9,8 @@ import pytest
 
 from gigacast.errors import ConfigError
 from gigacast.forecasters.around.calibration import (
+    _EDGES,
+    BINS,
     LARGEST,
     LEVEL_EVIDENCE,
     MOST_STRETCH,
@@ -63,6 +65,12 @@ def test_factors_are_ranks_of_scores_drawn_to_one_by_their_evidence(count: int) 
             own = slow_factor(scores[:, step, place].tolist(), share)
             expected = own**weight * of_level ** (1 - weight)
             assert factors[step, place] == pytest.approx(expected, rel=0.02)  # of a bin
+
+
+def test_bins_are_of_equal_ratio_and_one_of_their_edges_is_one() -> None:
+    assert len(_EDGES) == BINS + 1
+    np.testing.assert_allclose(_EDGES[1:] / _EDGES[:-1], LARGEST ** (2 / BINS))
+    assert (_EDGES[0] * LARGEST, _EDGES[BINS // 2], _EDGES[-1] / LARGEST) == (1, 1, 1)
 
 
 def test_scores_beyond_all_bins_count_as_the_largest() -> None:
