@@ -83,7 +83,10 @@ def _modules_that_read() -> Iterator[str]:
     handlers = PACKAGE.parents[1] / "handler"
     for path in [*PACKAGE.rglob("*.py"), *handlers.glob("*.py")]:
         root = PACKAGE if path.is_relative_to(PACKAGE) else handlers.parent
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        text = path.read_text(encoding="utf-8")
+        if not any(name in text for name in _DECODERS):
+            continue  # most are not parsed
+        for node in ast.walk(ast.parse(text)):
             imported = [a.name for a in node.names] if isinstance(node, ast.ImportFrom) else []
             if _DECODERS & set(imported):
                 yield path.relative_to(root).with_suffix("").as_posix()
