@@ -92,14 +92,14 @@ def _pages(file: BinaryIO, chunk: Any, size: int) -> Iterator[int]:
 
 def _header(file: BinaryIO, place: int, end: int) -> tuple[dict[int, Any], int]:
     """Return the fields of the header at a place, and its length."""
-    wanted = _HEADER_BYTES
+    length_read = _HEADER_BYTES
     while True:
         file.seek(place)
-        content = file.read(min(wanted, end - place))
+        content = file.read(min(length_read, end - place))
         try:
             reader = _HeaderReader(content)
             return reader.read_struct(), reader.place
         except (IndexError, DamagedParquetError) as error:
-            if len(content) < wanted or wanted >= _LONGEST_HEADER:
+            if len(content) < length_read or length_read >= _LONGEST_HEADER:
                 raise DamagedParquetError("the header of a page is damaged") from error
-        wanted *= 16
+        length_read *= 16
