@@ -38,13 +38,28 @@ def write_sbom(run: Call = call, folder: Path = DIST) -> int:
     words = ["cyclonedx-py", "requirements", CONSTRAINTS, "--pyproject", "pyproject.toml"]
     bill = json.loads(run([*words, "--output-reproducible", "--output-format", "JSON"]))
     for component in [bill.get("metadata", {}).get("component", {}), *bill["components"]]:
-        # Assumed addresses: the name and version of the package identify it.
-        component.pop("externalReferences", None)
         component.pop("description", None)
+    # Assumed addresses: the name and version of the package identify it. That of the schema names
+    # the form.
+    bill = {k: v if k == "$schema" else _without_addresses(v) for k, v in bill.items()}
     folder.mkdir(exist_ok=True)
     (folder / "sbom.json").write_text(json.dumps(bill, indent=1, sort_keys=True) + "\n")
     _say(f"dist/sbom.json: {len(bill['components'])} packages")
     return 0
+
+
+def _without_addresses(value: Any) -> Any:
+    """Return plain values without references and without texts that hold an address."""
+    if isinstance(value, list):
+        return [_without_addresses(child) for child in value if not _is_address(child)]
+    if not isinstance(value, dict):
+        return value
+    kept = {k: v for k, v in value.items() if k != "externalReferences" and not _is_address(v)}
+    return {name: _without_addresses(child) for name, child in kept.items()}
+
+
+def _is_address(value: Any) -> bool:
+    return isinstance(value, str) and "://" in value
 
 
 def audit(run: Call = call) -> int:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import boto3
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,7 +23,7 @@ from tests.support.panels import hourly_panel
 
 ROWS, RECIPE, SERVED = "rows.parquet", "recipe.yaml", "served.sqlite"
 STREAMED, TOPIC = "quickstart.returns.v1", "events.returns"
-STEPS_LATER = 80
+STEPS, STEPS_LATER = 72, 80
 _WRITTEN_NS = 1_700_000_000_000_000_000
 _USERS, _EVENTS = 4, 300
 _BATCH_END = FIRST_MS + len(DAYS) * 86_400_000
@@ -59,12 +60,29 @@ def command(words: str, url: str) -> None:
 def forecast_then_land(url: str, folder: Path) -> None:
     """Forecast all parts, and then let the rows of the horizon arrive."""
     command("forecast --model seasonal-naive --horizon 6", url)
+    _land(url, folder, "abc")
+
+
+def forecast_then_change(url: str, folder: Path) -> None:
+    """Forecast all parts with notes of their series, and then let rows of one series arrive."""
+    command("forecast --model seasonal-naive --horizon 6 --incremental", url)
+    _land(url, folder, "a")
+
+
+def _land(url: str, folder: Path, letters: str) -> None:
+    """Let rows of some series of each part arrive."""
     store = open_store(StoreAddress(url))
     for page in store.list("2024/"):
         for entry in page:
             part = int(entry.key.rpartition("-")[2].partition(".")[0])
             items = [f"{part}-{letter}" for letter in "abc"]
-            frame = hourly_panel("2024-01", items, steps=STEPS_LATER, seed=part)
+            grown, former = (
+                hourly_panel("2024-01", items, steps=steps, seed=part)
+                for steps in (STEPS_LATER, STEPS)
+            )
+            names = {f"{part}-{letter}" for letter in letters}
+            is_grown = [frame["item_id"].isin(names) for frame in (grown, former)]
+            frame = pd.concat([grown[is_grown[0]], former[~is_grown[1]]])
             file = io.BytesIO()
             table = pa.Table.from_pandas(frame, preserve_index=False)
             pq.write_table(table, file, write_page_checksum=True)

@@ -5,6 +5,7 @@ then the command is run in peace, and the laws are checked. They compare with an
 not with stored results.
 """
 
+import contextlib
 import os
 import random
 import shutil
@@ -103,6 +104,7 @@ class Trial:
     truth: Value
     seconds: float
     problems: list[str] = field(default_factory=list)
+    printed: dict[int, Path] = field(default_factory=dict)
 
     def start(
         self, *more: str, limit: int | None = None, clock: int | None = None
@@ -114,20 +116,25 @@ class Trial:
         words = self.job.words.format(
             data=self.place.data, model=NANO, folder=self.place.folder
         ).split()
-        with (self.place.folder / "err").open("a+") as err:
-            if clock is not None:
-                return self._start_with_clock(
-                    clock, [*words, "--bucket", self.place.url, *more], err
+        words += ["--bucket", self.place.url, *more]
+        # Children of a process that was killed may still print: never into what another one prints.
+        path = self.place.folder / f"err-{len(self.printed)}"
+        with path.open("a+") as err:
+            process = (
+                self._start_with_clock(clock, words, err)
+                if clock is not None
+                else warm_python(self.job.modules).start(
+                    "gigacast",
+                    words,
+                    environment=self.place.environment,
+                    cwd=self.place.folder / "cwd",
+                    err=err,
+                    own_session=True,
+                    file_limit=limit,
                 )
-            return warm_python(self.job.modules).start(
-                "gigacast",
-                [*words, "--bucket", self.place.url, *more],
-                environment=self.place.environment,
-                cwd=self.place.folder / "cwd",
-                err=err,
-                own_session=True,
-                file_limit=limit,
             )
+        self.printed[process.pid] = path
+        return process
 
     def _start_with_clock(self, seed: int, words: list[str], err: IO[str]) -> ColdProcess:
         # The clock is exchanged while a Python starts, before any module has taken the real one.
@@ -153,10 +160,21 @@ class Trial:
                 deadline = float("inf")  # said once
                 os.killpg(process.pid, signal.SIGKILL)
             time.sleep(0.02)
-        path = self.place.folder / "err"
-        err = path.read_text(errors="replace")
-        path.write_text("")
+        err = self.printed[process.pid].read_text(errors="replace")
         return Ended(process.poll() or 0, err, process.rss_kib)
+
+    def wait_for_children(self, group: int) -> None:
+        """Wait for what a killed process leaves: its children must notice, and end.
+
+        As long as they live, their temporary files stay, and they may print.
+        """
+        deadline = time.monotonic() + HANG_S
+        while _living(group):
+            if time.monotonic() > deadline:
+                self.problems.append("children of a killed process live on")
+                os.killpg(group, signal.SIGKILL)
+                return
+            time.sleep(0.1)
 
     def run(self, *more: str, limit: int | None = None) -> Ended:
         """Run the command to its end, and check how it ends."""
@@ -165,13 +183,25 @@ class Trial:
         return ended
 
 
+def _living(group: int) -> list[int]:
+    """Return the processes of a group, without those that have ended and that nobody waits for."""
+    living = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # After the name, which may hold anything: state, parent, group.
+            state, _, number = path.read_text().rpartition(")")[2].split()[:3]
+            if int(number) == group and state not in "ZX":
+                living.append(int(path.parent.name))
+    return living
+
+
 def problems_of(ended: Ended) -> list[str]:
     """Return what is wrong with the end of a process that nobody killed."""
     problems = []
     if ended.code not in CODES:
         problems.append(f"exit code {ended.code}: {ended.err[-300:]}")
     if "Traceback (most recent call last)" in ended.err:
-        problems.append(f"a traceback: {ended.err[-500:]}")
+        problems.append(f"a traceback: {ended.err[-2000:]}")
     if ended.code in {2, 75} and "gigacast: " not in ended.err:
         problems.append(f"exit code {ended.code} without an error: {ended.err[-300:]}")
     if ended.rss_kib > MOST_RSS_KIB:
@@ -232,6 +262,7 @@ def kill(trial: Trial) -> str:
             send(process.pid, signal.SIGKILL)
             places.append(f"{moment:.2f} s")
             trial.wait(process)
+            trial.wait_for_children(process.pid)
         trial.problems += nothing_half(trial)
     return ", ".join(places)
 

@@ -16,6 +16,7 @@ from tests.campaign.before import (
     ROWS,
     SERVED,
     STREAMED,
+    forecast_then_change,
     forecast_then_land,
     put_recipe,
     put_topic,
@@ -259,6 +260,20 @@ JOBS = {
             2 * PARTS,  # those of the forecasts, too
             is_stepwise=False,
             before=forecast_then_land,
+        ),
+        Job(
+            "forecast incrementally",
+            f"forecast {NAIVE} --incremental",
+            contents("forecasts/"),
+            PARTS,
+            is_stepwise=False,  # the former forecasts are visible
+            before=forecast_then_change,
+        ),
+        Job(
+            "calibrate",
+            "backtest --model {model} --model_engine numpy --horizon 6 --windows 2 --calibrate",
+            contents("calibrations/"),
+            2 * PARTS,  # those of the baseline, too
         ),
         Job(
             "fine-tune a model",

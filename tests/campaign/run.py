@@ -1,4 +1,4 @@
-"""The campaign: every job under every disturbance, on a folder and on S3, and every file fuzzed.
+"""The campaign: every job under every disturbance, on a folder and on S3; damage to every file.
 
 ``make campaign`` runs it for hours; ``python -m tests.campaign.run --help`` shows the options. Each
 trial follows from its seed, which is printed and stored. Trials that are stored are not repeated,
@@ -32,6 +32,7 @@ from tests.campaign.disturb import (
 from tests.campaign.fault_proxy import FaultProxy
 from tests.campaign.fuzz import FILES, fuzz
 from tests.campaign.jobs import JOBS, Job
+from tests.campaign.sweep import READERS, Sweep
 from tests.support.moto_server import MotoServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +61,7 @@ class Campaign:
         self._folder = Path()
         self._truths: dict[tuple[str, str], tuple[Value, float]] = {}
         self._count = 0
+        self._sweep: Sweep | None = None
 
     def __enter__(self) -> "Campaign":
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
@@ -75,6 +77,8 @@ class Campaign:
         began = time.monotonic()
         if kind == "fuzz":
             done, problems = f"{MUTANTS} mutants", fuzz(subject, seed, MUTANTS)
+        elif kind == "sweep":
+            done, problems = self._damage(subject, random.Random(seed))
         else:
             done, problems = self._disturb(kind, JOBS[subject], store, random.Random(seed))
         return {
@@ -88,6 +92,15 @@ class Campaign:
             "problems": problems,
             "seconds": round(time.monotonic() - began, 1),
         }
+
+    def _damage(self, prefix: str, rng: random.Random) -> tuple[str, list[str]]:
+        """Damage each object below a prefix once."""
+        if self._sweep is None:
+            (self._folder / "sweep").mkdir()
+            self._sweep = Sweep(self._folder / "sweep")
+        keys = self._sweep.keys_below(prefix)
+        problems = [self._sweep.attempt(key, rng) for key in keys]
+        return f"{len(keys)} objects", [problem for problem in problems if problem]
 
     def _disturb(
         self, kind: str, job: Job, store: str, rng: random.Random
@@ -128,6 +141,8 @@ def names(rounds: int) -> Iterator[Name]:
                         yield kind, name, store, number
         for file in FILES:
             yield "fuzz", file, "folder", number
+        for prefix in READERS:
+            yield "sweep", prefix, "folder", number
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
@@ -153,9 +168,13 @@ def table(records: Sequence[dict[str, Any]]) -> str:
     today = datetime.now(UTC).date().isoformat()
     machine = f"{processor()}, {platform.system()}, Python {platform.python_version()}"
     seeds = ", ".join(str(seed) for seed in sorted({r["campaign"] for r in records}))
-    mutants = MUTANTS * sum(record["kind"] == "fuzz" for record in records)
+    mutants, swept = (
+        sum(int(r["done"].partition(" ")[0]) for r in records if r["kind"] == kind)
+        for kind in ("fuzz", "sweep")
+    )
     lines = [
-        f"{len(records)} trials (seed {seeds}); those of the fuzzer are {mutants:,} damaged files.",
+        f"{len(records)} trials (seed {seeds}); those of the fuzzer are {mutants:,} damaged files,",
+        f"those of the sweep {swept:,} damaged objects.",
         f"Last written {today} on {machine}.",
         "",
         "| job or file | disturbance | store | trials | laws broken |",
@@ -192,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=600)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--kind", help="only this disturbance, or fuzz")
+    parser.add_argument("--kind", help="only this disturbance, fuzz or sweep")
     parser.add_argument("--subject", help="only this job or file")
     options = parser.parse_args(arguments)
     options.results.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ It takes at most a minute of processor time. ``make campaign`` runs everything f
 
 import json
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,22 @@ from tests.campaign.disturb import DISTURBANCES, ON_S3_ONLY
 from tests.campaign.fault_proxy import KINDS, FaultProxy, Weather
 from tests.campaign.fuzz import FILES, fuzz
 from tests.campaign.jobs import JOBS
+from tests.campaign.readers import WHERE, modules_that_read
 from tests.campaign.run import BEGIN, END, Campaign, names, processor, read_results, write_table
+from tests.campaign.sweep import (
+    ANOMALIES,
+    ELSEWHERE,
+    EVALUATE,
+    FORECAST,
+    LATER,
+    LATEST,
+    READERS,
+    Sweep,
+    roots_without_readers,
+)
 from tests.support.moto_server import MotoServer
 
+ROOT = Path(__file__).resolve().parents[2]
 SEED = int(os.environ.get("CAMPAIGN_SEED", "1"))
 TRIALS = [
     ("kill", "forecast", "folder", 0),
@@ -29,6 +43,8 @@ TRIALS = [
     ("kill", "publish", "folder", 0),
     ("kill", "backfill", "folder", 0),
 ]
+SWEPT = ("digests/", "forecasts/", "origins/")
+SWEPT_MAKING = (FORECAST, LATER, FORECAST, EVALUATE, ANOMALIES, LATEST)
 FUZZED = ("Parquet with checksums", "CSV", "receipt", "plan", "settings", "archive")
 
 
@@ -51,6 +67,16 @@ def test_no_damaged_file_breaks_a_law(file: str) -> None:
     assert fuzz(file, SEED, 6) == []
 
 
+@pytest.mark.timeout(900)
+def test_no_damaged_object_of_a_bucket_breaks_a_law(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, SWEPT_MAKING)
+    keys = sweep.keys_below(*SWEPT)
+    assert {key.partition("/")[0] for key in keys} == {prefix.rstrip("/") for prefix in SWEPT}
+    chosen = random.Random(SEED).sample(keys, 6)
+    problems = [sweep.attempt(key, random.Random(f"{SEED} {key}")) for key in chosen]
+    assert [problem for problem in problems if problem] == []
+
+
 def test_the_campaign_covers_every_job_disturbance_and_file() -> None:
     trials = set(names(1))
     for name, job in JOBS.items():
@@ -58,6 +84,19 @@ def test_the_campaign_covers_every_job_disturbance_and_file() -> None:
             assert (kind, name, "s3", 0) in trials
             assert ((kind, name, "folder", 0) in trials) == (kind not in ON_S3_ONLY)
     assert {subject for kind, subject, _, _ in trials if kind == "fuzz"} == set(FILES)
+    assert {subject for kind, subject, _, _ in trials if kind == "sweep"} == set(READERS)
+
+
+def test_every_module_that_reads_records_is_tried_on_damaged_ones() -> None:
+    assert modules_that_read() == set(WHERE)
+    tests = {place for place in WHERE.values() if place.startswith("tests/")}
+    assert [place for place in tests if not (ROOT / place).is_file()] == []
+    assert set(WHERE.values()) - tests <= set(FILES) | set(READERS)
+
+
+def test_every_folder_of_stored_objects_is_damaged_by_the_sweep_or_elsewhere() -> None:
+    assert roots_without_readers() == set()
+    assert set(READERS) & set(ELSEWHERE) == set()
 
 
 def test_results_survive_a_kill_and_become_a_table(tmp_path: Path) -> None:

@@ -49,13 +49,21 @@ def test_a_bill_names_packages_and_no_address(tmp_path: Path) -> None:
     component = {"name": "a", "version": "1", "purl": "pkg:pypi/a@1"}
     bill = {
         "bomFormat": "CycloneDX",
-        "metadata": {"component": {"name": "gigacast", "externalReferences": references}},
+        "$schema": "http://schema",
+        "metadata": {
+            "component": {"name": "gigacast", "externalReferences": references},
+            # Those of the tool itself, and those that a property or a licence quotes.
+            "tools": {"components": [{"name": "tool", "externalReferences": references}]},
+            "properties": [{"name": "index", "value": "https://index/simple"}],
+        },
         "components": [{**component, "externalReferences": references, "description": "line 1"}],
     }
     commands: list[Sequence[str]] = []
     assert write_sbom(answers(bill, commands), tmp_path / "dist") == 0
     text = (tmp_path / "dist" / "sbom.json").read_text()
-    assert "://" not in text
+    assert text.count("://") == 1
+    assert json.loads(text)["$schema"] == "http://schema"
+    assert json.loads(text)["metadata"]["tools"] == {"components": [{"name": "tool"}]}
     assert json.loads(text)["components"] == [component]
     assert "constraints.txt" in commands[0]
 

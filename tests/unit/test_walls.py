@@ -89,14 +89,27 @@ OWN_JSON = {
 }
 
 
-def test_json_and_yaml_are_read_in_one_place_which_checks_them() -> None:
+def reads_json_or_yaml(node: ast.AST) -> bool:
     reading = re.compile(r"(json|yaml)\.(load\w*|safe_load\w*|full_load\w*|JSONDecoder|\w*Loader)")
+    if isinstance(node, ast.Attribute):
+        return reading.fullmatch(ast.unparse(node)) is not None
+    imported = [alias.name for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+    return any(reading.fullmatch(f"{node.module}.{name}") for name in imported)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "line", ["json.loads(text)", "yaml.safe_load(text)", "from json import load", "yaml.CLoader"]
+)
+def test_every_way_to_read_json_and_yaml_would_be_noticed(line: str) -> None:
+    assert any(map(reads_json_or_yaml, ast.walk(ast.parse(line))))
+
+
+def test_json_and_yaml_are_read_in_one_place_which_checks_them() -> None:
     outside = {
         str(path.relative_to(PACKAGE) if path.is_relative_to(PACKAGE) else path.relative_to(ROOT))
         for folder in (PACKAGE, ROOT / "handler")
         for path in folder.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute) and reading.fullmatch(ast.unparse(node))
+        if any(map(reads_json_or_yaml, ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
     }
     assert outside == {"core/record.py"} | OWN_JSON
 

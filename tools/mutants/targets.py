@@ -19,6 +19,14 @@ _DONE = (
 )
 _STORE = "feature_store/aggregation/"
 _KERNEL = (f"{_STORE}test_range_parts.py", f"{_STORE}test_kernel.py")
+_AROUND = "forecasters/around/"
+_BINS = ("series/aggregation/test_aggregate.py", "series/aggregation/test_wall.py")
+_REFRESH = tuple(
+    f"../flow/forecasting/refresh/test_refresh_{name}.py" for name in ("damage", "laws")
+)
+_BUCKETS = ("../flow/bucketing/test_bucket.py",)
+_STORED = ("../flow/forecasting/test_stored.py",)
+_PLAIN = ("forecasters/engines/test_array_engines.py",)
 
 TARGETS: dict[str, tuple[str, ...]] = {
     # numbers
@@ -51,6 +59,25 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "forecasting.refresh.probe": ("forecasting/test_probe.py",),
     "job.engine_choice": ("job/test_engine_choice.py",),
     "forecasters.engine": ("forecasters/engines/test_choice.py", "job/test_model_choice.py"),
+    "forecasters.around.calibration": (f"{_AROUND}test_calibration.py",),
+    "forecasters.around.change": (f"{_AROUND}test_enhancement.py",),
+    "forecasters.around.enhancement": (f"{_AROUND}test_enhancement.py",),
+    "forecasters.around.horizon": (f"{_AROUND}test_horizon.py",),
+    "forecasters.plain.forward": _PLAIN,
+    "forecasters.plain.patches": _PLAIN,
+    "forecasters.plain.unrolling": _PLAIN,
+    "backtesting.calibration": ("../flow/backtesting/test_calibration.py",),
+    "series.duplicates": ("series/test_duplicates.py",),
+    "series.apart": ("series/test_duplicates.py",),
+    "series.fit": ("series/test_fit.py",),
+    "series.aggregation.aggregate": _BINS,
+    "series.aggregation.reduce": ("series/aggregation/test_reduce.py",),
+    "series.aggregation.wall": _BINS,
+    "core.time.bins": _BINS,
+    "bucketing.partition": _BUCKETS,
+    "forecasting.stored.choice": _STORED,
+    "forecasting.stored.recipe": _STORED,
+    "forecasting.stored.search": _STORED,
     # "done"
     "lake.plan.planner": _DONE,
     "lake.plan.listing": _DONE,
@@ -66,8 +93,18 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "core.partition.name": ("core/test_partition.py",),
     "job.run": ("job/test_run.py", "job/test_run_audit.py", "job/test_outage.py"),
     "job.worker": ("job/test_worker.py",),
+    "job.calibration": ("job/test_calibration.py",),
+    "bucketing.run": _BUCKETS,
+    "core.page": ("core/test_page.py",),
+    "core.series.digest": ("core/test_series_digest.py",),
+    "forecasting.refresh.former": _REFRESH,
+    "forecasting.refresh.note": _REFRESH,
+    "forecasting.refresh.task": _REFRESH,
 }
-"""Tests by module, the fastest first: modules below ``gigacast``, tests below ``tests/unit``."""
+"""Tests by module, the fastest first: modules below ``gigacast``, tests below ``tests/unit``.
+
+Modules whose parts make no sense alone have the tests of their flow.
+"""
 
 
 @dataclass(frozen=True)

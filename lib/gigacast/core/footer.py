@@ -22,7 +22,7 @@ TAIL_BYTES = 64 << 10
 """Bytes read from the end of a file at first: they hold most footers."""
 _MAX_DEPTH = 24  # structs and lists within each other; the format needs nine
 
-# Ids of fields, by struct; negative for 64-bit integers (`_Reader.read_struct`).
+# Ids of fields, by struct; negative for 64-bit integers (`CompactReader.read_struct`).
 _SCHEMA, _NUM_ROWS, _ROW_GROUPS = 2, -3, 4  # FileMetaData
 _TYPE, _TYPE_LENGTH, _REPETITION, _NUM_CHILDREN = 1, 2, 3, 5  # SchemaElement
 _COLUMNS, _GROUP_ROWS = 1, -3  # RowGroup
@@ -184,7 +184,7 @@ def check_footer(content: bytes) -> None:
         two ways, or has statistics that do not fit their column.
     """
     try:
-        footer = _Reader(content).read_struct()
+        footer = CompactReader(content).read_struct()
         leaves = _leaves_of(footer[_SCHEMA])
         groups = footer.get(_ROW_GROUPS, [])
         for number, group in enumerate(groups):
@@ -279,7 +279,7 @@ _INTEGERS = frozenset({_I16, _I32, _I64})
 _FIXED_BYTES = {_TRUE: 1, _FALSE: 1, _BYTE: 1, _DOUBLE: 8}  # booleans: within lists
 
 
-class _Reader:
+class CompactReader:
     """Decodes structs to mappings by field id, lists to lists; texts stay bytes."""
 
     __slots__ = ("_bytes", "_depth", "_place", "_readers")

@@ -35,6 +35,9 @@ class StoredCalibration:
         Share of values below each level, measured on series whose factors were made of others;
         ``None`` for the median.
     format : int
+    digest : str, optional
+        Digest of the other fields: a flipped bit is another factor, and nothing else would show it.
+        ``None`` in those that were stored before there was one.
     """
 
     levels: tuple[float, ...]
@@ -43,6 +46,12 @@ class StoredCalibration:
     before: tuple[float | None, ...]
     after: tuple[float | None, ...]
     format: int = FORMAT
+    digest: str | None = None
+
+    @property
+    def own_digest(self) -> str:
+        """Digest of all fields but that of the digest."""
+        return digest_value(asdict(replace(self, digest=None)), 32)
 
 
 def calibration_name(info: ForecasterInfo, method: Method, horizon: int) -> str:
@@ -83,7 +92,8 @@ def write_calibration(
 ) -> str:
     """Store a calibration in place of an earlier one, and return its key."""
     key = calibration_key(info.name, info.version, name)
-    outputs.put(key, json.dumps(asdict(stored), sort_keys=True).encode())
+    signed = replace(stored, digest=stored.own_digest)
+    outputs.put(key, json.dumps(asdict(signed), sort_keys=True).encode())
     return key
 
 
@@ -111,6 +121,8 @@ def with_calibration(method: Method, info: ForecasterInfo, outputs: Store) -> Me
     source = Source(key, CorruptedFileError, hint="run `gigacast backtest --calibrate` again")
     values = decode_json(content, source)
     stored: StoredCalibration = read_record(StoredCalibration, values, source)
+    if stored.format != FORMAT or stored.digest not in {None, stored.own_digest}:
+        raise source.refuse("not the digest of what it holds", "digest")
     widths = {len(row) for row in stored.factors}
     if widths != {len(stored.levels)} or stored.levels != method.levels:
         raise source.refuse("its factors are not those of its levels", "factors")

@@ -16,6 +16,7 @@ import pyarrow as pa
 from gigacast.core.column import readable_as_codes
 from gigacast.core.footer import VerifiedParquet, read_metadata
 from gigacast.core.json_table import table_of_json
+from gigacast.core.page import largest_page
 from gigacast.core.partition.name import hive_levels
 from gigacast.core.plain import plain_batch, plain_schema
 from gigacast.core.series.item_key import ItemKey
@@ -32,6 +33,8 @@ from gigacast.series.value import is_value_type
 
 _CSV_BLOCK = 8 * MEBIBYTE
 _JSON_EXPANSION = 8  # approximate bytes in memory per byte of JSON, as Python objects
+_PAGE_SHARE = 4  # 1/4 of the memory for a page of texts: what is decoded from it is held with it
+_LEAST_PAGE_BYTES = 16 * MEBIBYTE  # a page of texts that any memory limit allows
 
 
 class _TooLargeError(Exception):
@@ -249,9 +252,21 @@ def _parquet_batches(
     names = [name for name in table.layout.id_names if name not in table.levels]
     texts = [name for name in names if _is_stored_text(table.schema.field(name).type)]
     footer = read_metadata(file)
+    _check_pages(file, footer, columns, table.source.name, limits)
     coded = readable_as_codes(footer, texts)
     reader = VerifiedParquet(file, footer, read_dictionary=coded, pre_buffer=False)
     yield from reader.iter_batches(limits.batch_rows, columns=list(columns))
+
+
+def _check_pages(file: Any, footer: Any, columns: Sequence[str], name: str, limits: Limits) -> None:
+    most = max(limits.memory_bytes // _PAGE_SHARE, _LEAST_PAGE_BYTES)
+    if size := largest_page(file, footer, columns, most):
+        raise SchemaError(
+            f"{name}: a page of texts takes {size:,} bytes, of which {most:,} fit into the memory "
+            "that reading may hold",
+            hint="raise --memory_limit, write the file with smaller pages, or name other columns: "
+            "an item id has at most 1 MiB",
+        )
 
 
 def _is_stored_text(kind: pa.DataType) -> bool:

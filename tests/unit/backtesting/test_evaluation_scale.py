@@ -17,6 +17,7 @@ from gigacast.series.reader import read_series
 from gigacast.series.source import ReadOptions, SeriesSource
 
 START = pd.Timestamp("2024-01-01")
+SPRING = pd.Timestamp("2024-03-28 12:00")  # clocks of Berlin go forward on the 31st
 
 
 def batches_of(frame: pd.DataFrame) -> list[SeriesBatch]:
@@ -99,3 +100,31 @@ def test_as_many_steps_count_as_in_a_backtest(monkeypatch: pytest.MonkeyPatch) -
     expected = [slow_scale(values[n - 10 : n]) for n in origins]
     assert all(a != b for a, b in pairwise(expected))
     assert scales_before(batches_of(frame), forecasts) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+@pytest.mark.parametrize("freq", ["D", "h"])
+def test_the_times_of_all_values_are_instants(freq: str, zone: str | None) -> None:
+    days = pd.date_range(SPRING, periods=8 if freq == "D" else 96, freq=freq, tz=zone)
+    values = np.arange(len(days), dtype=float)
+    frame = pd.concat(
+        [
+            pd.DataFrame({"item_id": name, "timestamp": days[skip:], "target": values[skip:]})
+            for name, skip in (("a", 0), ("b", 2))
+        ]
+    )
+    (batch,) = batches_of(frame)
+    owner = np.repeat(np.arange(2), batch.lengths)
+    within = np.concatenate([np.arange(length) for length in batch.lengths])
+    instants = pd.DatetimeIndex(frame["timestamp"])
+    if zone is not None:
+        instants = instants.tz_convert("UTC").tz_localize(None)
+    expected = instants.as_unit("us").asi8
+    assert scale._times(batch, owner, within).tolist() == expected.tolist()
+
+
+def test_without_a_frequency_no_value_is_before_a_forecast() -> None:
+    (batch,) = batches_of(pd.DataFrame({"item_id": ["a"], "timestamp": [START], "target": [1.0]}))
+    assert batch.frequency_codes.tolist() == [-1]
+    times = scale._times(batch, np.array([0]), np.array([0]))
+    assert times.tolist() == [np.iinfo(np.int64).max]

@@ -50,6 +50,14 @@ def test_the_index_lists_pages_the_newest_first(store: MemoryStore) -> None:
     )
 
 
+def test_the_index_says_what_it_is_and_does_not_lead_to_itself(store: MemoryStore) -> None:
+    publish(store, "run-1", 3)
+    index = store.get("reports/index.html").decode()
+    assert "<h1>All reports</h1>" in index
+    assert '<p class="kind">Reports</p>' in index
+    assert 'href="index.html"' not in index
+
+
 def test_a_page_made_again_is_listed_once_and_an_old_one_is_not_the_latest(
     store: MemoryStore,
 ) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gigacast.errors import SchemaError
+from gigacast.series.duplicates import item_flag, warn_of_conflicts
 from tests.unit.series.reading import days, panel, parquet, read, reader_of, source_of
 
 NAN = np.nan
@@ -190,3 +191,45 @@ def test_one_long_series_with_few_conflicts_is_read_whatever_the_memory():
     (batch,) = reader
     assert len(batch.values) == count
     assert reader.stats.conflicts == 1
+
+
+@pytest.mark.parametrize(("values", "names_items"), [(10, True), (11, False)])
+def test_a_column_with_few_rows_for_each_value_names_no_items(values, names_items):
+    lots = [*(n % 5 for n in range(20)), *(5 + n % (values - 5) for n in range(20))]
+    with pytest.raises(SchemaError, match="rows") as caught:
+        read(merged(lot=[f"lot {n}" for n in lots]))
+    assert ("'lot' tells them apart" in str(caught.value)) == names_items
+
+
+def test_averaged_rows_are_warned_of_unless_the_settings_say_what_becomes_of_them():
+    for policy in ("mean", "last"):
+        warn_of_conflicts(3, policy)  # a warning is an error in the tests
+    warn_of_conflicts(0, None)
+    with pytest.warns(UserWarning, match="^3 rows"):
+        warn_of_conflicts(3, None)
+
+
+def test_the_sample_of_conflicts_is_of_the_first_ones():
+    dates = days("2024-01-01", 3).repeat([1, 2, 1])
+    calm = panel(b=(days("2024-01-01", 4), range(4)))
+    rows = pa.concat_tables([panel(a=(dates, range(4))), calm, panel(c=(dates, range(4)))])
+    reader = reader_of(rows, batch_rows=4, duplicate_share=1)
+    list(reader)
+    assert reader.stats.conflicts == 2
+    assert reader.stats.sample.items.to_pylist() == ["a"]
+    reader = reader_of(calm)
+    list(reader)
+    assert reader.stats.sample is None
+
+
+@pytest.mark.parametrize(
+    ("apart", "ids", "flag"),
+    [
+        ((), ("item",), "--item_column"),
+        (("store",), (), "--item_column store"),
+        (("store",), ("item",), "--item_columns item,store"),
+        (("item", "my store"), ("item",), "--item_columns 'item,my store'"),
+    ],
+)
+def test_the_flag_names_all_columns_of_the_items(apart, ids, flag):
+    assert item_flag(apart, ids) == flag

@@ -206,6 +206,31 @@ def test_an_id_as_long_as_a_file_is_refused_before_it_is_copied(coded):
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.parametrize("options", [{}, {"use_dictionary": False}, {"compression": "none"}])
+def test_an_id_far_beyond_the_memory_is_refused_by_the_header_of_its_page(options):
+    size = 40 << 20
+    table = pa.table(
+        {
+            "item_id": ["short", "x" * size],
+            "timestamp": pa.array([0, 1]).cast(pa.timestamp("us")),
+            "target": [1.0, 2.0],
+        }
+    )
+    file = io.BytesIO()
+    pq.write_table(table, file, **options)
+    del table
+    former = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(former)
+    pa.set_memory_pool(pool)
+    try:
+        with pytest.raises(SchemaError, match=r"a page of texts takes 41,9[\d,]+ bytes") as caught:
+            list(reader_of(file.getvalue(), memory_limit_bytes=8 << 20))
+        assert pool.max_memory() < 1 << 20
+    finally:
+        pa.set_memory_pool(former)
+    assert "--memory_limit" in caught.value.hint
+
+
 def test_an_id_of_the_greatest_length_is_read():
     table = pa.table(
         {

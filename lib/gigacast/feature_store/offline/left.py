@@ -1,6 +1,5 @@
 """The left side of a join: its days, the span of times in each, and its rows."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 
 from gigacast.core.digest import digest_value
 from gigacast.core.problem import Source as Origin
-from gigacast.core.record import decode_json, read_value
+from gigacast.core.record import read_value
+from gigacast.core.sealed import decode_sealed, seal_json
 from gigacast.errors import CorruptedFileError, DataError, ObjectNotFoundError
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.json import to_json
@@ -156,7 +156,7 @@ class LeftSide:
             surveyed = _read_survey(store, key)
             if surveyed is None:
                 surveyed = self._survey_group(engine, group)
-                store.put(key, json.dumps(surveyed, sort_keys=True).encode())
+                store.put(key, seal_json(surveyed))
             for day, (first, last, rows) in surveyed.items():
                 if day in within:
                     days[day] = _merge(days.get(day), LeftDay(day, first, last, rows or 0))
@@ -194,7 +194,7 @@ def _read_survey(store: Store, key: str) -> Mapping[str, list[int | None]] | Non
     """Return a stored survey; ``None`` if there is none, or a damaged one, which is replaced."""
     origin = Origin(key, CorruptedFileError, "no survey of a left side")
     try:
-        spans = read_value(dict[str, _Span], decode_json(store.get(key), origin), origin)
+        spans = read_value(dict[str, _Span], decode_sealed(store.get(key), origin), origin)
     except (ObjectNotFoundError, CorruptedFileError):
         return None
     return {day: list(span) for day, span in spans.items()}

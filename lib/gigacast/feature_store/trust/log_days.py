@@ -1,6 +1,5 @@
 """Logged answers by day: their files, and what a day holds."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +8,8 @@ import pyarrow.compute as pc
 
 from gigacast.core.digest import digest_value
 from gigacast.core.problem import Source
-from gigacast.core.record import decode_json, read_value
+from gigacast.core.record import read_value
+from gigacast.core.sealed import decode_sealed, seal_json
 from gigacast.errors import CorruptedFileError, DataNotFoundError, ObjectNotFoundError
 from gigacast.feature_store.offline.source import Input
 from gigacast.feature_store.trust.logged import batch_ends_of
@@ -90,7 +90,7 @@ class RequestLogDays:
             # A damaged survey tells nothing: it is made again.
             surveyed = self._survey(day)
         content = [surveyed.first, surveyed.last, surveyed.rows, surveyed.others]
-        self.store.put(key, json.dumps(content).encode())
+        self.store.put(key, seal_json(content))
         return surveyed
 
     def _survey(self, day: str) -> "LoggedDay":
@@ -130,7 +130,7 @@ class LoggedDay:
 
 def _read_survey(day: str, content: bytes, key: str) -> LoggedDay:
     source = Source(key, CorruptedFileError)
-    values = read_value(list[int | None], decode_json(content, source), source)
+    values = read_value(list[int | None], decode_sealed(content, source), source)
     if len(values) != 4 or None in values[2:]:
         raise source.refuse("no survey of a log")
     return LoggedDay(day, *values)

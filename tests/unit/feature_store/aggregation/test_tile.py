@@ -15,6 +15,7 @@ from gigacast.feature_store.aggregation.tile import (
     aggregate_tiles,
     from_table,
     make_tile,
+    tile_schema,
     to_table,
 )
 from tests.support.features.oracle import DAY, HOUR, Event
@@ -67,6 +68,21 @@ def test_tiles_and_later_rows_give_the_bits_of_all_rows(operation: str, reversal
     table = aggregate_tiles(to_queries(queries), tiles, to_rows(late[9:]), parts)
     for name in expected.column_names:
         assert from_arrow(table[name]) == from_arrow(expected[name]), name
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_columns_of_a_tile_are_known_before_it_is_made(operation: str) -> None:
+    rng = random.Random(operation)
+    rows = to_rows(crowded(rng, make_events(rng, 60, reversals=0.1)))
+    keys = pa.schema([(f"key {n}", key.type) for n, key in enumerate(rows.keys)])
+    for feature in features_of(operation):
+        parts = [to_part(feature)]
+        schema = to_table(make_tile(rows, parts, UNTIL)).schema
+        expected = tile_schema(keys, parts, rows.columns.schema)
+        assert {field.name: field.type for field in schema} == {
+            field.name: field.type for field in expected
+        }
+        assert expected.names[: len(rows.keys) + 2] == schema.names[: len(rows.keys) + 2]
 
 
 def test_a_tile_of_crowded_keys_is_much_smaller_than_its_rows() -> None:

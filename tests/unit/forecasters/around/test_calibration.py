@@ -9,7 +9,11 @@ import pytest
 
 from gigacast.errors import ConfigError
 from gigacast.forecasters.around.calibration import (
+    _EDGES,
+    BINS,
+    LARGEST,
     LEVEL_EVIDENCE,
+    MOST_STRETCH,
     STEP_EVIDENCE,
     Calibration,
     ScoreCounts,
@@ -61,6 +65,25 @@ def test_factors_are_ranks_of_scores_drawn_to_one_by_their_evidence(count: int) 
             own = slow_factor(scores[:, step, place].tolist(), share)
             expected = own**weight * of_level ** (1 - weight)
             assert factors[step, place] == pytest.approx(expected, rel=0.02)  # of a bin
+
+
+def test_bins_are_of_equal_ratio_and_one_of_their_edges_is_one() -> None:
+    assert len(_EDGES) == BINS + 1
+    np.testing.assert_allclose(_EDGES[1:] / _EDGES[:-1], LARGEST ** (2 / BINS))
+    assert (_EDGES[0] * LARGEST, _EDGES[BINS // 2], _EDGES[-1] / LARGEST) == (1, 1, 1)
+
+
+def test_scores_beyond_all_bins_count_as_the_largest() -> None:
+    scores = np.full((LEVEL_EVIDENCE, 1, 1), 1000.0)
+    fitted = ScoreCounts.count((0.9,), scores, np.zeros(LEVEL_EVIDENCE, np.int64)).fit()
+    of_step = LEVEL_EVIDENCE / (LEVEL_EVIDENCE + STEP_EVIDENCE)
+    expected = LARGEST ** (of_step + (1 - of_step) / 2)
+    assert expected > MOST_STRETCH == fitted.factors[0][0]
+    few = ScoreCounts.count((0.9,), scores[:6], np.zeros(6, np.int64)).fit()
+    of_step, of_level = 6 / (6 + STEP_EVIDENCE), 6 / (6 + LEVEL_EVIDENCE)
+    assert few.factors[0][0] == pytest.approx(
+        LARGEST ** (of_step + (1 - of_step) * of_level), rel=1e-3
+    )
 
 
 @pytest.mark.parametrize("spread", [0.4, 1.0, 2.5])
