@@ -183,8 +183,11 @@ def evaluate_table(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> 
     try:
         selected = select_actuals(parts, table, job.method.duplicates)
         # This reads all series, and refuses actuals in which too many rows conflict.
-        scales = scales_before(read_series(source, reading), table)
-        return _evaluation(table, match(table, selected.table), scales, selected.conflicts)
+        reader = read_series(source, reading)
+        scales = scales_before(reader, table)
+        result = _evaluation(table, match(table, selected.table), scales, selected.conflicts)
+        result.dropped = reader.stats.dropped
+        return result
     except pa.ArrowException as error:
         raise SchemaError(
             f"actuals: their item ids do not fit those of the forecasts: {error}",

@@ -111,7 +111,7 @@ def _look_into(
         if table is not None:
             check_times(table, job.method.timestamp_unit)
     except DataError as error:
-        return Introduction(inputs.address.url, problem=str(error), **facts)
+        return Introduction(inputs.address.url, problem=error.text, **facts)
     if table is None:
         return Introduction(inputs.address.url, problem=f"{entry.key} has no rows", **facts)
     layout = table.layout

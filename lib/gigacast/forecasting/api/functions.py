@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 import pyarrow as pa
 
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, as_keywords
 from gigacast.forecasting.api.future import with_future
 from gigacast.forecasting.frame import count_rows, forecast_table, load_chosen
 from gigacast.forecasting.plan import PlanReport, report_plan
@@ -137,7 +137,7 @@ def forecast(  # noqa: PLR0913 - keywords, most of which a call leaves out
         job = _job(_bucket_name(data), config, options)
         result = run_forecast(job, events=events, dry_run=dry_run)
         for problem in result.look.problems:
-            warnings.warn(problem, UserWarning, stacklevel=2)
+            warnings.warn(as_keywords(problem), UserWarning, stacklevel=2)
         warn_of_conflicts(result.totals.repairs.get("conflicts", 0), job.method.duplicates)
         return result
     if dry_run or events is not None:
