@@ -51,7 +51,7 @@ as flags, which the command line prints. ``str(error)``, which Python prints, na
 import re
 
 _FLAG = re.compile(
-    r"(?<![\w/.=-])--(?P<name>[a-z][a-z_0-9]*)"
+    r"(?<![\w/.=-])--(?P<name>[a-z][a-z_0-9]*)(?![-\w])"
     r"(?:[ ](?P<value>'[^']*'|[\w/~][^\s`]*?)(?=[,;:.)]*(?:\s|$)))?"
 )
 _SWITCHES = frozenset(

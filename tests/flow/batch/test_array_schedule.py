@@ -12,7 +12,7 @@ import pytest
 
 from gigacast.batch.aws import BatchService
 from gigacast.batch.schedule import start_waiting
-from gigacast.errors import ComputeError, ConfigError, PlanError
+from gigacast.errors import ComputeError, ConfigError, ModelError, PlanError
 from gigacast.job.run import utc_now
 from gigacast.lake.lease import lease_holder, release_lease, take_lease
 from gigacast.lake.plan.audit import read_audit
@@ -202,6 +202,37 @@ def test_wrong_settings_of_a_schedule_are_named(
     store.put("settings/own.yaml", content)
     with pytest.raises(ConfigError, match=message):
         load_turn({"settings": "settings/own.yaml", **event})
+
+
+@pytest.mark.parametrize(
+    ("event", "variable", "name"),
+    [
+        ({"arguments": {"model": "seasonal-naiv"}}, "", "model"),
+        ({"arguments": {"model": "amazon/chronos-blt-tiny"}}, "", "model"),
+        ({"arguments": {"model_path": "seasonal-naive"}}, "", "did you mean model"),
+        ({"settings": "settings/path.yaml"}, "", "model"),
+        ({"settings": "settings/type.yaml"}, "", "model"),
+        ({}, "amazon/chronos-blt-tiny", "GIGACAST_MODEL__MODEL_PATH"),
+        ({}, "data/model/chronos-bolt-base/v1.0", "GIGACAST_MODEL__MODEL_PATH"),
+    ],
+)
+def test_a_model_that_is_not_there_is_refused_and_no_other_takes_its_place(
+    store: Store, monkeypatch: pytest.MonkeyPatch, event: dict[str, Any], variable: str, name: str
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    if variable:
+        monkeypatch.setenv("GIGACAST_MODEL__MODEL_PATH", variable)
+    store.put("settings/path.yaml", b"model: {model_path: chronos-bolt-tin}")
+    store.put("settings/type.yaml", b"model: {model_type: chronos-bolt-tin}")
+    with pytest.raises((ConfigError, ModelError)) as refused:
+        schedule.handle(event, None)
+    assert name in str(refused.value)
+    if not event:
+        message = arrived("sales/2024/01/part-00000.parquet")
+        with pytest.raises(ModelError):
+            arrival.handle(message, None)
+    assert [*store.list("plans/")] in ([], [[]])
+    assert lease_holder(store) is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.flow.cli.test_hostile_text import DRIVEN
+from tests.support.surroundings import SURROUNDINGS, run_in
+
 NAIVE = ("--model", "seasonal-naive", "--horizon", "2")
 
 
@@ -84,3 +87,15 @@ def test_files_whose_names_cannot_be_decoded_are_skipped_and_named(bucket: str) 
     assert code == 2
     assert "its name cannot be a key" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("name", SURROUNDINGS)
+def test_every_command_ends_in_clear_lines_in_one_of_six_surroundings(
+    name: str, tmp_path: Path
+) -> None:
+    # All of them in all: `make surroundings`.
+    place = [*SURROUNDINGS].index(name)
+    commands = [*DRIVEN.items()][place :: len(SURROUNDINGS)]
+    ended = run_in(SURROUNDINGS[name], [(c, lines[0]) for c, lines in commands], tmp_path)
+    assert {one.words: (one.fault, one.errors) for one in ended if one.fault} == {}
+    assert ended[0].code == (1 if name == "full disk" else 0), ended[0].errors
