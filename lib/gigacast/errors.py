@@ -44,8 +44,9 @@
     ├── PlanError                    a run's plan changed, expired or cannot be read
     └── MissingExtraError            an optional dependency is not installed
 
-Every message describes the fault and its place; ``hint`` says what to do about it. Both name options
-as flags, which the command line prints. ``str(error)``, which Python prints, names them as keywords.
+Every message describes the fault and its place; ``hint`` says what to do about it. Both name
+options as flags, which the command line prints. ``str(error)``, which Python prints, names them as
+keywords.
 """
 
 import re
@@ -94,7 +95,7 @@ def _keyword(match: re.Match[str]) -> str:
         return f"{name}{'' if is_subject else '=True' if flag in _SWITCHES else '='}{rest}"
     if value.isdecimal():
         return f"{name}={value}"
-    return f'{name}={value}' if value.startswith("'") else f'{name}="{value}"'
+    return f"{name}={value}" if value.startswith("'") else f'{name}="{value}"'
 
 
 class GigacastError(Exception):

@@ -186,13 +186,13 @@ def evaluate_table(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> 
         reader = read_series(source, reading)
         scales = scales_before(reader, table)
         result = _evaluation(table, match(table, selected.table), scales, selected.conflicts)
-        result.dropped = reader.stats.dropped
-        return result
     except pa.ArrowException as error:
         raise SchemaError(
             f"actuals: their item ids do not fit those of the forecasts: {error}",
             hint="give both ids of the same type",
         ) from error
+    result.dropped = reader.stats.dropped
+    return result
 
 
 def _with_targets(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> pa.Table:

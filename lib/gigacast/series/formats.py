@@ -236,7 +236,8 @@ def _translated(source: SeriesSource) -> Iterator[None]:
 
 
 _HINTS = {
-    "csv": "write it again, exclude it, or name --csv_separator, --csv_quote, --csv_encoding",
+    "csv": "take out lines before its header, write it again, exclude it, or name --csv_separator, "
+    "--csv_quote, --csv_encoding",
     "json": 'write records, a record per line (pandas: to_json(orient="records")), or exclude it',
 }
 

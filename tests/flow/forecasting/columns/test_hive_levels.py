@@ -160,7 +160,9 @@ def test_a_column_that_contradicts_its_folder_is_refused(
     bucket = doubled(tmp_path, level, **columns)
     ((_, failure),) = gigacast.forecast(bucket, **options).failures
     value = next(iter(columns.values()))
-    assert f"the folder '{level.replace('__HIVE_DEFAULT_PARTITION__', '(none)')}'" in failure.message
+    assert (
+        f"the folder '{level.replace('__HIVE_DEFAULT_PARTITION__', '(none)')}'" in failure.message
+    )
     assert f"contradict each other: a row has '{value}'" in failure.message
 
 
