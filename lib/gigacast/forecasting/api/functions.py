@@ -188,7 +188,7 @@ def _forecast_table(
 
 @with_options(keywords_of("plan"))
 def plan(
-    bucket: str, *, config: str | Path | None = None, **options: Unpack[Options]
+    bucket: str | Path, *, config: str | Path | None = None, **options: Unpack[Options]
 ) -> PlanReport:
     """Return the pending partitions of a bucket, and an estimate of the time they take.
 
@@ -196,8 +196,8 @@ def plan(
 
     Parameters
     ----------
-    bucket : str
-        Bucket name, ``s3://...`` or ``file:///folder``.
+    bucket : str or path
+        Bucket name, ``s3://...``, ``file:///folder`` or `Path`.
     config : path, optional
         Settings file; none by default.
     **options
@@ -218,7 +218,7 @@ def plan(
 
 
 def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
-    bucket: str,
+    bucket: str | Path,
     *,
     prefix: str = "",
     model: str | None = None,
