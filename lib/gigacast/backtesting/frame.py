@@ -125,7 +125,10 @@ def _backtest_object(
             )
             # What it has stored is in a memory that is gone.
             calibrations = tuple(replace(one, key="") for one in result.calibrations)
-            return replace(result, calibrations=calibrations)
+            own = {(name if label == _KEY else label): figures
+                   for label, figures in result.leaderboard.segments.items()}  # fmt: skip
+            leaderboard = replace(result.leaderboard, segments=own)
+            return replace(result, calibrations=calibrations, leaderboard=leaderboard)
         except GigacastError as error:
             # Nobody knows the key in memory.
             error.message = error.message.replace(key, name)
