@@ -125,8 +125,8 @@ def _backtest_object(
             )
             # What it has stored is in a memory that is gone.
             calibrations = tuple(replace(one, key="") for one in result.calibrations)
-            own = {(name if label == _KEY else label): figures
-                   for label, figures in result.leaderboard.segments.items()}  # fmt: skip
+            segments = result.leaderboard.segments.items()
+            own = {(name if label == _KEY else label): figures for label, figures in segments}
             leaderboard = replace(result.leaderboard, segments=own)
             return replace(result, calibrations=calibrations, leaderboard=leaderboard)
         except GigacastError as error:
