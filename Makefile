@@ -41,7 +41,7 @@ test: $(STAMP) ## Run the tests in parallel
 forms: $(STAMP) ## Write the same data in thousands of forms, and read them all alike (half an hour)
 	$(BIN)/python -W error -m tests.forms
 
-surroundings: $(STAMP) ## Run every command with closed output, a full disk, other locales, homes and names
+surroundings: $(STAMP) ## Run every command with closed output, a full disk, other locales and homes, with long names
 	$(BIN)/python -m tests.support.surroundings
 
 campaign: $(STAMP) ## Kill, disturb and damage every job for hours; results in docs/reliability.md

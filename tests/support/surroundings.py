@@ -34,14 +34,11 @@ class Surroundings:
         Variables besides those of this process.
     name : str
         Name of items, columns, keys and whatever commands name.
-    folder_goes : bool
-        Whether the working folder is deleted.
     """
 
     redirect: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     name: str = "k\u00e4se"
-    folder_goes: bool = False
 
 
 _ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -51,8 +48,18 @@ SURROUNDINGS = {
     "LC_ALL=C": Surroundings(environment=_ASCII),
     "read-only home": Surroundings(environment={"HOME": "/proc", "XDG_CACHE_HOME": "/proc"}),
     "long names": Surroundings(name=LONG),
-    "folder is gone": Surroundings(folder_goes=True),
+    "narrow terminal": Surroundings(environment={"COLUMNS": "20", "TERM": "dumb"}),
 }
+
+
+def together(*names: str) -> Surroundings:
+    """Return several surroundings at once: a process for each takes longer to start than to run."""
+    own = [SURROUNDINGS[name] for name in names]
+    return Surroundings(
+        "".join(around.redirect for around in own),
+        {name: value for around in own for name, value in around.environment.items()},
+        LONG if any(around.name == LONG for around in own) else own[0].name,
+    )
 
 
 @dataclass(frozen=True)
@@ -131,10 +138,9 @@ def run_in(around: Surroundings, lines: Sequence[tuple[str, str]], folder: Path)
     (folder / "commands.json").write_text(json.dumps(commands))
     working = folder / "working"
     working.mkdir()
-    arguments = [str(folder), "gone" if around.folder_goes else "stays"]
     shell = ["sh", "-c", f'exec "$@" {around.redirect} 2>"{folder}/errors"', "sh"]
     variables = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'lib'}", **around.environment}
-    program = [sys.executable, "-m", "tests.support.surroundings", *arguments]
+    program = [sys.executable, "-m", "tests.support.surroundings", str(folder)]
     subprocess.run(
         [*shell, *program], cwd=working, env=variables, check=False, timeout=600
     )  # what it prints is seen by its test
@@ -143,7 +149,7 @@ def run_in(around: Surroundings, lines: Sequence[tuple[str, str]], folder: Path)
     return [Ended(tuple(words), code, errors) for words, code, errors in ended]
 
 
-def _run_here(folder: Path, *, goes: bool) -> None:
+def _run_here(folder: Path) -> None:
     """Run the commands of a folder and write how each ended."""
     from gigacast.__main__ import open_closed_streams
 
@@ -151,8 +157,6 @@ def _run_here(folder: Path, *, goes: bool) -> None:
     from gigacast.cli.program import main
 
     commands = json.loads((folder / "commands.json").read_text(encoding="utf-8"))
-    if goes:
-        Path.cwd().rmdir()
     ended = []
     for words in commands:
         start = (folder / "errors").stat().st_size
@@ -187,6 +191,6 @@ def _run_all() -> int:
 if __name__ == "__main__":
     if len(sys.argv) == 1:
         sys.exit(_run_all())
-    _run_here(Path(sys.argv[1]), goes=sys.argv[2] == "gone")
+    _run_here(Path(sys.argv[1]))
     # Of a full disk Python would complain once more.
     os._exit(0)
