@@ -170,6 +170,9 @@ def report_run(job: ForecastJob, run_id: str | None = None) -> RunReport:
     before = _audits(outputs, earlier[:EARLIER][::-1])
     report = RunReport(audit, job.outputs.url, before, newer=newer)
     generation = _generation_of(audit)
+    if generation is None and audit.job == "forecast":
+        # Nothing was pending: the page is that of the forecasts as an earlier run left them.
+        generation = next(filter(None, map(_generation_of, reversed(before))), None)
     if generation is None:
         return replace(report, outcome=read_outcome(audit, job, outputs))
     sample = sample_series(job, open_inputs(job.inputs), outputs, generation)
