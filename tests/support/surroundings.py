@@ -142,7 +142,7 @@ def run_in(around: Surroundings, lines: Sequence[tuple[str, str]], folder: Path)
     variables = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'lib'}", **around.environment}
     program = [sys.executable, "-m", "tests.support.surroundings", str(folder)]
     subprocess.run(
-        [*shell, *program], cwd=working, env=variables, check=False, timeout=600
+        [*shell, *program], cwd=working, env=variables, check=False, timeout=7200
     )  # what it prints is seen by its test
     ended = json.loads((folder / "ended.json").read_text(encoding="utf-8"))
     assert len(ended) == len(commands), (folder / "errors").read_text(errors="replace")
