@@ -33,7 +33,7 @@ def test_an_error_crosses_process_borders_whole(kind: type[GigacastError]) -> No
     [
         ("give --freq, such as W or MS", "give freq=, such as W or MS"),
         ("name it by --item_column (schema.x)", "name it by item_column= (schema.x)"),
-        ("name the columns by --item_columns sku,store", 'name the columns by item_columns="sku,store"'),
+        ("columns by --item_columns sku,store", 'columns by item_columns="sku,store"'),
         ("by --item_columns 'a b,c'", "by item_columns='a b,c'"),
         ("lower --horizon 64 or less", "lower horizon=64 or less"),
         ("by --partition_by month.", 'by partition_by="month".'),
