@@ -89,10 +89,10 @@ def _keyword(match: re.Match[str]) -> str:
     flag, value = match["name"], match["value"]
     name = _KEYWORDS.get(flag, flag)
     if flag in _SWITCHES or value is None or value in _NO_VALUES:
-        rest = match.string[match.end("name") : match.end()]
+        ending = match.string[match.end("name") : match.end()]
         # What a message is about has no value: "freq: 'X' is no frequency".
         is_subject = match.start() == 0 or match.string.startswith(":", match.end("name"))
-        return f"{name}{'' if is_subject else '=True' if flag in _SWITCHES else '='}{rest}"
+        return f"{name}{'' if is_subject else '=True' if flag in _SWITCHES else '='}{ending}"
     if value.isdecimal():
         return f"{name}={value}"
     return f"{name}={value}" if value.startswith("'") else f'{name}="{value}"'

@@ -67,8 +67,8 @@ def report(run: str | None, as_json: bool, **flags: Any) -> None:
     say(f"report of {gathered.audit.session_id}: {url}")
     if gathered.newer:
         newest = gathered.newer[0]
-        others = f"{newest} and {len(gathered.newer) - 1} more" if gathered.newer[1:] else newest
-        say(f"  later runs of other jobs: {others}; `gigacast report {newest}` writes its page")
+        listed = f"{newest} and {len(gathered.newer) - 1} more" if gathered.newer[1:] else newest
+        say(f"  later runs of other jobs: {listed}; `gigacast report {newest}` writes its page")
 
 
 def _write(path: Path, page: str) -> str:

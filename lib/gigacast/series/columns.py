@@ -347,9 +347,9 @@ def _find_targets(table: _Table, named: tuple[str, ...], *, has_ids: bool) -> tu
 
 def _like_values(table: _Table) -> list[str]:
     """Return the columns that may be targets: numbers whose names are not those of ids or times."""
-    others = {*_TIMES[0], *_TIMES[1], *_LIKE_TIMES}
+    reserved = {*_TIMES[0], *_TIMES[1], *_LIKE_TIMES}
     names = table.of_type(is_value_type)
-    return [n for n in names if n.strip() and not names_ids(n) and _plain(n) not in others]
+    return [n for n in names if n.strip() and not names_ids(n) and _plain(n) not in reserved]
 
 
 def _named_covariates(

@@ -75,12 +75,12 @@ def check_levels(
     """
     for column in ({*columns} - _FREE_LEVELS) & levels.keys() & {*rows.schema.names}:
         values, level = pc.unique(rows.column(column)).drop_null(), levels[column]
-        other = next((text for text in _texts(values, name) if not _says(text, level)), None)
-        if other is not None:
+        odd = next((text for text in _texts(values, name) if not _says(text, level)), None)
+        if odd is not None:
             folder = f"{column}={'(none)' if level is None else level}"
             raise SchemaError(
                 f"{name}: the folder {printable(folder)!r} and the file's column {column!r} "
-                f"contradict each other: a row has {printable(other[:80])!r}",
+                f"contradict each other: a row has {printable(odd[:80])!r}",
                 hint="move the file into the folder of its rows, or rename the folder or the "
                 "column: the two are one column of items",
             )
