@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RELEASE_STAMP := .release/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-batch quickstart test test-spark test-browser forms campaign mutants model soak check format house bench bench-full bench-features bench-serving bench-gpu sbom audit hashes deploy smoke wheels pin-images planner-alone template-test destroy clean
+.PHONY: help demo demo-batch quickstart test test-spark test-browser forms surroundings campaign mutants model soak check format house bench bench-full bench-features bench-serving bench-gpu sbom audit hashes deploy smoke wheels pin-images planner-alone template-test destroy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test: $(STAMP) ## Run the tests in parallel
 
 forms: $(STAMP) ## Write the same data in thousands of forms, and read them all alike (half an hour)
 	$(BIN)/python -W error -m tests.forms
+
+surroundings: $(STAMP) ## Run every command with closed output, a full disk, other locales and homes, with long names
+	$(BIN)/python -m tests.support.surroundings
 
 campaign: $(STAMP) ## Kill, disturb and damage every job for hours; results in docs/reliability.md
 	$(BIN)/python -m tests.campaign.run

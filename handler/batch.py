@@ -36,7 +36,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     except KeyboardInterrupt:
         return EXIT_AGAIN
     except GigacastError as error:
-        sys.stderr.write(printable(f"gigacast: {type(error).__name__}: {error}") + "\n")
+        sys.stderr.write(printable(f"gigacast: {type(error).__name__}: {error.text}") + "\n")
         is_transient = isinstance(error, TransientStorageError | TransientComputeError)
         return EXIT_AGAIN if is_transient else EXIT_USAGE
 

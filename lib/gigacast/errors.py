@@ -44,8 +44,58 @@
     ├── PlanError                    a run's plan changed, expired or cannot be read
     └── MissingExtraError            an optional dependency is not installed
 
-Every message describes the fault and its place; ``hint`` says what to do about it.
+Every message describes the fault and its place; ``hint`` says what to do about it. Both name
+options as flags, which the command line prints. ``str(error)``, which Python prints, names them as
+keywords.
 """
+
+import re
+
+_FLAG = re.compile(
+    r"(?<![\w/.=-])--(?P<name>[a-z][a-z_0-9]*)(?![-\w])"
+    r"(?:[ ](?P<value>'[^']*'|[\w/~][^\s`]*?)(?=[,;:.)]*(?:\s|$)))?"
+)
+_SWITCHES = frozenset(
+    {
+        *("calibrate", "deprecated", "if_better", "incremental", "joint_targets", "mean"),
+        *("non_negative", "old_specs", "overwrite", "quick", "rolling", "switch", "unfinished"),
+    }
+)
+"""Flags without a value."""
+_NO_VALUES = frozenset(
+    {
+        *("and", "before", "both", "choose", "chooses", "cuts", "decides", "deletes", "describes"),
+        *("does", "for", "gives", "has", "if", "in", "instead", "is", "lists", "makes", "must"),
+        *("names", "needs", "of", "or", "out", "runs", "says", "sets", "shows", "so"),
+        *("such", "than", "to", "too", "which", "with", "without", "writes"),
+    }
+)
+"""Words after a flag that are not its value."""
+_KEYWORDS = {"item": "items", "partition": "partitions"}
+"""Keywords that are not spelt as their flag."""
+
+
+def as_keywords(text: str) -> str:
+    """Return a text whose flags are keywords: ``--freq W`` becomes ``freq="W"``.
+
+    Commands, which are in backticks, stay.
+    """
+    parts = text.split("`")
+    parts[::2] = [_FLAG.sub(_keyword, part) for part in parts[::2]]
+    return "`".join(parts)
+
+
+def _keyword(match: re.Match[str]) -> str:
+    flag, value = match["name"], match["value"]
+    name = _KEYWORDS.get(flag, flag)
+    if flag in _SWITCHES or value is None or value in _NO_VALUES:
+        ending = match.string[match.end("name") : match.end()]
+        # What a message is about has no value: "freq: 'X' is no frequency".
+        is_subject = match.start() == 0 or match.string.startswith(":", match.end("name"))
+        return f"{name}{'' if is_subject else '=True' if flag in _SWITCHES else '='}{ending}"
+    if value.isdecimal():
+        return f"{name}={value}"
+    return f"{name}={value}" if value.startswith("'") else f'{name}="{value}"'
 
 
 class GigacastError(Exception):
@@ -65,8 +115,14 @@ class GigacastError(Exception):
         self.message = message
         self.hint = hint
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
+        """Message and hint, with options as flags."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def __str__(self) -> str:
+        hint = f" ({as_keywords(self.hint)})" if self.hint else ""
+        return as_keywords(self.message) + hint
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors are pickled between processes, and by default pickling passes positional

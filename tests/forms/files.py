@@ -388,7 +388,7 @@ _LEVELS_ABOVE = ("shop=0/year=2024/month=01/a", "shop=1/year=2024/month=01/a")
 _SHOPS: dict[str, Any] = {
     "options": {"item_columns": "shop,item_id"}, "lone": "", "items": ("shop", "item_id"),
 }  # fmt: skip
-_SPANNED = "--partition_by month"
+_SPANNED = "partition_by.{1,2}month"
 _PLACE_LIST = [
     Place("a month", ("2024/01/part-00000",), _first, {}, "part-00000"),
     Place("below a prefix", ("in/2024/01/part-a",), _first, {"input_prefix": "in"}, "part-a"),

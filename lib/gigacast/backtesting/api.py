@@ -17,7 +17,7 @@ from gigacast.backtesting.frame import backtest_table, evaluate_table
 from gigacast.backtesting.job import backtest_job
 from gigacast.backtesting.result import BacktestResult
 from gigacast.backtesting.run import run_backtest
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, as_keywords
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
 from gigacast.series.duplicates import warn_of_conflicts, warn_of_dropped
@@ -140,7 +140,7 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     else:
         result = run_backtest(job, events=events)
     for problem in result.problems:
-        warnings.warn(problem, UserWarning, stacklevel=2)
+        warnings.warn(as_keywords(problem), UserWarning, stacklevel=2)
     warn_of_conflicts(result.conflicts, forecast.method.duplicates)
     if table is None:
         return result
@@ -233,7 +233,8 @@ def evaluate(  # noqa: PLR0913 - keywords, each a part of what is compared
         EvaluationJob(job, model, version, worst=worst, segment=as_text("segment", segment))
     )
     if result.passed_over:
-        warnings.warn(passed_over_text(result.passed_over), UserWarning, stacklevel=2)
+        problem = as_keywords(passed_over_text(result.passed_over))
+        warnings.warn(problem, UserWarning, stacklevel=2)
     warn_of_conflicts(result.conflicts, job.method.duplicates)
     return result
 
@@ -243,6 +244,7 @@ def _evaluate_frame(data: Any, actuals: Any, config: str | Path | None, options:
     job = _job("memory://frame", config, options)
     result = evaluate_table(forecasts, table_of(actuals, "actuals"), job)
     warn_of_conflicts(result.conflicts, job.method.duplicates)
+    warn_of_dropped(result.dropped)
     return give_back(result.to_table(), data, _to_pandas)
 
 

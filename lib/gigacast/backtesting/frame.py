@@ -125,7 +125,10 @@ def _backtest_object(
             )
             # What it has stored is in a memory that is gone.
             calibrations = tuple(replace(one, key="") for one in result.calibrations)
-            return replace(result, calibrations=calibrations)
+            segments = result.leaderboard.segments.items()
+            own = {(name if label == _KEY else label): figures for label, figures in segments}
+            leaderboard = replace(result.leaderboard, segments=own)
+            return replace(result, calibrations=calibrations, leaderboard=leaderboard)
         except GigacastError as error:
             # Nobody knows the key in memory.
             error.message = error.message.replace(key, name)
@@ -183,13 +186,16 @@ def evaluate_table(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> 
     try:
         selected = select_actuals(parts, table, job.method.duplicates)
         # This reads all series, and refuses actuals in which too many rows conflict.
-        scales = scales_before(read_series(source, reading), table)
-        return _evaluation(table, match(table, selected.table), scales, selected.conflicts)
+        reader = read_series(source, reading)
+        scales = scales_before(reader, table)
+        result = _evaluation(table, match(table, selected.table), scales, selected.conflicts)
     except pa.ArrowException as error:
         raise SchemaError(
             f"actuals: their item ids do not fit those of the forecasts: {error}",
             hint="give both ids of the same type",
         ) from error
+    result.dropped = reader.stats.dropped
+    return result
 
 
 def _with_targets(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> pa.Table:

@@ -236,7 +236,7 @@ def _log_of(service: ArrayService, child: int, state: ChildState, lines: int) ->
     try:
         return ChildLog(child, state, service.read_log(state, lines))
     except ComputeError as error:
-        return ChildLog(child, state, [], str(error))
+        return ChildLog(child, state, [], error.text)
 
 
 def service_for(address: StoreAddress, attempts: int = 8) -> ArrayService:

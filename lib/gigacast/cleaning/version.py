@@ -73,7 +73,7 @@ def fit_together(parts: list[Part]) -> list[Part]:
             schema = unify_schemas([schema or part.schema, part.schema], part.partition)
         except SchemaError as error:
             part.judged = replace(
-                part.judged, judgement=Judgement(Verdict.FAIL, (f"SchemaError: {error}",))
+                part.judged, judgement=Judgement(Verdict.FAIL, (f"SchemaError: {error.text}",))
             )
             continue
         fitting.append(part)

@@ -75,7 +75,7 @@ COMMANDS = {
         "Find values that the forecasts did not expect, and sensors that stopped measuring.",
     ),
     "report": Home(
-        _REPORT, "Write the page of RUN, the latest run by default: one HTML file in reports/."
+        _REPORT, "Write the page of RUN, the latest forecast by default: one HTML file in reports/."
     ),
     "serve-report": Home(
         _REPORT, "Show the pages in a bucket's reports/ to a browser of this machine."

@@ -1,6 +1,7 @@
 """``gigacast forecast FILE``: the forecasts of one file."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from gigacast.cli.flags import read_settings
@@ -47,7 +48,7 @@ def forecast_one_file(
     settings = read_settings({n: v for n, v in flags.items() if n not in own})
     job = file_job(settings)
     if output is not None:
-        encoding_of(output)  # before the model is loaded
+        _check_output(output, file)  # before the model is loaded
     source = open_file(file)
     # A bucket is only the place of models here.
     forecaster = load_chosen(job.model, registry_of(settings), rows=count_rows(source))
@@ -63,6 +64,22 @@ def forecast_one_file(
     elif not quiet and output != STANDARD:
         show(file_document(result, job.method.levels))
     return 0 if result.series else EXIT_FAILED
+
+
+def _check_output(output: str, file: str) -> None:
+    """Refuse an output of unknown format, and the file that is forecast.
+
+    Raises
+    ------
+    ConfigError
+    """
+    encoding_of(output)
+    is_same = STANDARD not in {output, file} and Path(output).exists() and Path(file).exists()
+    if is_same and Path(output).samefile(file):
+        raise ConfigError(
+            f"--output: {output} is the file that is forecast, which would be replaced",
+            hint="name another file",
+        )
 
 
 def file_job(settings: Settings) -> ForecastJob:

@@ -205,7 +205,9 @@ def plot(partition: str, predictions: str | None, as_json: bool, **flags: Any) -
 
 def _look(partition: str, options: SeriesOptions, chosen: Chosen) -> list[Look]:
     items: Sequence[str] | None = options.items or None
-    if month_of_folder(partition.strip("/").rpartition("/")[0]) is None:
+    is_item = month_of_folder(partition.strip("/").rpartition("/")[0]) is None
+    _check_worst(partition, options, is_item=is_item)
+    if is_item:
         item = partition
         outputs = chosen.prepared.outputs
         partition = partition_of_item(outputs, generation_of(chosen), item)
@@ -215,6 +217,22 @@ def _look(partition: str, options: SeriesOptions, chosen: Chosen) -> list[Look]:
         outputs = finished.prepared.outputs
         items = worst_items(outputs, finished.entry.task.output_key, options.worst)
     return look_at(finished, items=items, count=options.count, steps=options.steps)
+
+
+def _check_worst(partition: str, options: SeriesOptions, *, is_item: bool) -> None:
+    """Refuse `--worst` beside items that are named: either chooses the series.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if options.worst is None or not (is_item or options.items):
+        return
+    named = partition if is_item else options.items[0]
+    raise ConfigError(
+        f"--worst chooses series of a partition, and {named!r} names an item",
+        hint="name the partition alone (`gigacast ls partitions` lists them), or leave --worst out",
+    )
 
 
 @click.command(cls=Command)

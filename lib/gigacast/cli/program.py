@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
@@ -140,6 +141,7 @@ def run(arguments: list[str]) -> int:
             program.make_context("gigacast", list(args)) as root,
         ):
             remember_place(root, args)
+            _check_folder()
             result: Any = program.invoke(root)
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
@@ -165,6 +167,15 @@ def run(arguments: list[str]) -> int:
         return result if isinstance(result, int) else 0
     _print_failure(failure, as_json=as_json)
     return failure.exit_code
+
+
+def _check_folder() -> None:
+    """Refuse to run in a folder that was deleted: libraries that load their parts abort there."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        reason = f"the working folder is gone: {error.strerror or error}"
+        raise ConfigError(reason, hint="change to another folder") from error
 
 
 def _name_flags(error: GigacastError, root: click.Context | None) -> None:

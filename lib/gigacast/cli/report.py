@@ -35,7 +35,7 @@ def announce(url: str, *, quiet: bool = False) -> None:
 @flags_of(ReportRunOptions)
 @json_option
 def report(run: str | None, as_json: bool, **flags: Any) -> None:
-    """Write the page of RUN, the latest run by default: one HTML file in reports/.
+    """Write the page of RUN, the latest forecast by default: one HTML file in reports/.
 
     In place of a run, `scale` shows what the run with most series took by its receipts (series,
     processes, CPU hours, wall hours, dollars), and what a billion series would take.
@@ -63,8 +63,12 @@ def report(run: str | None, as_json: bool, **flags: Any) -> None:
         url = _write(options.output, page)
     if as_json:
         show_json({**gathered.to_json(), "location": url}, is_ascii=True, default=str)
-    else:
-        announce(url)
+        return
+    say(f"report of {gathered.audit.session_id}: {url}")
+    if gathered.newer:
+        newest = gathered.newer[0]
+        listed = f"{newest} and {len(gathered.newer) - 1} more" if gathered.newer[1:] else newest
+        say(f"  later runs of other jobs: {listed}; `gigacast report {newest}` writes its page")
 
 
 def _write(path: Path, page: str) -> str:

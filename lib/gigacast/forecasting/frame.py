@@ -27,6 +27,7 @@ from gigacast.job.covariates import Futures, check_context, fit_method, warn_of_
 from gigacast.job.engine_choice import settle_rows
 from gigacast.job.forecast_job import Method, ModelChoice
 from gigacast.job.model_choice import load_resolved, resolve_choice
+from gigacast.lake.model.resolve import NO_REGISTRY
 from gigacast.series.duplicates import warn_of_conflicts, warn_of_dropped
 from gigacast.series.reader import read_series
 from gigacast.series.source import ReadOptions, ReadStats, SeriesSource
@@ -55,7 +56,8 @@ def load_chosen(
     ModelError, ConfigError, StorageError
     """
     # An empty store: without a bucket, only shipped, local and public models can be found.
-    store = open_store(models) if models is not None else MemoryStore("no-bucket")
+    empty = MemoryStore(NO_REGISTRY.partition("://")[2])
+    store = empty if models is None else open_store(models)
     model, info = resolve_choice(choice, store)
     if rows is not None:
         info = settle_rows(model, info, choice, rows)

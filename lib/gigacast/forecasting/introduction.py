@@ -14,9 +14,10 @@ from gigacast.job.location import open_inputs, pin_inputs
 from gigacast.lake.plan.discovery import Partition, Selection
 from gigacast.lake.plan.months import MonthFolder, find_years, walk_months
 from gigacast.report.document import Document, Fact, Items, KeyValues, Kind, Paragraph, Tone
-from gigacast.series.columns import Layout, is_covariate_type
+from gigacast.series.columns import Layout
 from gigacast.series.formats import Limits, open_table
 from gigacast.series.source import MEBIBYTE, SeriesSource
+from gigacast.series.value import is_covariate_type
 from gigacast.settings.template import settings_text
 from gigacast.storage.parquet.read import open_object
 from gigacast.storage.store import Store
@@ -111,7 +112,7 @@ def _look_into(
         if table is not None:
             check_times(table, job.method.timestamp_unit)
     except DataError as error:
-        return Introduction(inputs.address.url, problem=str(error), **facts)
+        return Introduction(inputs.address.url, problem=error.text, **facts)
     if table is None:
         return Introduction(inputs.address.url, problem=f"{entry.key} has no rows", **facts)
     layout = table.layout

@@ -63,7 +63,7 @@ def look_into(prepared: Prepared, plan: Plan) -> Look:
     Only pending inputs are looked at.
     """
     faults = [_fault(prepared, task) for task in _one_of_each_layout(plan.tasks)]
-    errors = [str(error) for error in faults if error is not None]
+    errors = [error.text for error in faults if error is not None]
     problems = (*errors, *look_for_spans(prepared, plan), *_heavy(prepared, plan))
     # Where other layouts are sound, their partitions can be forecast: the rest will fail alone.
     return Look(problems, impossible=bool(errors) and len(errors) == len(faults))

@@ -21,7 +21,7 @@ from gigacast.core.cost.bill import make_bill
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.core.text import blank_secrets
-from gigacast.errors import OutageError, StorageError, TransientStorageError
+from gigacast.errors import GigacastError, OutageError, StorageError, TransientStorageError
 from gigacast.job.audit import PlannedJob, make_run_id, new_audit
 from gigacast.job.outage import Outage, Patience, is_transient
 from gigacast.job.totals import Totals
@@ -307,7 +307,8 @@ class Run:
         self._close(self.status)
 
     def _describe(self, error: BaseException) -> None:
-        message = blank_secrets(str(error))
+        text = error.text if isinstance(error, GigacastError) else str(error)
+        message = blank_secrets(text)
         self.audit.failures.append({"error": type(error).__name__, "message": message})
 
     def _close(self, status: str) -> None:

@@ -355,7 +355,7 @@ def _active_version(registry: Registry, name: str) -> tuple[str | None, str | No
     try:
         return read_active(registry, name)[0].version, None
     except ModelIntegrityError as error:
-        return None, str(error)
+        return None, error.text
 
 
 def _summarise(

@@ -16,7 +16,7 @@ from gigacast.parquet_loader.dataset import LoadColumns, LoadStats
 from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches, with_numbers
-from gigacast.series.made import add_levels, with_levels
+from gigacast.series.made import add_levels, check_levels, with_levels
 from gigacast.series.source import ColumnNames, SeriesSource
 from gigacast.storage.parquet.read import open_object, open_parquet, translated_parquet
 from gigacast.storage.parquet.scan import Scan, ScanStats, scan_parquet
@@ -219,6 +219,7 @@ class FileRows:
         scan = Scan(columns.all, predicate, batch_rows=batch_rows, row_groups=row_groups)
         levels = hive_levels(info.key)
         for batch in scan_parquet(self._store(info), _meta(info), scan, stats):
+            check_levels(batch, columns.ids, levels, info.key)
             yield add_levels(plain_batch(batch), columns.all, levels)
         self._count_scan(info, stats)
 
@@ -247,7 +248,9 @@ class FileRows:
         tail = read_tail(
             self._store(info), _meta(info), columns.all, columns.timestamp, rows, stats
         )
-        table = add_levels(plain_table(tail), columns.all, hive_levels(info.key))
+        levels = hive_levels(info.key)
+        check_levels(tail, columns.ids, levels, info.key)
+        table = add_levels(plain_table(tail), columns.all, levels)
         self._count_scan(info, stats)
         self._budget.add(table.nbytes)
         return table

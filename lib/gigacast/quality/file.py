@@ -31,6 +31,7 @@ from gigacast.quality.csv_file import csv_as_parquet
 from gigacast.series.aggregation.wall import moments_of
 from gigacast.series.columns import recognise_keys
 from gigacast.series.identity import id_type, read_ids
+from gigacast.series.made import check_levels
 from gigacast.series.source import ColumnNames
 from gigacast.series.timestamp import Clock, OffsetGuard, clock_of, is_text, needs_range
 from gigacast.storage.parquet.read import open_parquet, translated_parquet
@@ -230,6 +231,7 @@ class PartitionFile:
 
     def keys(self, *, ascending: bool = False) -> Keys:
         """Return the series and times of all rows; for ``ascending`` see `arrange`."""
+        self._check_levels()
         codes, names = self._item_codes()
         column = self.column(self.timestamp)
         kind = column.type
@@ -252,6 +254,11 @@ class PartitionFile:
         if names is not None and len(names) <= 1 and codes is not None and (codes >= 0).all():
             codes = None
         return Keys(codes, times, names, clock, arrange(codes, times, ascending=ascending))
+
+    def _check_levels(self) -> None:
+        levels = hive_levels(self.key)
+        for name in {*self.ids} & levels.keys():
+            check_levels(pa.table({name: self.column(name)}), self.ids, levels, self.key)
 
     def _item_codes(self) -> tuple[CodeArray | None, pa.Array | None]:
         """Return the code of each row's series, -1 where missing, and their ids, ascending."""

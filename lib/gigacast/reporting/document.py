@@ -68,6 +68,7 @@ def run_document(report: RunReport) -> Document:
     ]
     blocks = (
         Tiles((*headlines, *_tiles(report))),
+        *_nothing_pending(report),
         *_failures(audit),
         *(block for block in outcome.content if not isinstance(block, Tiles)),
         *worst_blocks(report.series, report.ranked),
@@ -176,6 +177,13 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+def _nothing_pending(report: RunReport) -> tuple[Block, ...]:
+    audit = report.audit
+    if audit.job != "forecast" or audit.files_processed or audit.files_failed or not report.ranked:
+        return ()
+    return (Paragraph("Nothing was pending: the forecasts are those of earlier runs.", Tone.QUIET),)
+
+
 def _failures(audit: Audit) -> tuple[Block, ...]:
     if not audit.failures:
         return ()
@@ -203,7 +211,7 @@ def _counted(title: str, name: str, unit: str, counts: Mapping[str, int]) -> tup
 
 def _changes(report: RunReport) -> tuple[Block, ...]:
     """Return how the numbers of a run differ from those of the run before it."""
-    if not report.earlier:
+    if not report.earlier or not report.audit.files_processed:
         return ()
     before, now = report.earlier[-1], report.audit
     rows = [

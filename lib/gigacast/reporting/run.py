@@ -27,6 +27,8 @@ from gigacast.storage.store import Store
 
 EARLIER = 14
 """Earlier runs of the same job that a report compares with."""
+_FORECAST = "forecast_"
+"""Start of the ids of forecasting runs."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -75,6 +77,8 @@ class RunReport:
         How recent inputs differ from earlier ones; ``None`` for jobs that forecast nothing.
     outcome : Document, optional
         Result of a run of another job, see `outcome.read_outcome`.
+    newer : tuple of str
+        Runs of other jobs that ended later, the latest first, where no run was named.
     """
 
     audit: Audit
@@ -87,6 +91,7 @@ class RunReport:
     anomalies: Mapping[str, Any] | None = None
     drift: Drift | None = None
     outcome: Document | None = None
+    newer: tuple[str, ...] = ()
 
     @property
     def fallbacks(self) -> int:
@@ -115,6 +120,7 @@ class RunReport:
             "evaluation": self.evaluation,
             "anomalies": self.anomalies,
             "drift": self.drift.to_json() if self.drift else None,
+            **({"newer": [*self.newer]} if self.newer else {}),
         }
 
 
@@ -142,7 +148,8 @@ def report_run(job: ForecastJob, run_id: str | None = None) -> RunReport:
     job : ForecastJob
         Addresses, and how its inputs are read.
     run_id : str, optional
-        Id of the run, as in the audit; the latest run by default.
+        Id of the run, as in the audit; by default the latest forecast, or the latest run of any
+        job where nothing was forecast.
 
     Raises
     ------
@@ -155,10 +162,17 @@ def report_run(job: ForecastJob, run_id: str | None = None) -> RunReport:
     outputs = open_store(job.outputs)
     outputs.check()
     runs = list_runs(outputs)
-    audit = read_audit(outputs, _checked(run_id, runs, job.outputs.url))
+    name = _checked(run_id, runs, job.outputs.url)
+    audit = read_audit(outputs, name)
+    names = [run for run, _ in runs]
+    newer = tuple(names[: names.index(name)]) if run_id is None else ()
     earlier = [name for name, when in runs if _is_before(name, when, audit, runs)]
-    report = RunReport(audit, job.outputs.url, _audits(outputs, earlier[:EARLIER][::-1]))
+    before = _audits(outputs, earlier[:EARLIER][::-1])
+    report = RunReport(audit, job.outputs.url, before, newer=newer)
     generation = _generation_of(audit)
+    if generation is None and audit.job == "forecast":
+        # Nothing was pending: the page is that of the forecasts as an earlier run left them.
+        generation = next(filter(None, map(_generation_of, reversed(before))), None)
     if generation is None:
         return replace(report, outcome=read_outcome(audit, job, outputs))
     sample = sample_series(job, open_inputs(job.inputs), outputs, generation)
@@ -191,7 +205,8 @@ def _checked(run_id: str | None, runs: Sequence[tuple[str, int]], url: str) -> s
     if run_id is None:
         if not names:
             raise DataNotFoundError(f"{url}: no run yet", hint="run `gigacast forecast` first")
-        return names[0]
+        # The page of the morning: quality, evaluation and others run after the forecast.
+        return next((name for name in names if name.startswith(_FORECAST)), names[0])
     if not _NAME.fullmatch(run_id):
         raise ConfigError(
             f"RUN: {run_id!r} is no id of a run",

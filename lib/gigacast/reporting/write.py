@@ -32,7 +32,7 @@ def write_run_report(job: ForecastJob, run_id: str | None = None) -> str:
     job : ForecastJob
         Addresses, and how its inputs are read.
     run_id : str, optional
-        The latest run by default.
+        The latest forecast by default.
 
     Raises
     ------

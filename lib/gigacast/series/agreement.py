@@ -10,7 +10,7 @@ from gigacast.core.series.item_key import ItemKey
 from gigacast.core.time.number import NumberRange, check_steps
 from gigacast.core.time.zone import named_zone
 from gigacast.errors import SchemaError
-from gigacast.series.columns import is_category_type, is_list_type
+from gigacast.series.columns import is_list_type
 from gigacast.series.csv.read import check_same_form
 from gigacast.series.decode import Decoder
 from gigacast.series.formats import Limits, OpenTable, read_batches
@@ -19,7 +19,7 @@ from gigacast.series.scan import scan
 from gigacast.series.source import ReadOptions
 from gigacast.series.timestamp import Clock, clock_of, is_text, widened
 from gigacast.series.timestamp_text import has_offsets
-from gigacast.series.value import CategoryCodes
+from gigacast.series.value import CategoryCodes, is_category_type
 
 _UNNAMED = "series"
 
@@ -238,7 +238,11 @@ def _check_frequency(tables: Sequence[OpenTable], options: ReadOptions, clock: C
         )
         has_freq = table.layout.freq is not None or options.rows_freq is not None
         if has_starts and not has_freq and not clock.counts_steps:
-            hint = "set freq" if freq is None else "write the frequency of each list beside it"
+            hint = (
+                "give --freq, such as D"
+                if freq is None
+                else "write the frequency of each list beside it"
+            )
             raise SchemaError(
                 f"{table.source.name}: the lists have a start but no frequency", hint=hint
             )

@@ -22,15 +22,18 @@ from typing import Literal
 
 import pyarrow as pa
 
-from gigacast.core.problem import did_you_mean
+from gigacast.core.listing import are_times, listed_columns, near_column, proposed_columns
 from gigacast.errors import SchemaError
 from gigacast.series.identity import is_id_type
 from gigacast.series.source import ColumnNames
 from gigacast.series.timestamp import is_text, is_time_type
-from gigacast.series.value import is_value_type
+from gigacast.series.value import is_category_type, is_covariate_type, is_value_type
 
 _IDS = (("item_id", "unique_id"), ("series_id", "ts_id", "id", "item", "symbol"))
 _TIMES = (("timestamp", "ds"), ("datetime", "date", "time"))
+_UNNAMED = (("__index_level_0__", ""),)
+_LIKE_TIMES = {"datum", "day", "dt", "hour", "month", "period", "quarter", "week", "year"}
+"""Names that are proposed, and not recognised: the year may be beside the month."""
 _STARTS = (("start",),)
 _TARGETS = (("target", "y"), ("value", "values"))
 _PREFIX = "target_"
@@ -121,23 +124,23 @@ class _Table:
                 hint="rename one of them, or leave it out",
             )
 
-    def refuse(self, problem: str, setting: str) -> SchemaError:
-        names = (n if n == n.strip() else repr(n) for n in self.schema.names)
-        pairs = zip(names, self.schema.types, strict=True)
-        listing = ", ".join(f"{name}: {kind}" for name, kind in pairs) or "none"
-        return SchemaError(
-            f"{self.name}: {problem}; the columns are {listing}",
-            hint=f"name the column by {setting}",
-        )
+    def refuse(self, problem: str, setting: str, candidates: Sequence[str] = ()) -> SchemaError:
+        """Return the refusal of a table; the hint proposes the candidates, if they are few."""
+        hint = f"name the column by {proposed_columns(setting, candidates)}"
+        if are_times(self.schema.names):
+            hint = f"write a row for each time, as the columns are times (pandas: melt); or {hint}"
+        listing = listed_columns(self.schema)
+        return SchemaError(f"{self.name}: {problem}; the columns are {listing}", hint=hint)
 
     def named(self, column: str, setting: str, usable: Callable[[pa.DataType], bool]) -> str:
         indices = self.schema.get_all_field_indices(column)
         if len(indices) != 1:
             problem = "there is no column" if not indices else "there is more than one column"
-            near = "" if indices else did_you_mean(column, self.schema.names)
+            near = "" if indices else near_column(column, self.schema.names)
             raise self.refuse(f"{problem} {column!r}", f"{setting}; {near}" if near else setting)
-        if not usable(self.type_of(column)):
-            kind = self.type_of(column)
+        if not usable(kind := self.type_of(column)):
+            if usable is _is_target_type and is_category_type(kind):
+                setting += "; text is no value: write plain numbers, without units or marks as %"
             raise self.refuse(f"column {column!r} has the unusable type {kind}", setting)
         return column
 
@@ -197,9 +200,7 @@ def recognise(
         lists_layout = _list_layout(table, columns, item_id, targets)
         layout = replace(lists_layout, covariates=covariates, items=columns.items)
         return _checked_items(layout, table)
-    timestamp = _find(table, columns.timestamp, _TIMES, _TIMESTAMP_SETTING, is_time_type)
-    if timestamp is None:
-        raise table.refuse(_no_times(table, _TIMES), _TIMESTAMP_SETTING)
+    timestamp = _find_times(table, columns)
     kind: Literal["long", "wide"] = "long" if item_id else "wide"
     return _checked_items(
         Layout(kind, item_id, timestamp, targets, None, covariates, columns.items), table
@@ -231,14 +232,25 @@ def recognise_keys(
     """
     table = _Table(schema, name)
     item_id = _find_ids(table, columns)
-    timestamp = _find(table, columns.timestamp, _TIMES, _TIMESTAMP_SETTING, is_time_type)
-    if timestamp is None:
-        raise table.refuse(_no_times(table, _TIMES), _TIMESTAMP_SETTING)
+    timestamp = _find_times(table, columns)
     return Layout("long", item_id, timestamp, (), items=columns.items).id_names, timestamp
 
 
-def _no_times(table: _Table, groups: Sequence[tuple[str, ...]]) -> str:
-    return _none_of(table, groups, "timestamps", "no timestamp column is recognised")
+def _find_times(table: _Table, columns: ColumnNames) -> str:
+    """Return the column of timestamps, or raise that there is none."""
+    timestamp = _find(table, columns.timestamp, _TIMES, _TIMESTAMP_SETTING, is_time_type)
+    # An index without a name, as pandas writes it.
+    timestamp = timestamp or _find(table, None, _UNNAMED, _TIMESTAMP_SETTING, _is_moment)
+    if timestamp is None:
+        problem = _none_of(table, _TIMES, "timestamps", "no timestamp column is recognised")
+        names = table.of_type(is_time_type)
+        moments = table.of_type(_is_moment) or [n for n in names if _plain(n) in _LIKE_TIMES]
+        raise table.refuse(problem, _TIMESTAMP_SETTING, moments[:1])
+    return timestamp
+
+
+def _is_moment(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
 def _find_ids(table: _Table, columns: ColumnNames) -> str | None:
@@ -329,8 +341,15 @@ def _find_targets(table: _Table, named: tuple[str, ...], *, has_ids: bool) -> tu
     single = single or (None if several else _find(table, None, _TARGETS, setting, _is_target_type))
     if not several and single is None:
         problem = _none_of(table, _TARGETS, "values", "no target column is recognised")
-        raise table.refuse(problem, setting)
+        raise table.refuse(problem, setting, _like_values(table))
     return several or (str(single),)
+
+
+def _like_values(table: _Table) -> list[str]:
+    """Return the columns that may be targets: numbers whose names are not those of ids or times."""
+    reserved = {*_TIMES[0], *_TIMES[1], *_LIKE_TIMES}
+    names = table.of_type(is_value_type)
+    return [n for n in names if n.strip() and not names_ids(n) and _plain(n) not in reserved]
 
 
 def _named_covariates(
@@ -348,17 +367,6 @@ def _named_covariates(
         else is_covariate_type
     )
     return tuple(table.named(name, setting, usable) for name in columns.covariates)
-
-
-def is_covariate_type(kind: pa.DataType) -> bool:
-    """Check that a column of this type can be a covariate: a number or a category."""
-    return is_value_type(kind) or is_category_type(kind)
-
-
-def is_category_type(kind: pa.DataType) -> bool:
-    """Check whether a column holds categories: texts or booleans."""
-    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(is_text(plain) or pa.types.is_boolean(plain))
 
 
 def _is_covariate_list(kind: pa.DataType) -> bool:

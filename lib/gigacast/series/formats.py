@@ -85,6 +85,8 @@ class OpenTable:
         Values of the Hive levels in the object's key that are no columns of the file.
     csv : CsvForm, optional
         Form of a CSV file.
+    doubled : mapping of str to str or None
+        Values of the Hive levels that are columns of ids or covariates of the file as well.
     """
 
     source: SeriesSource
@@ -94,6 +96,7 @@ class OpenTable:
     points_per_row: float
     levels: Mapping[str, str | None] = field(default_factory=dict)
     csv: CsvForm | None = None
+    doubled: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def item_key(self) -> ItemKey | None:
@@ -134,13 +137,25 @@ def open_table(
     levels = _levels_of(source, stored)
     schema = with_levels(stored, columns, levels)
     layout = recognise(schema, columns, source.name)
-    return OpenTable(source, schema, layout, size_bytes, shape.points_per_row, levels)
+    doubled = _doubled(source, stored, layout, columns)
+    points = shape.points_per_row
+    return OpenTable(source, schema, layout, size_bytes, points, levels, doubled=doubled)
 
 
 def _levels_of(source: SeriesSource, stored: pa.Schema) -> dict[str, str | None]:
     """Return the values of the Hive levels of a source that are no columns of it."""
     levels = hive_levels(source.name) if source.format != "table" else {}
     return {name: value for name, value in levels.items() if name not in stored.names}
+
+
+def _doubled(
+    source: SeriesSource, stored: pa.Schema, layout: Layout, columns: ColumnNames
+) -> dict[str, str | None]:
+    """Return the values of the Hive levels that are columns of ids or covariates as well."""
+    levels = hive_levels(source.name) if source.format != "table" else {}
+    # Of times and targets a level of the name says nothing: `date=2024-01-31`, `target=sales`.
+    used = {*layout.id_names, *columns.covariates} & {*stored.names}
+    return {name: value for name, value in levels.items() if name in used}
 
 
 def with_numbers(table: OpenTable, columns: Sequence[str]) -> OpenTable:
@@ -170,7 +185,7 @@ def read_batches(
         If the bytes are not of the format.
     """
     source = table.source
-    maker = MadeColumns(table.layout, table.item_key, table.levels, source.name)
+    maker = MadeColumns(table.layout, table.item_key, table.levels, source.name, table.doubled)
     stored = maker.stored(columns)
     with _translated(source), _opened(source) as file:
         for batch in _BATCHES[source.format](file, table, stored, limits):
@@ -221,7 +236,8 @@ def _translated(source: SeriesSource) -> Iterator[None]:
 
 
 _HINTS = {
-    "csv": "write it again, exclude it, or name --csv_separator, --csv_quote, --csv_encoding",
+    "csv": "take out lines before its header, write it again, exclude it, or name --csv_separator, "
+    "--csv_quote, --csv_encoding",
     "json": 'write records, a record per line (pandas: to_json(orient="records")), or exclude it',
 }
 
@@ -312,7 +328,8 @@ def _open_csv(
         layout = recognise_csv(form, inferred, columns)
         schema = csv_types(inferred, layout)
         form = settled(form, numbers_of(schema, layout), [layout.timestamp])
-    return OpenTable(source, schema, layout, size_bytes, 1.0, levels, form)
+    doubled = _doubled(source, form.schema, layout, columns)
+    return OpenTable(source, schema, layout, size_bytes, 1.0, levels, form, doubled)
 
 
 def _csv_batches(

@@ -1,7 +1,8 @@
 """Columns that no file has: the Hive levels of its key, and the key of several id columns."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
 import numpy as np
@@ -11,9 +12,15 @@ import pyarrow.compute as pc
 from gigacast.core.array import IntArray
 from gigacast.core.column import null_of, to_arrow, to_numpy, to_scalar
 from gigacast.core.series.item_key import ItemKey
+from gigacast.core.text import printable
+from gigacast.errors import SchemaError
 from gigacast.series.columns import ITEM_KEY, Layout, names_ids
-from gigacast.series.identity import valid_ids
+from gigacast.series.identity import id_type, is_id_type, valid_ids
 from gigacast.series.source import ColumnNames
+
+_LONGEST_NUMBER = 100
+_FREE_LEVELS = {"bucket"}
+"""Levels that `data bucket` makes: a column of this name is another one."""
 
 
 def with_levels(
@@ -42,6 +49,67 @@ def add_levels(rows: Rows, columns: Sequence[str], levels: Mapping[str, str | No
     return rows
 
 
+def check_levels(
+    rows: pa.Table | pa.RecordBatch,
+    columns: Iterable[str],
+    levels: Mapping[str, str | None],
+    name: str,
+) -> None:
+    """Check columns that are Hive levels as well: the rows must say what the folder says.
+
+    Rows without a value say nothing. Numbers are compared as numbers: ``shop=007`` is shop 7.
+
+    Parameters
+    ----------
+    rows : pa.Table or pa.RecordBatch
+    columns : iterable of str
+        Columns of ids and covariates; others may have any name.
+    levels : mapping of str to str or None
+        Values of the Hive levels of the object.
+    name : str
+        Name of the object, for error messages.
+
+    Raises
+    ------
+    SchemaError
+    """
+    for column in ({*columns} - _FREE_LEVELS) & levels.keys() & {*rows.schema.names}:
+        values, level = pc.unique(rows.column(column)).drop_null(), levels[column]
+        odd = next((text for text in _texts(values, name) if not _says(text, level)), None)
+        if odd is not None:
+            folder = f"{column}={'(none)' if level is None else level}"
+            raise SchemaError(
+                f"{name}: the folder {printable(folder)!r} and the file's column {column!r} "
+                f"contradict each other: a row has {printable(odd[:80])!r}",
+                hint="move the file into the folder of its rows, or rename the folder or the "
+                "column: the two are one column of items",
+            )
+
+
+def _texts(values: pa.Array, name: str) -> Iterator[str]:
+    """Yield the texts of distinct values; of values that are no ids nothing."""
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if pa.types.is_floating(kind):
+        yield from (f"{value:.17g}" for value in values.to_pylist())
+    elif is_id_type(kind):
+        texts = valid_ids(values, id_type(kind), name).cast(pa.string())
+        yield from texts.to_pylist()
+
+
+def _says(text: str, level: str | None) -> bool:
+    """Check whether a value of a row is that of a level."""
+    if level is None:
+        return False
+    return text == level or (_number(text) is not None and _number(text) == _number(level))
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text) if text.strip() == text and len(text) <= _LONGEST_NUMBER else None
+    except InvalidOperation:
+        return None
+
+
 def level_column(value: str | None, rows: int) -> pa.Array:
     """Return a column that holds the value of a Hive level in every row."""
     return pa.repeat(null_of(pa.string()) if value is None else to_scalar(value), rows)
@@ -61,12 +129,15 @@ class MadeColumns:
         Values of the Hive levels of the source.
     name : str
         Name of the source, for error messages.
+    doubled : mapping of str to str or None
+        Values of the Hive levels that are columns of the file as well; none by default.
     """
 
     layout: Layout
     key: ItemKey | None
     levels: Mapping[str, str | None]
     name: str
+    doubled: Mapping[str, str | None] = field(default_factory=dict)
 
     def stored(self, columns: Sequence[str]) -> list[str]:
         """Return the columns of the file from which columns are made."""
@@ -77,7 +148,15 @@ class MadeColumns:
         return stored or [self.layout.timestamp]
 
     def complete(self, batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-        """Return the requested columns of a batch of those that are stored."""
+        """Return the requested columns of a batch of those that are stored.
+
+        Raises
+        ------
+        SchemaError
+            If a column contradicts the Hive level of its name.
+        """
+        if self.doubled:
+            check_levels(batch, self.doubled, self.doubled, self.name)
         if batch.schema.names == list(columns):
             return batch
         arrays = [self._column(batch, name) for name in columns]

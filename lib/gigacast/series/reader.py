@@ -115,7 +115,7 @@ class SeriesReader:
             yield from (part for part, _ in self._parts(tables, agreement))
             return
         rules = replace(self._rules(agreement), context_length=_UNBOUNDED)
-        binning = replace(rules, clock=self._wall(agreement).clock(rules.clock))
+        binning = replace(rules, clock=self._wall(agreement).binning(rules.clock))
         items = self._complete_items(tables, agreement, _UNBOUNDED)
         for part in self._cut_items(items, rules):
             yield in_utc(aggregate(part, binning, self.stats), rules)
@@ -264,7 +264,7 @@ class SeriesReader:
         if freq is not None and options.aggregation is not None:
             freq = Bins(freq).step
         return GridRules(
-            clock=decoder.clock,
+            clock=self._wall(agreement).labelling(decoder.clock),
             columns=decoder.columns,
             targets=len(decoder.targets),
             categories=decoder.codes,
@@ -291,7 +291,7 @@ class SeriesReader:
 
     def _regular(self, items: Iterable[ItemRows], agreement: Agreement) -> Iterator[SeriesBatch]:
         options, decoder, rules = self._options, agreement.decoder, self._rules(agreement)
-        binning = replace(rules, clock=self._wall(agreement).clock(rules.clock))
+        binning = replace(rules, clock=self._wall(agreement).binning(rules.clock))
         for rows in self._cut_items(items, rules):
             # Before anything else sees the series.
             part = rows if options.aggregation is None else aggregate(rows, binning, self.stats)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from gigacast.core.array import BoolArray, DoubleArray, IntArray, RealArray
 from gigacast.core.column import known_floats, to_floats, to_numpy
+from gigacast.series.timestamp import is_text
 
 NO_TEXT = -1.0
 """Code of a row without a text, which is a category of its own."""
@@ -26,6 +27,17 @@ def is_value_type(kind: pa.DataType) -> bool:
         or pa.types.is_boolean(kind)
         or pa.types.is_null(kind)
     )
+
+
+def is_covariate_type(kind: pa.DataType) -> bool:
+    """Check that a column of this type can be a covariate: a number or a category."""
+    return is_value_type(kind) or is_category_type(kind)
+
+
+def is_category_type(kind: pa.DataType) -> bool:
+    """Check whether a column holds categories: texts or booleans."""
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(is_text(plain) or pa.types.is_boolean(plain))
 
 
 def read_values(column: pa.Array) -> RealArray:

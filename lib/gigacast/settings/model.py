@@ -133,7 +133,8 @@ class ForecastSettings(Section):
         "Time zone in which --aggregate cuts days and longer bins; that of the timestamps by "
         "default.",
         group="how",
-        details="Timestamps without a zone are wall time.",
+        details="Timestamps without a zone are wall time of that zone; forecasts of bins shorter "
+        "than a day have the zone.",
     )
     layout: Layout = option(
         _METHOD.layout,

@@ -30,7 +30,9 @@ def nest_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for name, value in arguments.items():
         if name not in ARGUMENTS:
-            near = did_you_mean(name, ARGUMENTS)
+            # A key of a settings file, as model_path, may have another name as an argument.
+            keys = {option.path[-1]: own for own, option in ARGUMENTS.items()}
+            near = f"did you mean {keys[name]}?" if name in keys else did_you_mean(name, ARGUMENTS)
             raise ConfigError(
                 f"{name}: no such argument", hint=near or f"one of {', '.join(ARGUMENTS)}"
             )

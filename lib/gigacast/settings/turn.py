@@ -100,6 +100,10 @@ def _read(root: StoreAddress, key: str) -> dict[str, Any]:
                     f"{where}: {section}.{name}: is that of the deployment",
                     hint="leave it out; inputs of another bucket: run.input_prefix",
                 )
+    model = values.get("model") or {}
+    if model.get("model_type") is not None and model.get("model_path") is None:
+        # A type alone is the model of the object: that of the stack must not win over it.
+        values["model"] = {**model, "model_path": model["model_type"]}
     return with_quantiles(values)
 
 

@@ -29,9 +29,9 @@ from gigacast.job.forecast_job import ForecastJob, Method
 from gigacast.job.spec import aggregation_fields
 from gigacast.lake.plan.discovery import Partition, Selection
 from gigacast.lake.plan.months import walk_months, with_latest_month
-from gigacast.series.duplicates import warn_of_conflicts
+from gigacast.series.duplicates import warn_of_conflicts, warn_of_dropped
 from gigacast.series.reader import read_series
-from gigacast.series.source import Format, ReadOptions, SeriesSource, format_of
+from gigacast.series.source import Format, ReadOptions, ReadStats, SeriesSource, format_of
 from gigacast.settings.command.training import DEFAULT_HISTORY
 from gigacast.storage.parquet.read import open_object
 from gigacast.storage.store import Store
@@ -335,12 +335,13 @@ def write_corpus(
     StorageError
         If the store cannot be read, or the disk is full.
     """
-    conflicts, guard = 0, SpanGuard()
+    conflicts, dropped, guard = 0, 0, SpanGuard()
     takes_covariates = reading.takes_covariates
     with CorpusWriter(folder, least_length, takes_covariates=takes_covariates) as writer:
         for group in groups:
             try:
-                conflicts += _write_group(writer, group, reading, guard, hold_out)
+                stats = _write_group(writer, group, reading, guard, hold_out)
+                conflicts, dropped = conflicts + stats.conflicts, dropped + stats.dropped
             # The corpus would mix two states of the data under one digest.
             except (PreconditionFailedError, ObjectNotFoundError) as error:
                 raise InputChangedError(
@@ -348,13 +349,14 @@ def write_corpus(
                     hint="run again",
                 ) from error
         warn_of_conflicts(conflicts, reading.method.duplicates)
+        warn_of_dropped(dropped)
         return writer.finish()
 
 
 def _write_group(
     writer: CorpusWriter, group: Group, reading: Reading, guard: SpanGuard, hold_out: int
-) -> int:
-    """Write the series of a group, and return its conflicting rows."""
+) -> ReadStats:
+    """Write the series of a group, and return what was read."""
     reader = read_series(group.sources, reading.options(group.name))
     if group.is_part:
         guard.begin(group.name, group.sources[0].name)
@@ -362,4 +364,4 @@ def _write_group(
         if group.is_part:
             guard.add(batch.item_ids, reader.id_columns)
         writer.add(end_before(batch, hold_out))
-    return reader.stats.conflicts
+    return reader.stats

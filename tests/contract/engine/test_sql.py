@@ -128,7 +128,7 @@ def test_statements_that_load_code_or_change_the_session_are_refused(
     store: Store, setup: str
 ) -> None:
     reading = read(store, pa.table({"a": [1]}), columns={"b": "a"}, setups=(setup,))
-    with pytest.raises(ConfigError, match="is none that --engine spark runs"):
+    with pytest.raises(ConfigError, match=r"is none that engine=.spark. runs"):
         make("spark").rows(reading)
 
 

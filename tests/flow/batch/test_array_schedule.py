@@ -12,7 +12,7 @@ import pytest
 
 from gigacast.batch.aws import BatchService
 from gigacast.batch.schedule import start_waiting
-from gigacast.errors import ComputeError, ConfigError, PlanError
+from gigacast.errors import ComputeError, ConfigError, ModelError, PlanError
 from gigacast.job.run import utc_now
 from gigacast.lake.lease import lease_holder, release_lease, take_lease
 from gigacast.lake.plan.audit import read_audit
@@ -202,6 +202,37 @@ def test_wrong_settings_of_a_schedule_are_named(
     store.put("settings/own.yaml", content)
     with pytest.raises(ConfigError, match=message):
         load_turn({"settings": "settings/own.yaml", **event})
+
+
+@pytest.mark.parametrize(
+    ("event", "variable", "name"),
+    [
+        ({"arguments": {"model": "seasonal-naiv"}}, "", "model"),
+        ({"arguments": {"model": "amazon/chronos-blt-tiny"}}, "", "model"),
+        ({"arguments": {"model_path": "seasonal-naive"}}, "", "did you mean model"),
+        ({"settings": "settings/path.yaml"}, "", "model"),
+        ({"settings": "settings/type.yaml"}, "", "model"),
+        ({}, "amazon/chronos-blt-tiny", "model"),
+        ({}, "data/model/chronos-bolt-base/v1.0", "model"),
+    ],
+)
+def test_a_model_that_is_not_there_is_refused_and_no_other_takes_its_place(
+    store: Store, monkeypatch: pytest.MonkeyPatch, event: dict[str, Any], variable: str, name: str
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    if variable:
+        monkeypatch.setenv("GIGACAST_MODEL__MODEL_PATH", variable)
+    store.put("settings/path.yaml", b"model: {model_path: chronos-bolt-tin}")
+    store.put("settings/type.yaml", b"model: {model_type: chronos-bolt-tin}")
+    for _ in range(2):  # the lease is free again
+        with pytest.raises((ConfigError, ModelError), match=name):
+            schedule.handle(event, None)
+    if not event:
+        message = arrived("sales/2024/01/part-00000.parquet")
+        with pytest.raises(ModelError):
+            arrival.handle(message, None)
+    plans = [entry.key for page in store.list("plans/") for entry in page]
+    assert set(plans) <= {"plans/LEASE"}
 
 
 @pytest.mark.parametrize(

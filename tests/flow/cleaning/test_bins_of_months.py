@@ -253,7 +253,7 @@ def test_snapshots_that_may_share_bins_refuse_to_keep_parts_of_them(lake: Store)
     refs = tuple(DatasetRef.parse(f"raw/FX/2024-01-{day}") for day in ("01", "02"))
     job = FileJob(Sources(lake.address, refs), lake.address)
     rules = rules_of("W", partial_bins="keep")
-    with pytest.raises(ConfigError, match=r"--partial_bins keep.*several snapshots"):
+    with pytest.raises(ConfigError, match=r"partial_bins=.keep.*several snapshots"):
         clean_dataset(CleanJob(job, DatasetRef.parse("cleaned/BINS"), rules), ME)
 
 

@@ -8,6 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from gigacast.cli.program import run
+from tests.flow.cli.test_hostile_text import DRIVEN
+from tests.support.surroundings import SURROUNDINGS, run_in, together
+
 NAIVE = ("--model", "seasonal-naive", "--horizon", "2")
 
 
@@ -47,16 +51,8 @@ def test_a_full_disk_is_reported_in_one_line(bucket: str) -> None:
     assert errors.strip() == "gigacast: the output can't be written: No space left on device"
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"LC_ALL": "C"},
-        {"PYTHONIOENCODING": "ascii:strict"},
-        {"HOME": "/proc", "XDG_CACHE_HOME": "/proc"},
-    ],
-    ids=["C", "strict ASCII", "read-only home"],
-)
-def test_a_run_needs_neither_locale_nor_home(bucket: str, environment: dict[str, str]) -> None:
+def test_a_run_needs_neither_locale_nor_home(bucket: str) -> None:
+    environment = {"PYTHONIOENCODING": "ascii:strict", "HOME": "/proc", "XDG_CACHE_HOME": "/proc"}
     # A process for all: what they need of their surroundings is settled when it starts.
     program = "import sys; from gigacast.cli.program import run\n"
     program += "for words in sys.argv[1:]: print('exit code', run(words.split()), flush=True)"
@@ -78,9 +74,45 @@ def test_a_run_needs_neither_locale_nor_home(bucket: str, environment: dict[str,
     ] * 4
 
 
+def test_a_working_folder_that_is_gone_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert run(["train", "finetune", "--data", "x.csv"]) == 2
+    message = "gigacast: the working folder is gone: No such file or directory"
+    assert capsys.readouterr().err.splitlines() == [message, "  hint: change to another folder"]
+
+
 def test_files_whose_names_cannot_be_decoded_are_skipped_and_named(bucket: str) -> None:
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     code, errors = gigacast("--bucket", bucket, *NAIVE, **ascii_only)
     assert code == 2
     assert "its name cannot be a key" in errors
     assert "Traceback" not in errors
+
+
+SLOW = {"train finetune", "train pretrain"}  # they import torch
+PAIRS = [
+    ("closed output", "narrow terminal"),
+    ("full disk", "read-only home"),
+    ("LC_ALL=C", "long names"),
+]
+
+
+@pytest.mark.parametrize("names", PAIRS, ids=" and ".join)
+def test_every_command_ends_in_clear_lines_in_two_of_six_surroundings(
+    names: tuple[str, str], tmp_path: Path
+) -> None:
+    # Each of them in each: `make surroundings`.
+    quick = [(command, lines) for command, lines in DRIVEN.items() if command not in SLOW]
+    commands = quick[PAIRS.index(names) :: len(PAIRS)]
+    ended = run_in(together(*names), [(c, lines[0]) for c, lines in commands], tmp_path)
+    assert {one.words: (one.fault, one.errors) for one in ended if one.fault} == {}
+    assert ended[0].code == (1 if "full disk" in names else 0), ended[0].errors
+
+
+def test_each_surrounding_is_in_a_pair() -> None:
+    assert sorted(name for names in PAIRS for name in names) == sorted(SURROUNDINGS)

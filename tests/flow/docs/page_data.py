@@ -114,31 +114,6 @@ def put_shop(folder: Path) -> None:
     put_frame(store, "users/ds=2024-01-30/part-0.parquet", entities)
 
 
-def put_retail(folder: Path) -> None:
-    """Put months of a Spark lake, whose parts share the items of two stores."""
-    store = open_folder(folder, "retail")
-    for month in (1, 2, 3):
-        days = pd.date_range(f"2024-{month:02d}-01", periods=calendar.monthrange(2024, month)[1])
-        rows = pd.DataFrame(
-            [
-                (shop, sku, day, 10 + 3 * shop + day.day_of_week)
-                for shop in (1, 2)
-                for sku in ("coffee", "tea")
-                for day in days
-            ],
-            columns=["store_id", "sku", "date", "sales"],
-        )
-        for part in range(2):
-            key = f"year=2024/month={month:02d}/part-{part:05d}.parquet"
-            put_frame(store, key, rows[part::2])
-
-
-def put_meters(folder: Path) -> None:
-    """Put one CSV file with the hours of three meters."""
-    meters = hourly_panel(items=("meter-1", "meter-2", "meter-3"), steps=24 * 14)
-    meters.assign(target=meters["target"].round(3)).to_csv(folder / "meters.csv", index=False)
-
-
 def put_tables(folder: Path) -> None:
     """Put a table of Delta Lake with three months of hourly series, partitioned by months."""
     deltalake = pytest.importorskip("deltalake", reason="tables need the extra delta")
@@ -160,9 +135,10 @@ PREPARATIONS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "training": (put_sales, put_frame_file),
     "datasets": (put_bars, put_quotes),
     "feature-store": (put_shop, put_stores),
-    "retail": (put_retail,),
-    "energy": (put_meters,),
-    "platform": (put_sales,),
+    # Tutorials make their own.
+    "retail": (),
+    "energy": (),
+    "platform": (),
     "serving": (put_shop,),
     "quality": (put_sales, put_bars),
     "reports": (put_sales,),

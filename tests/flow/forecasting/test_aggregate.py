@@ -73,7 +73,7 @@ def test_without_an_aggregation_coarser_steps_stay_refused() -> None:
     ("chosen", "cause"),
     [
         ({"aggregate": "sum"}, "aggregate: the bins have no frequency"),
-        ({"zone": "Europe/Berlin"}, "a zone only decides how --aggregate cuts bins"),
+        ({"zone": "Europe/Berlin"}, "a zone only decides how aggregate= cuts bins"),
         ({**BINS, "zone": "Europe/Nowhere"}, "there is no time zone"),
         ({"freq": "W", "aggregate": "median"}, "aggregate: Input should be"),
     ],

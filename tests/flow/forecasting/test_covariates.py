@@ -251,7 +251,7 @@ def test_a_frame_is_forecast_with_covariates(model: str, bolt: str) -> None:
     )
     assert len(actual) == len(without) == 36
     assert np.abs(actual["0.5"].to_numpy() - without["0.5"].to_numpy()).max() > 1e-4
-    with pytest.raises(ConfigError, match="--unsupported_covariates"):
+    with pytest.raises(ConfigError, match="unsupported_covariates="):
         gigacast.forecast(frame, model=bolt, **options)  # type: ignore[arg-type]
 
 

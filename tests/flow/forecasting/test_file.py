@@ -80,6 +80,32 @@ def test_a_file_has_the_forecasts_of_the_same_object_in_a_bucket(tmp_path, expec
     same(pq.read_table(output).to_pandas(), stored)
 
 
+@pytest.mark.parametrize("name", ["meters.csv", "../meters.csv", "link.csv"])
+def test_the_file_itself_is_no_output(tmp_path, capsys, name):
+    (tmp_path / "in").mkdir()
+    file = write(series_table(), tmp_path / "meters.csv")
+    (tmp_path / "in/link.csv").symlink_to(file)
+    before = file.read_bytes()
+    output = tmp_path / ("in" if name != "meters.csv" else "") / name
+    assert run(["forecast", str(file), *NAIVE, "-o", str(output)]) == 2
+    assert "is the file that is forecast" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
+def test_an_index_of_times_without_a_name_is_read_from_files_as_from_frames(tmp_path):
+    frame = pd.DataFrame(
+        {"target": [float(n) for n in range(20)]}, index=pd.date_range("2024-01-01", periods=20)
+    )
+    expected = gigacast.forecast(frame, **OPTIONS)
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_csv(tmp_path / "a.csv")
+    for name in ("a.parquet", "a.csv"):
+        assert (
+            run(["forecast", str(tmp_path / name), *NAIVE, "-o", str(tmp_path / "o.parquet")]) == 0
+        )
+        same(pq.read_table(tmp_path / "o.parquet").to_pandas(), expected)
+
+
 @pytest.mark.parametrize("ending", ["csv", "json"])
 def test_text_outputs_hold_the_same_values(tmp_path, expected, ending):
     file = write(series_table(), tmp_path / "meters.csv")

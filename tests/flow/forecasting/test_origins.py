@@ -161,6 +161,9 @@ def test_the_worst_series_are_shown(nights: Path, capsys: pytest.CaptureFixture[
     flags = ["--bucket", nights.as_uri()]
     assert run(["show", PART, *flags, *FLAGS, "--worst", "1"]) == 2
     assert "run `gigacast evaluate" in capsys.readouterr().err
+    for words in (["calm"], [PART, "--item", "calm"]):
+        assert run(["show", *words, *flags, *FLAGS, "--worst", "1"]) == 2
+        assert "and 'calm' names an item" in capsys.readouterr().err
     night(nights, 18, forecasts=False)
     assert run(["evaluate", *flags, "--worst", "1", "--segment", "column:item_id", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)

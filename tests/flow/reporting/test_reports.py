@@ -111,10 +111,16 @@ def test_the_page_of_a_run_of_any_job_can_be_written_to_a_file(
         assert "index.html" not in file.read_text(encoding="utf-8")
 
 
-def test_two_reports_of_one_state_are_the_same_bytes(url: str, tmp_path: Path) -> None:
+def test_two_reports_of_one_state_are_the_same_bytes(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("a", "b"):
-        assert run(["report", "--bucket", url, "--output", str(tmp_path / name)]) == 0
+        assert run(["report", "--bucket", url, "-o", str(tmp_path / name)]) == 0
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    # The page of the forecast, although other jobs ran later.
+    own, later = capsys.readouterr().out.splitlines()[:2]
+    assert own.startswith("report of forecast_")
+    assert re.match(r"  later runs of other jobs: anomalies_\w+ and 3 more; `gigacast rep", later)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +178,12 @@ def test_the_run_before_is_compared_with(tmp_path: Path) -> None:
     page = (tmp_path / "lake/reports/latest.html").read_text(encoding="utf-8")
     assert "Change since the run before" in page
     assert 'class="spark"' in page
+    # A run without work shows what it found, and no change.
+    assert run(["forecast", *flags(url), *NAIVE, "--months", "1:2", "--report"]) == 0
+    page = (tmp_path / "lake/reports/latest.html").read_text(encoding="utf-8")
+    assert "Nothing was pending" in page
+    assert "Worst series</h2>" in page
+    assert "Change since the run before" not in page
 
 
 def test_reports_read_a_bounded_number_of_objects(tmp_path: Path, monkeypatch: Any) -> None:

@@ -69,7 +69,7 @@ def test_a_fetched_adapter_equals_the_published_folder(store: MemoryStore, tmp_p
 def test_an_adapter_without_its_base_is_refused(
     store: MemoryStore, tmp_path: Path, base: str | None
 ) -> None:
-    with pytest.raises(ModelNotFoundError, match="give --base"):
+    with pytest.raises(ModelNotFoundError, match="give base"):
         publish_adapter(store, make_adapter(tmp_path / "lora", base))
     assert list(store.list()) == []
 

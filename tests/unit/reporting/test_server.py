@@ -81,7 +81,7 @@ def test_an_object_that_is_too_large_is_not_read(
 
 
 def test_a_port_that_is_taken_is_refused(store: MemoryStore, port: int) -> None:
-    with pytest.raises(ConfigError, match="--port"):
+    with pytest.raises(ConfigError, match="port"):
         make_server(store, port)
 
 

@@ -34,6 +34,8 @@ def layout(columns: str, **named) -> Layout:
         ("item_id:s timestamp:lt target:lf", ("list", "item_id", "timestamp", ("target",))),
         ("item_id:s start:t target:lf", ("list", "item_id", "start", ("target",))),
         ("start:s target:lf", ("list", None, "start", ("target",))),
+        ("target:f __index_level_0__:t", ("wide", None, "__index_level_0__", ("target",))),
+        (":t y:f id:s", ("long", "id", "", ("y",))),
     ],
 )  # fmt: skip
 def test_the_usual_tables_are_recognised(columns, expected):
@@ -78,6 +80,15 @@ def test_all_columns_that_are_needed_are_read_and_no_others():
         ("item_id:s target:lf", {}, ["neither timestamps nor a start"]),
         ("item_id:s ds:t y:f y:f", {"targets": ("y",)}, ["more than one column"]),
         ("", {}, ["the columns are none"]),
+        ("date:t sales:f shop:s", {}, ["--targets sales (schema.target_columns)"]),
+        ("date:t a:f b:i id:i", {}, ["(schema.target_columns), one or more of 'a', 'b'"]),
+        ("Datum:t y:f", {}, ["--timestamp_column Datum (schema.datetime_column)"]),
+        ("year:i y:f", {}, ["--timestamp_column year (schema.datetime_column)"]),
+        ("__index_level_0__:i y:f", {}, ["by --timestamp_column (schema.datetime_column)"]),
+        ("date:t Sales:f", {"targets": ("sales",)}, ["did you mean 'Sales'?"]),
+        ("date:t rate:s", {"targets": ("rate",)}, ["write plain numbers"]),
+        ("id:s 2024-01:f 2024-02:f 2024-03:f", {}, ["a row for each time", "pandas: melt"]),
+        (" ".join(f"V{n}:f" for n in range(50)), {}, ["V19: double and 30 more"]),
     ],
 )  # fmt: skip
 def test_missing_and_ambiguous_columns_are_errors_with_the_columns_and_the_setting(
@@ -87,4 +98,4 @@ def test_missing_and_ambiguous_columns_are_errors_with_the_columns_and_the_setti
         layout(columns, **named)
     assert "part.parquet" in str(caught.value)
     for part in says:
-        assert part in str(caught.value)
+        assert part in caught.value.text

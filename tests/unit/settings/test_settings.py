@@ -170,7 +170,7 @@ def test_a_malformed_bucket_name_is_refused(bucket: str) -> None:
 
 
 def test_a_missing_bucket_is_an_error_that_names_the_flag() -> None:
-    with pytest.raises(ConfigError, match="--bucket"):
+    with pytest.raises(ConfigError, match="bucket="):
         job_of(load())
 
 

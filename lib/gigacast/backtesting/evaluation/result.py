@@ -87,6 +87,8 @@ class Evaluation:
         Series with the largest MASE, the worst first; empty unless requested.
     calibrations : tuple of Measured
         What is stored for `forecast --calibrate`; empty unless requested.
+    dropped : int
+        Rows of a frame of actuals without an item id or a readable time.
     """
 
     figures: dict[str, dict[FigureKey, Figures]] = field(
@@ -102,6 +104,7 @@ class Evaluation:
     conflicts: int = 0
     worst: list[WorstSeries] = field(default_factory=list)
     calibrations: tuple[Measured, ...] = ()
+    dropped: int = 0
 
     @property
     def _groups(self) -> tuple[str, ...]:
@@ -124,8 +127,6 @@ class Evaluation:
             "failures": [{"key": key, "message": message} for key, message in self.failures],
             **({"passed_over": self.passed_over} if self.passed_over else {}),
             "location": self.location,
-            # Left out where there are none: stored reports would change although no figure did.
-            **({"conflicts": self.conflicts} if self.conflicts else {}),
             "levels": {model: list(levels) for model, levels in self.levels.items()},
             **{
                 by: [

@@ -92,7 +92,8 @@ def backtest(*, file: str | None, as_json: bool, quiet: bool, **flags: Any) -> i
     if file is not None:
         refuse_flags_for_buckets({**flags, "features": features, "report": has_page or None}, file)
     settings = read_settings(flags)
-    with RunProgress(quiet=quiet or as_json, verb="backtest") as progress:
+    # A file has no partitions to count.
+    with RunProgress(quiet=quiet or as_json or file is not None, verb="backtest") as progress:
         if file is not None:
             job = replace(backtest_job(file_job(settings), options), registry=registry_of(settings))
             result = backtest_file(open_file(file), job, events=progress)

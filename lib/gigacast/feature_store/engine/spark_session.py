@@ -116,7 +116,7 @@ def open_with(base: Any, setups: Sequence[str], label: str) -> Any:
             raise ConfigError(
                 f"{label}: the setup {statement[:80]!r} is none that --engine spark runs",
                 hint="write CREATE TEMPORARY FUNCTION ...; give its classes to Spark by "
-                "spark-submit --jars",
+                "`spark-submit --jars`",
             )
         with errors_translated(label):
             session.sql(statement)

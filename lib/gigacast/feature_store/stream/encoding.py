@@ -218,7 +218,7 @@ def _protobuf_parser(parameters: Mapping[str, str], read: ReadSchema) -> Parse:
     except (library.message.DecodeError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{schema_key(file)}: describes no message {name!r}: {error}",
-            hint="protoc --include_imports --descriptor_set_out makes it; write message=PACKAGE."
+            hint="`protoc --include_imports --descriptor_set_out` makes it; write message=PACKAGE."
             "NAME in the topic",
         ) from error
     return lambda value: _fields_of(message.FromString(value))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 import pyarrow as pa
 
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, as_keywords
 from gigacast.forecasting.api.future import with_future
 from gigacast.forecasting.frame import count_rows, forecast_table, load_chosen
 from gigacast.forecasting.plan import PlanReport, report_plan
@@ -137,7 +137,7 @@ def forecast(  # noqa: PLR0913 - keywords, most of which a call leaves out
         job = _job(_bucket_name(data), config, options)
         result = run_forecast(job, events=events, dry_run=dry_run)
         for problem in result.look.problems:
-            warnings.warn(problem, UserWarning, stacklevel=2)
+            warnings.warn(as_keywords(problem), UserWarning, stacklevel=2)
         warn_of_conflicts(result.totals.repairs.get("conflicts", 0), job.method.duplicates)
         return result
     if dry_run or events is not None:
@@ -188,7 +188,7 @@ def _forecast_table(
 
 @with_options(keywords_of("plan"))
 def plan(
-    bucket: str, *, config: str | Path | None = None, **options: Unpack[Options]
+    bucket: str | Path, *, config: str | Path | None = None, **options: Unpack[Options]
 ) -> PlanReport:
     """Return the pending partitions of a bucket, and an estimate of the time they take.
 
@@ -196,8 +196,8 @@ def plan(
 
     Parameters
     ----------
-    bucket : str
-        Bucket name, ``s3://...`` or ``file:///folder``.
+    bucket : str or path
+        Bucket name, ``s3://...``, ``file:///folder`` or `Path`.
     config : path, optional
         Settings file; none by default.
     **options
@@ -218,7 +218,7 @@ def plan(
 
 
 def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
-    bucket: str,
+    bucket: str | Path,
     *,
     prefix: str = "",
     model: str | None = None,

@@ -56,6 +56,8 @@ __all__ = [
 
 DEFAULT_MODEL = "gigacast-bolt-nano"
 NAIVE_MODEL = "seasonal-naive"
+NO_REGISTRY = "memory://no-bucket"
+"""Address of the empty store that stands for models of no bucket."""
 FILELESS_MODELS = frozenset(
     {
         *(NAIVE_MODEL, "auto-ets", "auto-theta", "auto-arima", "croston-sba"),
@@ -204,9 +206,11 @@ def _from_folder(folder: Path, version: str | None) -> ResolvedModel:
 def _from_hub(reference: str, version: str | None, outputs: Store) -> ResolvedModel:
     named = parse_hub_id(reference)
     if named is None:
+        registry = f"nothing under {outputs.address.url}/{MODELS}"
+        if outputs.address.url == NO_REGISTRY:
+            registry = "no bucket named whose models are searched"
         raise ModelNotFoundError(
-            f"no model {reference!r}: not shipped, no such folder, "
-            f"nothing under {outputs.address.url}/{MODELS}, and not a hub id",
+            f"no model {reference!r}: not shipped, no such folder, {registry}, and not a hub id",
             hint=did_you_mean(reference, (DEFAULT_MODEL, NAIVE_MODEL))
             or f"use {DEFAULT_MODEL}, {NAIVE_MODEL}, a folder, NAME or NAME/VERSION under "
             "models/, or a hub id such as amazon/chronos-bolt-tiny",

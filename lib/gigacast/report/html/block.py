@@ -15,6 +15,7 @@ from gigacast.report.document import (
     Heading,
     Items,
     KeyValues,
+    Kind,
     Link,
     Links,
     Paragraph,
@@ -29,6 +30,8 @@ _MOST_ROWS = 200
 """Rows of a table; the files in the bucket hold all, and a page must stay small."""
 _LONG_VALUE = 9
 """Characters of a headline value; longer ones, as names, are written smaller."""
+_SHORT_KEY = 24
+"""Characters of a key that is not wrapped on a wide screen."""
 _NARROW_COLUMNS = 5
 """Columns of a table that may stand beside another section."""
 
@@ -171,8 +174,11 @@ def _cells(
     row: Sequence[Cell], columns: Sequence[Column], largest: Sequence[float]
 ) -> Iterator[str]:
     for place, (cell, column) in enumerate(zip(row, columns, strict=True)):
-        shown = text(text_of(cell, column.kind, column.digits))
-        classes = f"{column.side} {column.kind}"
+        plain = text_of(cell, column.kind, column.digits)
+        shown = text(plain)
+        # A short key, as 2024/01/part-00000, is not cut at its hyphen.
+        short = " short" if column.kind is Kind.KEY and len(plain) <= _SHORT_KEY else ""
+        classes = f"{column.side} {column.kind}{short}"
         if column.is_link and shown:
             shown = f'<a href="{text(quote(str(cell), safe=""))}.html">{shown}</a>'
         if place == 0 and column.kind.is_text:

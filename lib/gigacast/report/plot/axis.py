@@ -48,7 +48,8 @@ def nice_ticks(low: float, high: float, n_ticks: int) -> list[float]:
 def tick_labels(ticks: list[float]) -> list[str]:
     """Return the ticks as text, all with the same number of decimals, all different."""
     largest, step = max(map(abs, ticks)), ticks[1] - ticks[0]
-    if 1e-4 <= largest < 1e7 and step >= 1e-4:
+    # A step of 1e-4 is a little less in binary.
+    if 1e-4 <= largest < 1e7 and step >= 0.99e-5:
         decimals = _decimals(step)
         return [f"{tick:,.{decimals}f}" for tick in ticks]
     digits = max(0, _decimals(step / 10.0 ** math.floor(math.log10(largest))))

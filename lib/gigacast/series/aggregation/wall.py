@@ -56,26 +56,27 @@ class WallZone:
         return cls(aggregation.zone, Bins(freq).frequency.in_wall_time)
 
     def read(self, parts: Iterable[tuple[ItemRows, str]]) -> Iterator[ItemRows]:
-        """Yield the rows of parts with the names of their objects; in UTC for bins of days.
+        """Yield the rows of parts with the names of their objects; wall times become UTC.
 
         Raises
         ------
         SchemaError
             If a wall time is not one moment.
         """
-        if self.zone is not None and self.days:
-            yield from in_moments(parts, self.zone)
-            return
-        for part, name in parts:
-            if self.zone is not None:
-                check_once(part, self.zone, name)
-            yield part
+        if self.zone is not None:
+            return in_moments(parts, self.zone)
+        return (part for part, _ in parts)
 
-    def clock(self, clock: Clock) -> Clock:
+    def binning(self, clock: Clock) -> Clock:
         """Return the clock by which bins are cut."""
-        if self.zone is None or not self.days:
+        if self.zone is None:
             return clock
-        return Clock(pa.timestamp("us", self.zone), clock.unit)
+        return Clock(pa.timestamp(clock.output_type.unit, self.zone), clock.unit)
+
+    def labelling(self, clock: Clock) -> Clock:
+        """Return the clock of the labels: wall time for days, and the zone's for shorter bins."""
+        # Wall time would have one label for both hours where clocks go back.
+        return clock if self.days else self.binning(clock)
 
 
 def moments_of(wall: IntArray, series: IntArray, zone: str, name: str) -> IntArray:
@@ -145,33 +146,6 @@ def in_moments(parts: Iterable[tuple[ItemRows, str]], zone: str) -> Iterator[Ite
         yield _resolved(rows, zone, name)
     if waiting:
         yield _resolved(waiting[0], zone, name)
-
-
-def check_once(rows: ItemRows, zone: str, name: str) -> None:
-    """Refuse wall times that come for the second time, or do not exist.
-
-    Bins shorter than a day are labelled in wall time, of which an hour that comes twice has one.
-
-    Raises
-    ------
-    SchemaError
-    """
-    is_time = rows.times != NO_TIME
-    wall, series = rows.times[is_time], _series_of(rows)[is_time]
-    if not (wall % DAY_US).any():
-        return
-    utc, _, missing = from_ordered_wall(wall, series, zone)
-    for mask, problem in (
-        (utc != from_wall(wall, zone), f"for the second time in {zone}, where clocks go back"),
-        (missing, f"that {zone} does not have, where clocks go forward"),
-    ):
-        if mask.any():
-            raise SchemaError(
-                f"{name}: {counted(int(mask.sum()), 'local time')} {problem}, such as "
-                f"{_text(wall[mask.argmax()])}",
-                hint="write UTC, or the offset (2024-10-27 02:30+01:00): without it both hours "
-                "are one",
-            )
 
 
 def _resolved(rows: ItemRows, zone: str, name: str) -> ItemRows:

@@ -8,11 +8,11 @@ booleans if the first rows are ``true`` and ``false``.
 import pyarrow as pa
 
 from gigacast.errors import SchemaError
-from gigacast.series.columns import Layout, is_category_type, recognise
+from gigacast.series.columns import Layout, recognise
 from gigacast.series.csv.read import CsvForm
 from gigacast.series.source import ColumnNames
 from gigacast.series.timestamp import needs_range
-from gigacast.series.value import is_value_type
+from gigacast.series.value import is_category_type, is_value_type
 
 
 def csv_types(inferred: pa.Schema, layout: Layout) -> pa.Schema:

@@ -31,6 +31,7 @@ from gigacast.series.csv.sniff import HEAD_BYTES, Head, sniff
 
 _PLAIN = Reading(".", "none")
 _COLUMN_ERROR = re.compile(r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to [^:]+: ")
+_DATES = r"^\d{1,4}[./]\d{1,2}[./]\d{1,4}$"
 _DIGITS = r"^[+-]?[\d.,' ]*\d[\d.,' ]*$"
 
 
@@ -82,7 +83,9 @@ class CsvForm:
         if len(kinds) != 1 or not pa.types.is_string(kinds[0]):
             return False
         texts = number_texts(self.text_of(column)).unique().drop_null()
-        return len(texts) > 0 and bool(pc.all(pc.match_substring_regex(texts, _DIGITS)).as_py())
+        if len(texts) == 0 or pc.all(pc.match_substring_regex(texts, _DATES)).as_py():
+            return False
+        return bool(pc.all(pc.match_substring_regex(texts, _DIGITS)).as_py())
 
     def code_in(self, column: str) -> str | None:
         """Return a text of a column of numbers that is no number (`007`), or ``None``."""

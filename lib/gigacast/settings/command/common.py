@@ -62,7 +62,10 @@ class ReportRunOptions:
     """Options of `gigacast report`."""
 
     output: Path | None = flag(
-        None, "Local file to write the page to, in place of the bucket.", kind="file"
+        None,
+        "Local file to write the page to, in place of the bucket.",
+        kind="file",
+        aliases=("o",),
     )
 
 

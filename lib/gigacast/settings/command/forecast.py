@@ -101,7 +101,7 @@ class SeriesOptions:
 class PlotOptions(SeriesOptions):
     """Options of `gigacast plot`."""
 
-    output: Path = flag(Path("forecast.png"), "Picture to write.", kind="file")
+    output: Path = flag(Path("forecast.png"), "Picture to write.", kind="file", aliases=("o",))
 
 
 @dataclass(frozen=True, kw_only=True)

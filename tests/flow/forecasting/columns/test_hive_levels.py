@@ -98,7 +98,7 @@ def test_evaluations_compare_with_the_actuals_of_the_same_level(
     form: str, items: list[str], tmp_path: Path
 ) -> None:
     url = write(tmp_path, form, 1, days=20)
-    warned = pytest.warns(UserWarning, match="--item_columns sku,store")
+    warned = pytest.warns(UserWarning, match='item_columns="sku,store"')
     with warned if items == ["sku"] else nullcontext():
         gigacast.forecast(url, item_columns=items, **OPTIONS)
     write(tmp_path, form, 1, days=28)
@@ -132,12 +132,44 @@ def test_a_level_that_no_file_has_is_refused_by_name(tmp_path: Path) -> None:
     assert "no column 'shop'" in result.failures[0][1].message
 
 
-def test_a_column_of_the_file_wins_over_the_level_of_its_name(tmp_path: Path) -> None:
-    path = tmp_path / "year=2024/month=01/store=7/part-0.parquet"
+def doubled(folder: Path, level: str, **columns: object) -> str:
+    path = folder / f"year=2024/month=01/{level}/part-0.parquet"
     path.parent.mkdir(parents=True)
-    sales(1, "7").assign(store=8).to_parquet(path, index=False)
-    gigacast.forecast(f"file://{tmp_path}", **BOTH)
-    assert set(gigacast.read_forecasts(f"file://{tmp_path}")["store"]) == {8}
+    sales(1, "7").assign(**columns).to_parquet(path, index=False)
+    return f"file://{folder}"
+
+
+def test_a_column_that_says_what_its_folder_says_keeps_its_type(tmp_path: Path) -> None:
+    bucket = doubled(tmp_path, "store=07", store=7)
+    assert gigacast.forecast(bucket, **BOTH).failures == []
+    assert set(gigacast.read_forecasts(bucket)["store"]) == {7}
+
+
+@pytest.mark.parametrize(
+    ("level", "options", "columns"),
+    [
+        ("store=7", BOTH, {"store": 8}),
+        ("store=7", BOTH, {"store": "7a"}),
+        ("store=__HIVE_DEFAULT_PARTITION__", BOTH, {"store": 8}),
+        ("item_id=z", OPTIONS, {"item_id": "y"}),
+    ],
+)
+def test_a_column_that_contradicts_its_folder_is_refused(
+    tmp_path: Path, level: str, options: dict[str, Any], columns: dict[str, object]
+) -> None:
+    bucket = doubled(tmp_path, level, **columns)
+    ((_, failure),) = gigacast.forecast(bucket, **options).failures
+    value = next(iter(columns.values()))
+    assert (
+        f"the folder '{level.replace('__HIVE_DEFAULT_PARTITION__', '(none)')}'" in failure.message
+    )
+    assert f"contradict each other: a row has '{value}'" in failure.message
+
+
+def test_columns_that_are_no_ids_may_have_the_name_of_a_level(tmp_path: Path) -> None:
+    bucket = doubled(tmp_path, "sku=other/target=sold/bucket=03", bucket="b")
+    options = {**OPTIONS, "item_columns": "bucket", "duplicates": "sum"}
+    assert gigacast.forecast(bucket, **options).failures == []
 
 
 def test_a_level_of_dates_is_no_second_column_of_timestamps(tmp_path: Path) -> None:

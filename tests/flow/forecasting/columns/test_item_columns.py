@@ -220,8 +220,8 @@ def test_merged_items_are_refused_with_flags_to_paste(tmp_path: Path) -> None:
     table = sales().drop_columns(["pair"])
     with pytest.raises(SchemaError, match="'store_id' and 'sku' tell them apart") as caught:
         gigacast.forecast(table, **OPTIONS)
-    assert "--item_columns store_id,sku" in str(caught.value)
-    with pytest.raises(SchemaError, match="--item_columns sku,store_id"):
+    assert 'item_columns="store_id,sku"' in str(caught.value)
+    with pytest.raises(SchemaError, match='item_columns="sku,store_id"'):
         gigacast.forecast(table, item_column="sku", **OPTIONS)
 
 

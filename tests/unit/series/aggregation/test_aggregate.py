@@ -364,7 +364,21 @@ def test_an_hour_that_comes_twice_out_of_order_is_refused() -> None:
     with pytest.raises(SchemaError, match="4 local times occur twice in Europe/Berlin") as refused:
         aggregated(frame_of(halves, np.ones(len(wall))), "D", zone=zone)
     assert "in order" in str(refused.value.hint)
-    # The labels of shorter bins are wall times: of both hours there is one.
-    with pytest.raises(SchemaError, match="2 local times for the second time in Eur") as refused:
-        aggregated(frame_of(wall, np.ones(len(wall))), "2h", zone=zone)
-    assert "write UTC, or the offset" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("alias", ["h", "30min", "2h", "6h"])
+@pytest.mark.parametrize("start", ["2024-10-20", "2024-03-25"])
+def test_short_bins_of_wall_times_are_those_of_the_moments(alias: str, start: str) -> None:
+    zone = "Europe/Berlin"
+    moments = pd.date_range(start, periods=24 * 4 * 9 + 1, freq="15min", tz=zone)
+    values = np.random.default_rng(1).random(len(moments))
+    read = {"freq": alias, "aggregation": Aggregation("sum", "drop", zone), "context_length": 5000}
+    batches = []
+    for times in (moments, moments.tz_localize(None)):
+        table = pa.Table.from_pandas(frame_of(times, values))
+        batches += [*reader_of(table, **read)]
+    zoned, wall = batches
+    assert zone_of(wall.timestamp_type) == zone
+    assert wall.last_timestamps.tolist() == zoned.last_timestamps.tolist()
+    np.testing.assert_array_equal(wall.values, zoned.values)
+    assert np.isfinite(wall.values).all()  # neither a missing nor a doubled hour
