@@ -21,9 +21,9 @@ from gigacast.feature_store.offline.stage import Backfill
 from gigacast.feature_store.offline.worker import JOB
 from gigacast.job.audit import make_run_id
 from gigacast.job.batch_options import ArrayOptions
+from gigacast.job.location import check_reach
 from gigacast.job.run import RunEvents, utc_now
 from gigacast.lake.plan.audit import Clock
-from gigacast.storage.store import StoreAddress
 
 
 def submit_backfill(
@@ -100,20 +100,6 @@ def _for_children(backfill: Backfill, days: Days) -> Backfill:
             hint=f"run gigacast feature-store backfill {name} --executor batch before",
         )
     return backfill
-
-
-def check_reach(root: StoreAddress) -> None:
-    """Check that other machines reach the tables.
-
-    Raises
-    ------
-    ConfigError
-    """
-    if not root.url.startswith("s3://"):
-        raise ConfigError(
-            f"bucket: {root.url} is out of reach of other machines",
-            hint="use a bucket, or --executor joblib",
-        )
 
 
 def children_for(tasks: Sequence[Task], options: ArrayOptions) -> int:

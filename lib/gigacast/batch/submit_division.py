@@ -3,10 +3,11 @@
 from gigacast.batch.division import KIND, BucketWork, dump_bucketing
 from gigacast.batch.service import ArrayService
 from gigacast.batch.submit import PlannedArray, Submission, share_work, submit_array
-from gigacast.batch.submit_backfill import check_reach, children_for
+from gigacast.batch.submit_backfill import children_for
 from gigacast.bucketing.run import BucketJob, files_of, plan_bucketing
 from gigacast.job.audit import make_run_id
 from gigacast.job.batch_options import ArrayOptions
+from gigacast.job.location import check_reach
 from gigacast.job.run import RunEvents, utc_now
 from gigacast.lake.plan.audit import Clock
 

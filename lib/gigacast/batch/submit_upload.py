@@ -4,7 +4,7 @@ from contextlib import closing
 
 from gigacast.batch.service import ArrayService
 from gigacast.batch.submit import PlannedArray, Submission, submit_array
-from gigacast.batch.submit_backfill import check_reach, children_for, share_days
+from gigacast.batch.submit_backfill import children_for, share_days
 from gigacast.batch.upload import dump_upload
 from gigacast.errors import ConfigError
 from gigacast.feature_store.online.opening import open_online_store
@@ -12,6 +12,7 @@ from gigacast.feature_store.uploads.plan import UploadJob, plan_upload
 from gigacast.feature_store.uploads.run import describe_upload, serve_joins
 from gigacast.job.audit import make_run_id
 from gigacast.job.batch_options import ArrayOptions
+from gigacast.job.location import check_reach
 from gigacast.job.run import RunEvents, utc_now
 from gigacast.lake.plan.audit import Clock
 

@@ -14,7 +14,7 @@ from gigacast.job.calibration import with_calibration
 from gigacast.job.covariates import check_context, fit_method, warn_of_horizon
 from gigacast.job.engine_choice import settle_engine
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
-from gigacast.job.location import open_inputs, pin_inputs
+from gigacast.job.location import check_reach, open_inputs, pin_inputs
 from gigacast.job.model_choice import resolve_choice, usable_devices
 from gigacast.job.spec import make_spec
 from gigacast.lake.layout import spec_prefix
@@ -236,11 +236,7 @@ def prepare_array(job: ForecastJob) -> Prepared:
     BucketNotFoundError, AccessDeniedError, ModelError
     """
     for address in (job.inputs, job.outputs):
-        if not address.url.startswith("s3://"):
-            raise ConfigError(
-                f"bucket: {address.url} is out of reach of other machines",
-                hint="use a bucket, or --executor joblib",
-            )
+        check_reach(address)
         # Whoever may describe jobs of AWS Batch would read them in the command of the job.
         if blank_secrets(address.endpoint_url or "") != (address.endpoint_url or ""):
             raise ConfigError(
@@ -292,6 +288,9 @@ def portable_choice(choice: ModelChoice, model: ResolvedModel) -> ModelChoice:
         return replace(named, reference=place)
     if kind == "cache":
         return replace(named, reference=f"sha256:{model.digest}", version=None)
+    if "://" in choice.reference and not choice.reference.startswith("file://"):
+        check_reach(StoreAddress(choice.reference))
+        return replace(named, reference=choice.reference)
     if "://" in kind:
         return replace(named, reference=f"{model.name}/{model.version}")
     raise ConfigError(

@@ -14,7 +14,7 @@ from gigacast.errors import (
     StorageError,
     TransientStorageError,
 )
-from gigacast.storage.s3.error import RangeError, translate, translated
+from gigacast.storage.bucket.error import RangeError, translate, translated
 
 
 def client_exceptions() -> dict[str, type[Exception]]:
