@@ -40,7 +40,9 @@ class _Handler(CloudHandler):
             self._put(container, key)
 
     def _get(self, stored: Stored | None) -> None:
-        if stored is None:
+        if stored is None and "If-Match" in self.headers:
+            self.refuse(412, "ConditionNotMet")  # as Azurite answers
+        elif stored is None:
             self.refuse(404, "BlobNotFound")
         else:
             self.send_object(stored, x_ms_blob_type="BlockBlob")

@@ -66,8 +66,9 @@ class Azurite:
         raise RuntimeError(f"azurite did not start: {''.join(lines)}")
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(30)
+        # Asked to end, it would wait for connections that clients keep open.
+        self._process.kill()
+        self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
 

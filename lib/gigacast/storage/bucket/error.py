@@ -35,6 +35,8 @@ _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _CAUSE = re.compile(r'(?:message|error): "([^"]{1,200})"')  # the innermost source of an error
 _PROVIDER_REASON = re.compile(r"(?:External AWS credential provider: | - )(.*)")
 _RANGE_STATUS = "416"
+_BEYOND = "Wanted range starting at"
+"""obstore's words where a server answers a range beyond the end by the whole object."""
 
 # Transient: timeouts, throttling, faults of the server, and 409 (ConditionalRequestConflict), the
 # answer to a conditional write while another one to the same key is in progress. Not transient:
@@ -234,7 +236,8 @@ def translated(url: str, passing: type[Exception] | None = None) -> Iterator[Non
     except (BaseError, FileNotFoundError, ValueError, ClientError, BotoCoreError) as error:
         if passing and isinstance(error, passing):
             raise
-        if Answer(error).status == _RANGE_STATUS:
+        answer = Answer(error)
+        if answer.status == _RANGE_STATUS or _BEYOND in answer.text:
             raise RangeError from error
         raise translate(error, url) from _without_secret(error)
 

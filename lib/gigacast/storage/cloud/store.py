@@ -177,6 +177,16 @@ class AzureStore(_CloudStore):
         client, uploader = open_azure(container, root, endpoint_url)
         super().__init__(address, client, uploader, retrier)
 
+    def get(
+        self, key: str, *, if_match: str | None = None, start: int = 0, stop: int | None = None
+    ) -> bytes:
+        """Return the bytes from ``start`` to ``stop``, fewer at the end of the object."""
+        try:
+            return super().get(key, if_match=if_match, start=start, stop=stop)
+        except PreconditionFailedError:
+            self.head(key)  # a condition fails for an object that is not there, too: raises that
+            raise
+
     def put_if_match(self, key: str, content: bytes | Path, etag: str) -> str:
         """Replace an object whose ETag must still be ``etag``."""
         return self._put_once(key, content, {"e_tag": f'"{etag}"'})
