@@ -156,10 +156,12 @@ def evaluate(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     )
     code = 0
     if job.forecast.resources.executor == "batch":
-        from gigacast.cli.batch import evaluate_on_batch  # noqa: PLC0415 - AWS' clients
+        from gigacast.batch.comparison import divide_evaluation  # noqa: PLC0415 - AWS' clients
+        from gigacast.cli.batch import settle_on_batch  # noqa: PLC0415
 
         array = array_options_of(settings)
-        code = evaluate_on_batch(job, array, as_json=as_json, quiet=quiet)
+        divided = divide_evaluation(job)
+        code, _ = settle_on_batch(divided, array, as_json=as_json, quiet=quiet)
         if code == EXIT_INTERRUPTED:
             return code
         result = collect_evaluation(job)
