@@ -91,7 +91,7 @@ class ArrayResult:
         open_tasks = 0
         # A summary that accounts for every task is one request; the receipts are one for each task.
         if summary is not None and _accounted(summary) == share.tasks:
-            self.totals.merge(_totals_of(summary))
+            self.totals.merge(totals_of(summary))
             self.elsewhere += summary.files_skipped
         else:
             open_tasks = self._add_tasks(child, summary, state)
@@ -222,8 +222,8 @@ def _spent_s(attempt: Mapping[str, Any]) -> float:
     return (last_sign - start).total_seconds() + float(attempt["lost_s"])
 
 
-def _totals_of(summary: Audit) -> Totals:
-    # A field of a later release is left out.
+def totals_of(summary: Audit) -> Totals:
+    """Return the totals of an audit, without those of its own job or of a later release."""
     names = {field.name for field in fields(Totals)}
     stages = {name: value for name, value in summary.totals.items() if name in names}
     return Totals(**cast("dict[str, Any]", stages))

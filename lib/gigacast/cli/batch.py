@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +15,7 @@ from gigacast.batch.document import (
     summarise_array,
     watch_command,
 )
+from gigacast.batch.result import totals_of
 from gigacast.batch.service import FAILED as CHILD_FAILED
 from gigacast.batch.submit import Submission, submit_job, submit_run
 from gigacast.batch.watch import ArrayProgress, ArrayRun, exit_code, service_for
@@ -37,7 +38,6 @@ from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents, Silent, utc_now
 from gigacast.job.settled import Settled
 from gigacast.job.telemetry import Telemetry
-from gigacast.job.totals import Totals
 from gigacast.report.progress import Progress, items_of
 from gigacast.report.summary import failures_document
 from gigacast.report.terminal import say, show, show_json
@@ -192,24 +192,31 @@ def job_on_batch(
 
 
 def settle_on_batch(
-    job: ArrayJob, options: ArrayOptions, *, as_json: bool = False, quiet: bool = False
+    *jobs: ArrayJob, options: ArrayOptions, as_json: bool = False, quiet: bool = False
 ) -> tuple[int, Settled]:
-    """Submit a planned job and watch it, to show its own result; nothing is emitted as JSON.
+    """Submit planned jobs and watch them, to show their own result; no JSON is printed.
 
     Returns
     -------
     int
         Exit code.
     Settled
-        The run as it ended, for the code that makes the result.
+        The runs as they ended, for the code that makes the result.
     """
-    submission = submit_job(job, options, service_for(job.outputs))
+    # All first: they run side by side.
+    submissions = [submit_job(job, options, service_for(job.outputs)) for job in jobs]
     silent = {"as_json": as_json, "quiet": quiet}
-    code = watch_submission(submission, job.outputs, **silent, emit=lambda content: None)
-    if not submission.tasks:
-        return code, Settled(submission.run_id)
-    run = ArrayRun.open(submission.run_id, job.outputs)
-    return code, Settled.of(run.audit)
+    codes, settled = [0], Settled(submissions[-1].run_id)
+    for job, submission in zip(jobs, submissions, strict=True):
+        code = watch_submission(submission, job.outputs, **silent, emit=lambda content: None)
+        if code == EXIT_INTERRUPTED:
+            return code, settled
+        codes.append(code)
+        if submission.tasks:
+            run = ArrayRun.open(submission.run_id, job.outputs)
+            ended = Settled.of(run.audit)
+            settled = replace(ended, left={**settled.left, **ended.left})
+    return max(codes), settled
 
 
 def watch_submission(
@@ -261,9 +268,8 @@ def follow(
             audit = run.watch(lambda state: _move(progress, state))
     except KeyboardInterrupt:
         return _leave_or_cancel(run)
-    totals: dict[str, Any] = audit.totals
     # The children send their own events; only the end of the whole run is seen from here.
-    (events or Silent()).closed(audit.status, Totals(**totals))
+    (events or Silent()).closed(audit.status, totals_of(audit))
     address = run.outputs.address
     if as_json:
         emit(array_json(audit, address))

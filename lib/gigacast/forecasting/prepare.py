@@ -224,10 +224,17 @@ _SHIPPED = {"built in", "ships with the package"}
 """Sources of models that every machine with the package has: their name is enough."""
 
 
-def prepare_array(job: ForecastJob) -> Prepared:
+def prepare_array(
+    job: ForecastJob,
+    *,
+    compares: bool = False,
+    models: StoreAddress | None = None,
+    settles: bool = True,
+) -> Prepared:
     """Open the stores of a job and resolve it for the machines of the queues.
 
-    This machine only plans: its devices must not decide anything in the spec.
+    This machine only plans: its devices must not decide anything in the spec. The keywords are
+    those of `prepare`.
 
     Raises
     ------
@@ -247,7 +254,8 @@ def prepare_array(job: ForecastJob) -> Prepared:
     # This machine need not have torch; those of the queues do.
     if choice.engine == "auto" and choice.precision != "int8":
         choice = replace(choice, engine="torch")
-    prepared = prepare(replace(job, model=choice))
+    for_cpu = replace(job, model=choice)
+    prepared = prepare(for_cpu, compares=compares, models=models, settles=settles)
     info = prepared.info
     # A model that samples is kept in float32; one without weights has no precision to choose.
     has_choice = prepared.model.folder is not None and choice.engine != "numpy"

@@ -78,7 +78,7 @@ def _clean(job: CleanJob, settings: Settings, *, as_json: bool, quiet: bool) -> 
     from gigacast.cli.batch import settle_on_batch  # noqa: PLC0415
 
     divided, array = divide_cleaning(job, author), array_options_of(settings)
-    code, settled = settle_on_batch(divided, array, as_json=as_json, quiet=quiet)
+    code, settled = settle_on_batch(divided, options=array, as_json=as_json, quiet=quiet)
     if code == EXIT_INTERRUPTED:
         return None
     # The children's closing has published the version: this finds it, and says what is in it.

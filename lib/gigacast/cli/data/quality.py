@@ -95,7 +95,9 @@ def _measure(
     from gigacast.cli.batch import settle_on_batch  # noqa: PLC0415
 
     array = array_options_of(settings)
-    code, settled = settle_on_batch(divide_quality(job), array, as_json=as_json, quiet=quiet)
+    code, settled = settle_on_batch(
+        divide_quality(job), options=array, as_json=as_json, quiet=quiet
+    )
     if code == EXIT_INTERRUPTED:
         return None
     return measure_quality(job, executor=settled, start=settled.start)
