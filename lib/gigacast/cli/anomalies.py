@@ -93,4 +93,6 @@ def _search(
     code, settled = settle_on_batch(divided, options=array, as_json=as_json, quiet=is_silent)
     if code == EXIT_INTERRUPTED:
         return None
-    return find_anomalies_in(job, executor=settled, start=settled.start)
+    report = find_anomalies_in(job, executor=settled, start=settled.start)
+    report.run_id = settled.run_id
+    return report

@@ -150,7 +150,7 @@ def test_the_children_of_an_array_search_stored_forecasts_as_a_local_run(
     for place in (store, local):
         run_forecast(job_in(place))
         # What has come since: values beside those that were expected.
-        frame = hourly_panel("2024-02", steps=96)
+        frame = hourly_panel("2024-02", ["0-a", "0-b", "0-c"], steps=96)
         frame.loc[frame["timestamp"].dt.day == 4, "target"] *= 50
         put_frame(place, "2024/02/part-00000.parquet", frame)
     flags = ["--band", "80", "--horizon", "6"]
@@ -185,5 +185,8 @@ def test_a_backtest_has_an_array_for_each_model_and_the_leaderboard_of_a_local_r
     assert run(["backtest", "--bucket", local.address.url, *flags]) == 0
     assert json.loads(capsys.readouterr().out)["leaderboard"] == shown["leaderboard"]
     assert len(boards) == len(contents(local, LEADERBOARDS)) > 0
-    assert contents(store, "backtests/") == contents(local, "backtests/")
+    folders = {name.split("/")[1] for name in contents(local, "backtests/")} - {"_leaderboards"}
+    assert len(folders) == 2
+    for name in folders:
+        assert contents(store, f"backtests/{name}/") == contents(local, f"backtests/{name}/")
     assert len([r for r in receipts(store) if r.job == "backtest"]) == 4
