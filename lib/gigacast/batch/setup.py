@@ -30,7 +30,7 @@ from gigacast.storage.store import Store
 
 KIND = "kind"
 """Entry of a setup that names the work; setups of forecasts have none."""
-_MODULES = {
+KINDS = {
     "anomalies": "search",
     "backfill": "backfill",
     "backtest": "past",
@@ -158,9 +158,9 @@ def load_work(plan: PlanFile) -> ArrayWork:
         When another version of the package wrote it.
     """
     kind = plan.setup.get(KIND, "forecast")
-    if kind in _MODULES:
+    if kind in KINDS:
         # Of each kind the code is imported by its own children alone.
-        work: ArrayWork = import_module(f"gigacast.batch.{_MODULES[str(kind)]}").load_work(plan)
+        work: ArrayWork = import_module(f"gigacast.batch.{KINDS[str(kind)]}").load_work(plan)
         return work
     if kind != "forecast":
         raise PlanError(

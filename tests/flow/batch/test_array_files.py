@@ -20,6 +20,7 @@ from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.file_job import FileJob, Sources
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.layout import LEADERBOARDS
+from gigacast.lake.plan.audit import Audit, read_audit
 from gigacast.lake.publication import Author
 from gigacast.quality.run import QualityJob, measure_quality
 from gigacast.storage.opening import open_store
@@ -27,10 +28,10 @@ from gigacast.storage.store import Store, StoreAddress
 from tests.flow.batch.array_runs import bucket_of, job_in, receipts, watch
 from tests.support.local_batch import LocalBatch
 from tests.support.moto_server import MotoServer
-from tests.support.panels import hourly_panel, put_frame
+from tests.support.panels import hourly_panel, put_frame, put_panels
 
 OPTIONS = ArrayOptions(children=2)
-BROKEN = "2024/02/part-00001.parquet"
+BROKEN = "2024/02/part-00000.parquet"
 AUTHOR = Author("ann@desk", lambda: datetime(2024, 3, 1, tzinfo=UTC))
 
 
@@ -57,75 +58,63 @@ def plain(totals: object, store: Store) -> dict[str, object]:
     return {name: part for name, part in json.loads(text).items() if name != "worst"}
 
 
+def array(store: Store) -> list[str]:
+    return ["--bucket", store.address.url, "--executor", "batch", "--children", "2"]
+
+
+def latest_audit(store: Store) -> Audit:
+    names = sorted(e.key for page in store.list("audit/") for e in page if e.key.count("/") == 1)
+    return read_audit(store, names[-1].removeprefix("audit/").removesuffix(".json"))
+
+
 def test_the_children_of_an_array_measure_as_a_local_run(
-    server: MotoServer, batch: LocalBatch, service: BatchService
+    server: MotoServer,
+    batch: LocalBatch,
+    service: BatchService,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    store, local = bucket_of(server, 2), bucket_of(server, 2)
+    store, local = bucket_of(server, 1), bucket_of(server, 1)
     for place in (store, local):
         place.put(BROKEN, b"no Parquet")
-    submission = submit_job(divide_quality(QualityJob(files_of(store))), OPTIONS, service)
-    assert (submission.tasks, submission.children) == (4, 2)
-    audit = watch(store, submission, service)
-    assert (audit.status, audit.files_processed, audit.files_failed) == ("failed", 3, 1)
-    assert len([r for r in receipts(store) if r.job == "quality"]) == 3
+    assert run(["data", "quality", *array(store), "--json"]) == 1
+    shown = json.loads(capsys.readouterr().out)
     result = measure_quality(QualityJob(files_of(local)))
+    expected = json.loads(json.dumps(result.to_json(), default=str))
+    assert (shown["computed"], shown["skipped"], result.computed) == (0, 1, 1)
+    assert [(p["partition"], p["verdict"]) for p in shown["partitions"]] == [
+        (p["partition"], p["verdict"]) for p in expected["partitions"]
+    ]
     assert contents(store, "quality/2024") == contents(local, "quality/2024")
-    summary = result.report.summary()
-    assert plain(audit.totals["quality"], store) == plain(summary, local)
-    (report,) = [
-        json.loads(content)
-        for key, content in contents(store, "quality/_reports/").items()
-        if key.endswith(".json")
-    ]
-    assert [part["partition"] for part in report["partitions"]] == [
-        judged.partition for judged in result.report.partitions
-    ]
-    store.put(BROKEN, local.get("2024/02/part-00000.parquet"))
-    again = submit_job(divide_quality(QualityJob(files_of(store))), OPTIONS, service)
-    assert (again.tasks, again.plan.totals.done) == (1, 3)
+    audit = latest_audit(store)
+    assert (audit.status, audit.files_processed, audit.files_failed) == ("failed", 1, 1)
+    assert plain(audit.totals["quality"], store) == plain(result.report.summary(), local)
+    assert [receipt.job for receipt in receipts(store)] == ["quality"]
 
 
-def test_the_children_of_an_array_clean_and_the_end_publishes_the_version(
-    server: MotoServer, batch: LocalBatch, service: BatchService
+def test_the_children_of_an_array_clean_and_its_end_publishes_the_version(
+    server: MotoServer,
+    batch: LocalBatch,
+    service: BatchService,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    store, local = bucket_of(server, 2), bucket_of(server, 2)
+    store, local = bucket_of(server, 1), bucket_of(server, 1)
     for place in (store, local):
         place.put(BROKEN, b"no Parquet")
     submission = submit_job(divide_cleaning(clean_job(store), AUTHOR), OPTIONS, service)
+    assert (submission.tasks, submission.children) == (2, 2)
     audit = watch(store, submission, service)
     result = clean_dataset(clean_job(local), AUTHOR)
     assert result.manifest is not None
     assert plain(audit.totals["cleaning"], store) == plain(result.totals, local)
     ref = Lake(store).resolve(DatasetRef.parse("cleaned/panels"))
     manifest = Lake(store).read(ref)
-    assert manifest.digest == result.manifest.digest
-    assert manifest.created_by == "ann@desk"
+    assert (manifest.digest, manifest.created_by) == (result.manifest.digest, "ann@desk")
     assert contents(store, "cleaning/").keys() == contents(local, "cleaning/").keys()
-    # What is damaged stays so: the array tries it again, and no new version comes of it.
-    again = submit_job(divide_cleaning(clean_job(store), AUTHOR), OPTIONS, service)
-    assert (again.tasks, again.plan.totals.done) == (1, 3)
-    assert watch(store, again, service).totals["cleaning"]["new"] is False  # type: ignore[index]
-
-
-def test_the_commands_submit_watch_and_show_what_a_local_run_shows(
-    server: MotoServer,
-    batch: LocalBatch,
-    service: BatchService,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    store = bucket_of(server, 1)
-    place = ["--bucket", store.address.url, "--executor", "batch", "--children", "2"]
-    assert run(["data", "quality", *place, "--json"]) == 0
-    shown = json.loads(capsys.readouterr().out)
-    assert (shown["computed"], shown["skipped"], shown["partitions"][0]["verdict"]) == (
-        0,
-        2,
-        "ok",
-    )
-    assert run(["data", "clean", "partitions", "cleaned/panels", *place]) == 0
-    out = capsys.readouterr().out
-    assert "cleaned/v1/panels" in out
-    assert run(["data", "clean", "partitions", "cleaned/panels", *place]) == 0
+    # Mended, the partition is all that is left, and the next version has both.
+    put_panels(store, ("2024-02",), 1)
+    assert run(["data", "clean", "partitions", "cleaned/panels", *array(store)]) == 0
+    assert "cleaned/v1.1/panels" in capsys.readouterr().out
+    assert run(["data", "clean", "partitions", "cleaned/panels", *array(store)]) == 0
     assert "nothing to do: 2 partitions are done" in capsys.readouterr().out
 
 
@@ -154,8 +143,7 @@ def test_the_children_of_an_array_search_stored_forecasts_as_a_local_run(
         frame.loc[frame["timestamp"].dt.day == 4, "target"] *= 50
         put_frame(place, "2024/02/part-00000.parquet", frame)
     flags = ["--band", "80", "--horizon", "6"]
-    array = ["--executor", "batch", "--children", "2"]
-    assert run(["anomalies", "--bucket", store.address.url, *flags, *array, "--json"]) == 0
+    assert run(["anomalies", *array(store), *flags, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert run(["anomalies", "--bucket", local.address.url, *flags, "--json"]) == 0
     expected = json.loads(capsys.readouterr().out)
@@ -164,7 +152,7 @@ def test_the_children_of_an_array_search_stored_forecasts_as_a_local_run(
         local, "anomalies/seasonal-naive"
     )
     assert {receipt.job for receipt in receipts(store)} == {"forecast", "anomalies"}
-    assert run(["anomalies", "--bucket", store.address.url, *flags, *array, "--rolling"]) == 2
+    assert run(["anomalies", *array(store), *flags, "--rolling"]) == 2
     assert "makes none for the search" in capsys.readouterr().err
 
 
@@ -175,10 +163,18 @@ def test_a_backtest_has_an_array_for_each_model_and_the_leaderboard_of_a_local_r
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     store, local = bucket_of(server, 1), bucket_of(server, 1)
-    array = ["--executor", "batch", "--children", "2"]
     # The same engine here and in children, which is no torch.
-    flags = ["--model_engine", "numpy", *NAIVE, "--windows", "2", "--model", "gigacast-bolt-nano", "--json"]
-    assert run(["backtest", "--bucket", store.address.url, *flags, *array]) == 0
+    flags = [
+        "--model_engine",
+        "numpy",
+        *NAIVE,
+        "--windows",
+        "2",
+        "--model",
+        "gigacast-bolt-nano",
+        "--json",
+    ]
+    assert run(["backtest", *array(store), *flags]) == 0
     shown = json.loads(capsys.readouterr().out)
     # By the children's end alone, before the command has written it again.
     boards = contents(store, LEADERBOARDS)
