@@ -73,8 +73,8 @@ def bucket_url(bucket: str) -> str:
         return f"s3://{bucket}"
     raise ConfigError(
         f"run.bucket: {bucket!r} is no bucket",
-        hint="give a bucket name, s3://bucket, gs://bucket, az://container, or the path of a folder: "
-        "/folder or ./folder",
+        hint="give a bucket name, s3://bucket, gs://bucket, az://container, or the path of a "
+        "folder: /folder or ./folder",
     )
 
 
