@@ -81,8 +81,8 @@ def run_backtest(
     job = replace(job, forecast=pin_months(job.forecast))
     sides = sides or prepare_sides(job)
     name = leaderboard_name(job, sides)
-    how = _How(events or Silent(), executor, clock, start)
-    runs = [_run_side(side, job, name, how) for side in sides]
+    ways = _Ways(events or Silent(), executor, clock, start)
+    runs = [_run_side(side, job, name, ways) for side in sides]
     _refuse_if_all_failed(runs)
     compared = [Side(run.name, run.outputs) for run in runs]
     outputs, method = sides[0].outputs, job.forecast.method
@@ -217,7 +217,7 @@ class _SideRun:
 
 
 @dataclass(frozen=True)
-class _How:
+class _Ways:
     """How the runs of the models are made."""
 
     events: RunEvents
@@ -226,17 +226,17 @@ class _How:
     start: StartRun
 
 
-def _run_side(side: Prepared, job: BacktestJob, board: str, how: _How) -> _SideRun:
+def _run_side(side: Prepared, job: BacktestJob, board: str, ways: _Ways) -> _SideRun:
     """Plan and run the backtest of one model."""
     planned, finished = plan_side(side, job, board)
-    how.events.of_model(_name(side))
-    run = how.start(planned, events=how.events, clock=how.clock, prices=side.job.prices)
+    ways.events.of_model(_name(side))
+    run = ways.start(planned, events=ways.events, clock=ways.clock, prices=side.job.prices)
     skipped = len(finished)
     if planned.tasks:  # without a task, no model is loaded and no audit written
         run.execute(
             planned.tasks,
             setup_of(job, ModelSetup.of(side, run.run_id)),
-            how.executor or make_executor_for(side, planned.tasks),
+            ways.executor or make_executor_for(side, planned.tasks),
             on_done=lambda task, receipt: finished.append(FinishedTask.now(task, receipt)),
         )
     return _SideRun(

@@ -137,7 +137,7 @@ def find_of_run(
             receipt.check_output(entry.key, entry.etag)
         except (ObjectNotFoundError, CorruptedFileError):
             continue
-        etags = [str(given["etag"]) for given in receipt.inputs[: len(inputs)]]
+        etags = [str(named["etag"]) for named in receipt.inputs[: len(inputs)]]
         if receipt.run_id == run_id and etags == list(inputs):
             return receipt
     return None

@@ -168,8 +168,8 @@ class ArrayResult:
     def publish(self) -> None:
         """Write the manifests, or publish the datasets, of what is done."""
         is_whole = not (self.failures or self.unfinished)
-        left = failures_of([*self.failures, *self.unfinished])
-        closing = Closing(self.outputs, self.plan.run_id, is_whole, left=left)
+        reasons = failures_of([*self.failures, *self.unfinished])
+        closing = Closing(self.outputs, self.plan.run_id, is_whole, left=reasons)
         with ThreadPoolExecutor(READERS) as pool:
             self.work.close(closing, pool.map(self._outputs_of, range(len(self.plan.shares))))
         self.failures += closing.failures

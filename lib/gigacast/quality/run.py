@@ -181,16 +181,16 @@ def plan_quality(job: QualityJob) -> PlannedQuality:
     )
     binning = job.measures.binning
     planned = plan_job(files, place, around=binning.months_around if binning else 0)
-    known: dict[str, PartitionQuality] = {}
+    figures: dict[str, PartitionQuality] = {}
 
     def read(finished: FinishedTask) -> FinishedTask:
-        known[finished.output_key] = _read(planned.outputs, finished.output_key)
+        figures[finished.output_key] = _read(planned.outputs, finished.output_key)
         return finished
 
     # Before the run: figures that are damaged are measured again, and do not fail all the others.
     planned.require_proofs(read)
     shell = planned.planned("quality", {**fields, "thresholds": asdict(job.thresholds)})
-    return PlannedQuality(job, spec, shell, planned, known)
+    return PlannedQuality(job, spec, shell, planned, figures)
 
 
 def measure_quality(
