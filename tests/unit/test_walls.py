@@ -51,6 +51,8 @@ WALLS = {
     "confluent_kafka": r"feature_store/stream/kafka\.py",
     "fastavro": r"feature_store/stream/encoding\.py",
     "google": r"feature_store/stream/encoding\.py",
+    "pyiceberg": r"lake/table/(iceberg\w*|file_io|puffin)\.py",
+    "deltalake": r"lake/table/delta\w*\.py",
 }
 
 
@@ -187,11 +189,12 @@ KEYWORDS = (
     "precision=None, model_engine=None, batch_size=None, outage_minutes=None, "
     "verify_datasets=None, "
     "memory_limit=None, n_partitions=None, "
-    "series_per_partition=None, overwrite=None, incremental=None, limit=None, stack=None, "
-    "queue=None, children=None"
+    "series_per_partition=None, overwrite=None, incremental=None, limit=None, output_table=None, "
+    "output_table_mode=None, stack=None, queue=None, children=None"
 )
 ARRAY = ("stack", "queue", "children")
-RUN = ("n_partitions", "series_per_partition", "incremental", *ARRAY)
+TABLE = ("output_table", "output_table_mode")
+RUN = ("n_partitions", "series_per_partition", "incremental", *TABLE, *ARRAY)
 FORM = ("layout", "mean")
 CSV = tuple(
     f"csv_{part}"

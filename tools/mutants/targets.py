@@ -60,6 +60,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "lake.plan.receipt": ("lake/test_receipt.py", "lake/test_records.py"),
     "lake.plan.manifest": ("lake/test_manifest.py", "lake/test_records.py"),
     "forecasting.manifest": ("forecasting/test_manifest.py",),
+    "lake.table.part": ("lake/test_table_part.py",),
+    "lake.table.output": ("lake/test_table_output.py",),
     "core.partition.spec": ("core/test_spec.py",),
     "core.partition.name": ("core/test_partition.py",),
     "job.run": ("job/test_run.py", "job/test_run_audit.py", "job/test_outage.py"),

@@ -19,6 +19,7 @@ from gigacast.forecasting.rows import LATEST, checked_origin
 from gigacast.forecasting.run import make_executor_for
 from gigacast.forecasting.worker import ModelSetup
 from gigacast.job.audit import PlannedJob, RunDescription
+from gigacast.job.location import exact_inputs
 from gigacast.job.run import FinishedTask, RunEvents, start_run, utc_now
 from gigacast.job.settled import StartRun
 from gigacast.lake.layout import ANOMALIES, anomaly_report_key
@@ -57,7 +58,9 @@ def find_anomalies_in(
         When there is nothing to compare.
     ConfigError, StorageError, ModelError
     """
-    job = replace(job, origin=checked_origin(job.origin))
+    inputs = exact_inputs(job.forecast.inputs)
+    forecast = replace(job.forecast, inputs=inputs)
+    job = replace(job, forecast=forecast, origin=checked_origin(job.origin))
     outputs = open_store(job.forecast.outputs)
     outputs.check()
     generation = None if job.rolling else _latest(outputs, job)

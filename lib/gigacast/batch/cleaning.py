@@ -49,6 +49,8 @@ def divide_cleaning(job: CleanJob, author: Author) -> ArrayJob:
     """
     for address in (job.files.outputs, job.files.sources.address):
         check_reach(address)
+    if job.table is not None:
+        check_reach(job.table.address)
     _, planned = plan_cleaning(job, author)
     files = replace(job.files, resources=for_children(job.files.resources))
     setup = dump_record(_Stored(KIND, replace(job, files=files), author.who))

@@ -98,6 +98,7 @@ def _drop_unused(values: dict[str, Any], job: ForecastJob) -> None:
         (job.model.engine == "auto", values["model"], "engine"),
         (job.keep_origins == KEEP_ORIGINS, values, "keep_origins"),
         (not job.incremental, values, "incremental"),
+        (job.table is None, values, "table"),
         (not job.selection.by_bucket, values["selection"], "by_bucket"),
         (job.resources.outage_minutes == DEFAULT_MINUTES, values["resources"], "outage_minutes"),
     )

@@ -21,6 +21,7 @@ from gigacast.job.audit import PlannedJob
 from gigacast.job.file_job import FileJob, FileRun, Reading, Sources, plan_job
 from gigacast.job.file_worker import FilePlaces
 from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.location import exact_inputs
 from gigacast.job.run import RunEvents, start_run, utc_now
 from gigacast.lake.layout import RESERVED, bucketing_mark, bucketing_prefix
 from gigacast.lake.plan.audit import Clock
@@ -150,7 +151,7 @@ def files_of(job: ForecastJob) -> FileJob:
     limit = job.resources.memory_limit_bytes
     reading = Reading(columns=job.method.columns, memory_limit_bytes=limit)
     return FileJob(
-        Sources(job.inputs),
+        Sources(exact_inputs(job.inputs)),
         job.outputs,
         job.pattern,
         job.selection,

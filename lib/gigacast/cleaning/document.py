@@ -18,6 +18,7 @@ from gigacast.report.document import (
     Table,
     titled,
 )
+from gigacast.report.summary import table_text
 
 _MAX_SHOWN = 40
 _HINTS_SHOWN = 5
@@ -55,6 +56,7 @@ def clean_json(result: CleanResult) -> dict[str, Any]:
             {"partition": task.partition, **asdict(failure)} for task, failure in result.failures
         ],
         "dataset": describe_manifest(result.manifest) if result.manifest else None,
+        **({"table": result.table.describe()} if result.table is not None else {}),
     }
 
 
@@ -76,11 +78,13 @@ def clean_document(result: CleanResult, title: str) -> Document:
     hints = dict.fromkeys(failure.hint for _, failure in result.failures if failure.hint)
     changes = ", ".join(f"{quantity.count(n)} {name}" for name, n in result.changes.items())
     totals = f": {changes or 'no changes'}" if result.manifest is not None or changes else ""
+    table = result.table.describe() if result.table is not None else {}
     blocks: tuple[Block, ...] = (
         *titled(f"Cleaned {title}", Table(_COLUMNS, tuple(rows), limit=_MAX_SHOWN)),
         Items.of(f"what to do: {hint}" for hint in list(hints)[:_HINTS_SHOWN]),
         Paragraph(f"cleaned {result.computed}, known before {result.skipped}{totals}"),
         Paragraph(_version_text(result)),
+        *([Paragraph(f"table {table_text(table)}")] if table else []),
     )
     return Document(blocks)
 

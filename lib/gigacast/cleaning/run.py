@@ -12,6 +12,7 @@ from typing import Any
 from gigacast.cleaning.judgement import judge_dropped, judge_failure, judge_loss
 from gigacast.cleaning.partition import CleanSetup
 from gigacast.cleaning.rules import CleanRules
+from gigacast.cleaning.table import write_version
 from gigacast.cleaning.version import (
     CleanVersion,
     Making,
@@ -43,6 +44,7 @@ from gigacast.lake.plan.file_plan import (
 )
 from gigacast.lake.plan.receipt import Receipt, read_receipt
 from gigacast.lake.publication import Author
+from gigacast.lake.table.address import TableTarget, TableWritten
 from gigacast.quality.aggregation import Binning
 from gigacast.quality.measures import PartitionQuality, Thresholds, Verdict
 from gigacast.quality.result import Judged
@@ -69,6 +71,8 @@ class CleanJob:
         Compression of the files.
     what : str
         Text for the changelog; names the source by default.
+    table : TableTarget, optional
+        Table that the rows of the version are written to as well.
     """
 
     files: FileJob
@@ -77,6 +81,7 @@ class CleanJob:
     thresholds: Thresholds = field(default_factory=Thresholds)
     codec: str = "zstd"
     what: str = ""
+    table: TableTarget | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "codec", check_codec(self.codec))
@@ -106,6 +111,8 @@ class CleanResult:
         Partitions that the limit of the job leaves for later.
     changes_by_partition : mapping of str to mapping
         Changes in each partition, including those set aside.
+    table : TableWritten, optional
+        What the run has changed in the table of the results.
     """
 
     run_id: str
@@ -118,6 +125,7 @@ class CleanResult:
     changes: Mapping[str, int]
     pending: int = 0
     changes_by_partition: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    table: TableWritten | None = None
 
     @property
     def set_aside(self) -> list[Judged]:
@@ -209,6 +217,7 @@ class _Cleaning:
         self._parts: list[Part] = []
         self._published: tuple[DatasetManifest, bool] | None = None
         self._failed: list[Judged] = []
+        self._table: TableWritten | None = None
         spec = {"job": "clean", "revision": FORMAT_REVISION, "rules": job.rules.to_dict()}
         self._spec, self._fields = job.files.spec({**spec, "codec": job.codec})
         making = Making(job.files, job.target, job.codec, job.what, self._spec, job.rules.to_dict())
@@ -264,6 +273,7 @@ class _Cleaning:
             changes=self._changes(),
             pending=len(planned.plan.tasks) - len(planned.tasks),
             changes_by_partition={part.partition: dict(part.changes) for part in self._parts},
+            table=self._table,
         )
 
     # -- results -----------------------------------------------------------------------------------
@@ -281,6 +291,10 @@ class _Cleaning:
         # Without a row there is nothing to publish, even when all partitions pass.
         if rows and not retryable and not pending:
             self._published = self._version.publish(planned, passing, self._aside())
+        manifest = self._published[0] if self._published else None
+        if manifest is not None and self._job.table is not None:
+            self._table = write_version(self._job.table, planned.outputs, manifest, run.run_id)
+            run.audit.totals = {**run.audit.totals, "table": self._table.describe()}
         run.audit.totals = {**run.audit.totals, "cleaning": self._result(planned, run).totals}
 
     def _read_proofs(self, planned: FileRun) -> None:

@@ -90,7 +90,7 @@ def config() -> None:
 @settings_options
 @settings_flags(*names_of("synthetic"))
 @array_options
-@settings_flags(*names_of("amount"))
+@settings_flags(*names_of("amount", "table"))
 @flags_of(ConfigShowOptions)
 @json_option
 def config_show(as_json: bool, **flags: Any) -> None:

@@ -25,7 +25,7 @@ from gigacast.settings.options import names_of
 _MEMORY = "memory://file"
 """Bucket of the job of a file: it reads and writes nothing there."""
 _FOR_BUCKETS = (
-    *names_of("which", "synthetic", "amount", "array"),
+    *names_of("which", "synthetic", "amount", "array", "table"),
     *("input_prefix", "executor", "n_jobs", "features", "dry_run", "report"),
 )
 """Flags that select or divide the partitions of a bucket."""
@@ -67,7 +67,7 @@ def forecast_one_file(
 
 def file_job(settings: Settings) -> ForecastJob:
     """Return the job of settings for a file: without bucket, prefix and input prefix."""
-    place = {"bucket": _MEMORY, "prefix": "", "input_prefix": None}
+    place = {"bucket": _MEMORY, "prefix": "", "input_prefix": None, "output_table": None}
     return job_of(settings.model_copy(update={"run": settings.run.model_copy(update=place)}))
 
 

@@ -39,7 +39,7 @@ from gigacast.settings.options import names_of
 @settings_options
 @settings_flags(*names_of("synthetic"))
 @array_options
-@settings_flags(*names_of("amount"))
+@settings_flags(*names_of("amount", "table"))
 @flags_of(ForecastFlags, FeaturesOption, ReportOption)
 @json_option
 @quiet_option

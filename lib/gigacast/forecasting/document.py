@@ -222,6 +222,7 @@ def summarise_run(result: "RunResult", job: ForecastJob | None = None) -> RunSum
         ignored=result.ignored,
         problems=result.look.problems,
         kept=totals.kept,
+        table=result.table.describe() if result.table is not None else {},
         cost=result.cost,
         output_url=result.outputs,
         # A dry run writes no audit.

@@ -45,6 +45,11 @@ class ManifestDraft:
         self._new: dict[str, list[ManifestEntry]] = defaultdict(list)
         self._tables: list[pa.Table] = []
 
+    @property
+    def specs(self) -> list[str]:
+        """Ids of the specs with an entry."""
+        return sorted({*self._done, *self._new})
+
     def add_done(self, entry: DoneEntry) -> None:
         """Add a partition that the planner found done."""
         self._done[entry.task.spec].add(entry)
@@ -66,7 +71,7 @@ class ManifestDraft:
         ------
         StorageError
         """
-        for spec_id in sorted({*self._done, *self._new}):
+        for spec_id in self.specs:
             key = manifest_key(self._spec.model, self._spec.version, spec_id)
             try:
                 old, etag = read_manifest(self._outputs, key)

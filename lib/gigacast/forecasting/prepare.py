@@ -14,13 +14,14 @@ from gigacast.job.calibration import with_calibration
 from gigacast.job.covariates import check_context, fit_method, warn_of_horizon
 from gigacast.job.engine_choice import settle_engine
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
-from gigacast.job.location import check_reach, open_inputs, pin_inputs
+from gigacast.job.location import check_reach, exact_inputs, open_inputs, pin_inputs
 from gigacast.job.model_choice import resolve_choice, usable_devices
 from gigacast.job.spec import make_spec
 from gigacast.lake.layout import spec_prefix
 from gigacast.lake.model.resolve import ResolvedModel
 from gigacast.lake.plan.months import with_latest_month
 from gigacast.lake.plan.planner import Plan, PlanRequest
+from gigacast.lake.table.address import is_table
 from gigacast.runtime.cores import resolve_jobs
 from gigacast.runtime.processes import Processes, choose_processes
 from gigacast.storage.opening import open_store
@@ -109,7 +110,9 @@ def prepare(
     inputs = open_inputs(job.inputs)
     job = replace(job, selection=with_latest_month(inputs, job.selection))
     outputs = inputs if job.outputs == job.inputs else open_store(job.outputs)
-    for address in {checked_address(job, job.inputs), checked_address(job, job.outputs)}:
+    # A table was read when it was opened.
+    places = [job.outputs, *([] if is_table(job.inputs.url) else [job.inputs])]
+    for address in {checked_address(job, place) for place in places}:
         open_store(address).check()
     model, info = resolve_choice(job.model, outputs if models is None else open_store(models))
     if not compares:
@@ -129,10 +132,13 @@ def prepare(
 def pin_months(job: ForecastJob) -> ForecastJob:
     """Return a job with the newest month of its inputs in place of ``--months latest``.
 
+    Of a table the snapshot is pinned, too: each process opens it anew.
+
     Raises
     ------
-    StorageError
+    DataNotFoundError, StorageError
     """
+    job = replace(job, inputs=exact_inputs(job.inputs))
     if not job.selection.months.latest:
         return job
     inputs = open_inputs(pin_inputs(job.inputs))
@@ -214,6 +220,7 @@ def describe_job(job: ForecastJob) -> dict[str, object]:
         "resources": asdict(job.resources),
         "overwrite": job.overwrite,
         "limit": job.limit,
+        **({"table": asdict(job.table)} if job.table is not None else {}),
     }
 
 
@@ -242,6 +249,13 @@ def prepare_array(
         When the data or the model is out of reach of the children.
     BucketNotFoundError, AccessDeniedError, ModelError
     """
+    tables = [job.inputs.url] if is_table(job.inputs.url) else []
+    tables += [job.table.address.url] if job.table is not None else []
+    if tables:
+        raise ConfigError(
+            f"{tables[0]}: tables are read and written by runs on this machine",
+            hint="use --executor joblib",
+        )
     for address in (job.inputs, job.outputs):
         check_reach(address)
         # Whoever may describe jobs of AWS Batch would read them in the command of the job.

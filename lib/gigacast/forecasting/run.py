@@ -28,6 +28,7 @@ from gigacast.job.totals import Totals
 from gigacast.lake.layout import version_prefix
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.planner import DoneEntry, OnDone, Plan, make_plan
+from gigacast.lake.table.address import TableWritten
 from gigacast.runtime.choice import make_executor
 from gigacast.runtime.executor import Executor, Failure
 from gigacast.runtime.instance import this_machine
@@ -55,6 +56,8 @@ class RunResult:
         Covariates that the model does not support and that the settings leave out.
     look : Look
         What a few inputs say against the way in which they are forecast.
+    table : TableWritten, optional
+        What the run has changed in the table of the results.
     """
 
     run_id: str
@@ -68,6 +71,7 @@ class RunResult:
     cost: dict[str, object] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     look: Look = field(default_factory=Look)
+    table: TableWritten | None = None
 
     _repr_html_ = shown_by("gigacast.forecasting.document", "run_html")
 
@@ -117,6 +121,7 @@ def run_forecast(
     run = start_run(planned, events=events, clock=clock, prices=job.prices)
     if len(generation):
         run.audit.plan["generated"] = generation.describe()
+    written: list[TableWritten] = []
     if not dry_run:
         if planned.tasks:
             run.audit.cost |= predict_cost(prepared, planned.tasks, sample)
@@ -125,13 +130,25 @@ def run_forecast(
             replace(ForecastSetup.of(prepared, run.run_id), generated=generation.seconds),
             executor or make_executor_for(prepared, planned.tasks),
             on_done=lambda _, receipt: draft.add_receipt(receipt),
-            # Readers see the forecasts of this run only when all of them are there.
-            on_results=lambda _: draft.commit(run.run_id, job.keep_origins),
+            on_results=lambda run: written.extend(_publish(prepared, draft, run)),
         )
     status = "planned" if dry_run else run.status
     look = look_into(prepared, planned.plan) if dry_run else _look_back(prepared, planned, run)
     result = _result(prepared, planned, run, status, time.monotonic() - started)
-    return replace(result, look=look)
+    return replace(result, look=look, table=written[-1] if written else None)
+
+
+def _publish(prepared: Prepared, draft: ManifestDraft, run: Run) -> list[TableWritten]:
+    """Write the manifest, and then the table that the job names."""
+    # Readers see the forecasts of this run only when all of them are there.
+    draft.commit(run.run_id, prepared.job.keep_origins)
+    if prepared.job.table is None:
+        return []
+    from gigacast.forecasting.stored.table import write_forecasts  # noqa: PLC0415 - few runs do
+
+    written = write_forecasts(prepared, draft.specs, run.run_id)
+    run.audit.totals = {**run.audit.totals, "table": written.describe()}
+    return [written]
 
 
 def _look_back(prepared: Prepared, planned: PlannedJob, run: Run) -> Look:

@@ -16,6 +16,7 @@ from gigacast.forecasters.options import DEFAULT_LEVELS, Fallback, ForecastOptio
 from gigacast.job.outage import DEFAULT_MINUTES, Patience
 from gigacast.lake.model.resolve import DEFAULT_MODEL
 from gigacast.lake.plan.discovery import Selection
+from gigacast.lake.table.address import TableTarget
 from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import (
     Aggregate,
@@ -286,6 +287,8 @@ class ForecastJob:
         no part of the spec: it changes numbers by float rounding only, as the batch size does.
     prices : PriceTable, optional
         Prices of machine time; a run has no costs by default.
+    table : TableTarget, optional
+        Table that the results are written to as well.
     """
 
     inputs: StoreAddress
@@ -302,3 +305,4 @@ class ForecastJob:
     keep_origins: int = KEEP_ORIGINS
     incremental: bool = False
     prices: PriceTable | None = None
+    table: TableTarget | None = None

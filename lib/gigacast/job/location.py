@@ -13,6 +13,7 @@ from gigacast.errors import ConfigError
 from gigacast.lake.dataset.catalog import DEPRECATED, PUBLISHED, UNFINISHED, Lake
 from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.dataset.store import DatasetStore
+from gigacast.lake.table.address import is_table
 from gigacast.storage.opening import BUCKET_SCHEMES, open_store, unescape_file_url
 from gigacast.storage.store import Store, StoreAddress
 
@@ -93,13 +94,15 @@ def check_reach(address: StoreAddress) -> None:
 
 
 def pin_inputs(address: StoreAddress) -> StoreAddress:
-    """Return an input root with an exact version, where it names a dataset without one.
+    """Return an input root with an exact version, where it names a dataset or table without one.
 
     Raises
     ------
     DataNotFoundError
-        When the dataset is not published.
+        When the dataset is not published, or there is no such table.
     """
+    if is_table(address.url):
+        return exact_inputs(address)
     # A version that is published while the run goes on must not change its inputs.
     location = _dataset_at(address)
     if location is None or location.ref is None or location.ref.version is not None:
@@ -107,15 +110,38 @@ def pin_inputs(address: StoreAddress) -> StoreAddress:
     return location.address.child(str(location.lake().resolve(location.ref)))
 
 
-def open_inputs(address: StoreAddress) -> Store:
-    """Open an input root; a version of a dataset shows the files that its manifest names.
+def exact_inputs(address: StoreAddress) -> StoreAddress:
+    """Return an input root with an exact snapshot, where it is a table; others as they are.
 
     Raises
     ------
     DataNotFoundError
-        When the publication of the version is not finished.
-    DatasetIntegrityError
+        When there is no such table.
     """
+    if not is_table(address.url):
+        return address
+    # Few jobs read tables, and others start without what it takes.
+    from gigacast.lake.table.opening import pin_table  # noqa: PLC0415
+
+    # Each process opens the table anew, and it may have changed by then.
+    return pin_table(address)
+
+
+def open_inputs(address: StoreAddress) -> Store:
+    """Open an input root; a version of a dataset shows the files that its manifest names.
+
+    A snapshot of a table shows an object for each of its partitions.
+
+    Raises
+    ------
+    DataNotFoundError
+        When the publication of the version is not finished, or there is no such table.
+    DatasetIntegrityError, SchemaError
+    """
+    if is_table(address.url):
+        from gigacast.lake.table.opening import open_table  # noqa: PLC0415 - as above
+
+        return open_table(address)
     location = _dataset_at(address)
     if location is None or location.ref is None:
         return open_store(address)
@@ -135,6 +161,8 @@ def dataset_name(address: StoreAddress) -> str | None:
 
 def _dataset_at(address: StoreAddress) -> Location | None:
     """Return the location of an address that is the folder of a dataset, else ``None``."""
+    if is_table(address.url):
+        return None
     location = _locate(address.url, address.endpoint_url, address.region)
     return location if location.ref is not None and not location.key else None
 

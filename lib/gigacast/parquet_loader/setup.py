@@ -15,6 +15,7 @@ from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.job.location import open_inputs, pin_inputs
 from gigacast.job.run import utc_now
 from gigacast.lake.model.cache import default_cache
+from gigacast.lake.table.address import is_table
 from gigacast.parquet_loader.check import QualityLimits
 from gigacast.parquet_loader.column import ColumnChoice
 from gigacast.parquet_loader.discovery import (
@@ -197,6 +198,8 @@ def roots_of(settings: Settings, otherwise: str | None = None) -> tuple[StoreAdd
     inputs, outputs = addresses(settings.run, root_dir)
     inputs = pin_inputs(inputs)
     # Checked at once, so that a wrong path fails here and does not read as "no files".
+    if is_table(inputs.url):
+        return inputs, outputs  # it was opened to find its snapshot
     try:
         open_store(inputs).check()
     except BucketNotFoundError as error:

@@ -61,6 +61,8 @@ class RunSummary:
     failures : tuple of FailedPartition
     problems : tuple of str
         What a few inputs say against the way in which they are forecast.
+    table : mapping
+        What the run has changed in the table of the results; empty without one.
     kept : int, optional
         Series among ``series`` whose rows were kept; ``None`` for runs that are not incremental.
     """
@@ -86,6 +88,7 @@ class RunSummary:
     failures: tuple[FailedPartition, ...] = ()
     problems: tuple[str, ...] = ()
     kept: int | None = None
+    table: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def series_per_second(self) -> float:
@@ -96,7 +99,11 @@ class RunSummary:
         """Return the values of ``--json``."""
         values = {**asdict(self), "series_per_second": round(self.series_per_second, 3)}
         # Without problems the values are those that scripts have always read.
-        later = {"problems": bool(self.problems), "kept": self.kept is not None}
+        later = {
+            "problems": bool(self.problems),
+            "kept": self.kept is not None,
+            "table": bool(self.table),
+        }
         return {name: value for name, value in values.items() if later.get(name, True)}
 
 
@@ -184,9 +191,22 @@ def _facts(summary: RunSummary) -> list[tuple[str, str]]:
         ("time in stages", _stages(summary.seconds_by_stage)),
         ("cost", _cost(summary.cost.get("actual"))),
         ("output", summary.output_url),
+        ("table", table_text(summary.table)),
         ("audit", summary.audit_url),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def table_text(table: Mapping[str, Any]) -> str:
+    """Return what a run has changed in a table; empty without a table."""
+    if not table:
+        return ""
+    written = counted(table["partitions_written"], "partition")
+    removed = table["partitions_removed"]
+    changes = f"{written} written" + (f", {removed:,} removed" if removed else "")
+    if not table["partitions_written"] and not removed:
+        changes = "unchanged"
+    return f"{table['url']}: {changes}"
 
 
 def _series(summary: RunSummary) -> str:

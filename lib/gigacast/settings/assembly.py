@@ -19,6 +19,7 @@ from gigacast.errors import ConfigError
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice, Resources, Synthetic
 from gigacast.lake.plan.discovery import Selection
+from gigacast.lake.table.address import is_table
 from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import ColumnNames
 from gigacast.settings.field import Section
@@ -26,6 +27,7 @@ from gigacast.settings.load import load_prices
 from gigacast.settings.model import ForecastSettings, Settings
 from gigacast.settings.naming import rename
 from gigacast.settings.run import RunSettings
+from gigacast.settings.table import table_of, table_url
 from gigacast.storage.opening import BUCKET_SCHEMES, unescape_file_url
 from gigacast.storage.store import StoreAddress
 
@@ -110,7 +112,7 @@ def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddre
     """Return the input and the output root.
 
     ``input_prefix`` is a folder below ``prefix``. With a leading ``/`` it is a folder below the
-    bucket's root, and as a URL it is another bucket.
+    bucket's root, and as a URL it is another bucket, or a table.
 
     Raises
     ------
@@ -122,6 +124,11 @@ def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddre
     chosen = run.input_prefix
     if chosen is None or not chosen.strip("/"):
         return outputs, outputs
+    if is_table(chosen):
+        address = StoreAddress(
+            table_url(chosen, outputs), run.endpoint_url, run.region, run.verify_datasets
+        )
+        return address, outputs
     if "://" in chosen:
         return StoreAddress(
             bucket_url(chosen), run.endpoint_url, run.region, run.verify_datasets
@@ -168,6 +175,7 @@ def job_of(settings: Settings) -> ForecastJob:
         synthetic=synthetic,
         overwrite=run.overwrite,
         incremental=run.incremental,
+        table=table_of(run, outputs),
         limit=run.limit,
         keep_origins=settings.forecast.keep_origins,
         prices=_prices_if_sound(),

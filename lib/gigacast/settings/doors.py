@@ -27,7 +27,7 @@ _STORED = ("calibrate",)
 """What is stored in a bucket beside forecasts."""
 
 BUCKET: Mapping[str, frozenset[str]] = {
-    "forecast": frozenset((*_JOB, *names_of("synthetic", "amount"))),
+    "forecast": frozenset((*_JOB, *names_of("synthetic", "amount", "table"))),
     "plan": frozenset((*_JOB, "overwrite", "limit")),
     "backtest": frozenset((*_JOB, "overwrite", "limit")).difference(_OUTPUT),
     "evaluate": frozenset(

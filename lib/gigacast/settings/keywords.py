@@ -74,6 +74,8 @@ class Options(TypedDict, total=False):
     overwrite: bool
     incremental: bool
     limit: int
+    output_table: str
+    output_table_mode: str
     stack: str
     queue: str
     children: int

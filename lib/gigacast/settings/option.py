@@ -38,6 +38,7 @@ GROUPS: Mapping[str, str] = {
     "with": "Resources",
     "synthetic": "Synthetic partitions",
     "amount": "Amount of work",
+    "table": "Table of the results",
     "array": "Array jobs on AWS Batch",
     "version": "Version to publish or change",
     "files": "Files of the version",

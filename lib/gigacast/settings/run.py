@@ -7,6 +7,7 @@ from pydantic import field_validator
 
 from gigacast.forecasters.engine import EngineName
 from gigacast.job.forecast_job import ModelChoice, Resources
+from gigacast.lake.table.address import Mode
 from gigacast.settings.field import Section, option
 from gigacast.settings.loader import Jobs, Strings
 from gigacast.storage.store import Verify
@@ -32,7 +33,7 @@ class RunSettings(Section):
     input_prefix: str | None = option(
         None,
         "Read inputs from this folder below the prefix instead ('/...' counts from the bucket's "
-        "root; s3://... is another bucket).",
+        "root; s3://... is another bucket; iceberg://... and delta://... are tables).",
         group="where",
     )
     endpoint_url: str | None = option(
@@ -141,6 +142,21 @@ class RunSettings(Section):
     )
     limit: int | None = option(
         None, "Maximum number of partitions to forecast.", group="amount", ge=1
+    )
+    output_table: str | None = option(
+        None,
+        "Table that the results are written to as well, as iceberg://CATALOG/NAMESPACE.TABLE or "
+        "delta://FOLDER.",
+        group="table",
+        details="One commit per run. The first run makes the table. It needs `gigacast[iceberg]` "
+        "or `gigacast[delta]`.",
+    )
+    output_table_mode: Mode = option(
+        "replace",
+        "Whether the rows of a partition replace those of its earlier results in the table.",
+        group="table",
+        details="`append` keeps them beside each other; the column `gigacast_output` tells them "
+        "apart.",
     )
 
     @field_validator("n_jobs")

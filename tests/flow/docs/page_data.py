@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pytest
 
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
@@ -137,6 +139,19 @@ def put_meters(folder: Path) -> None:
     meters.assign(target=meters["target"].round(3)).to_csv(folder / "meters.csv", index=False)
 
 
+def put_tables(folder: Path) -> None:
+    """Put a table of Delta Lake with three months of hourly series, partitioned by months."""
+    deltalake = pytest.importorskip("deltalake", reason="tables need the extra delta")
+    (folder / "my-bucket").mkdir()
+    months = [hourly_panel(f"2024-{month:02d}", ITEMS, 24 * 10) for month in (1, 2, 3)]
+    frame = pd.concat(months)
+    frame = frame.assign(year=frame["timestamp"].dt.year, month=frame["timestamp"].dt.month)
+    rows = pa.Table.from_pandas(frame, preserve_index=False)
+    deltalake.write_deltalake(
+        folder / "my-bucket" / "tables" / "sales", rows, partition_by=["year", "month"]
+    )
+
+
 PREPARATIONS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "first-steps": (put_sales,),
     "forecasting": (put_sales, put_fx, put_shops, put_chain, put_german, put_stores),
@@ -153,6 +168,7 @@ PREPARATIONS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "reports": (put_sales,),
     "python": (put_sales, put_fx, put_frame_file, put_stores),
     "settings": (put_sales,),
+    "tables": (put_tables,),
     "troubles": (put_sales,),
     "README": (put_sales, put_frame_file),
 }

@@ -24,8 +24,13 @@ JOB_VALUES = {
     "csv_quote": "none",
     "csv_encoding": "cp1252",
     "zone": "Europe/Berlin",
+    "output_table": "delta:///made",
 }
-COMPANIONS = {"aggregate": {"freq": "W"}, "zone": {"freq": "W", "aggregate": "sum"}}
+COMPANIONS = {
+    "aggregate": {"freq": "W"},
+    "zone": {"freq": "W", "aggregate": "sum"},
+    "output_table_mode": {"output_table": "delta:///made"},
+}
 TEXTS = {"device": "cuda:1", "stack": "other", "cpu_instance": "c7i.large"}
 
 

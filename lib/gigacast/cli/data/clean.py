@@ -8,8 +8,8 @@ import click
 from gigacast.cleaning.document import clean_document, clean_json
 from gigacast.cleaning.rules import CleanRules
 from gigacast.cleaning.run import CleanJob, CleanResult, clean_dataset
-from gigacast.cli.data.files import file_options, print_set_aside, read_files
-from gigacast.cli.flags import flags_of
+from gigacast.cli.data.files import TABLE_FLAGS, file_options, print_set_aside, read_files
+from gigacast.cli.flags import flags_of, settings_flags
 from gigacast.cli.help import Command
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.exit import EXIT_FAILED, EXIT_INTERRUPTED
@@ -30,6 +30,7 @@ from gigacast.settings.model import Settings
 @click.argument("source")
 @click.argument("dataset")
 @flags_of(CleanFlags, CodecOptions, SchemaOption)
+@settings_flags(*TABLE_FLAGS)
 @file_options
 def clean(source: str, dataset: str, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Clean SOURCE, a dataset or `partitions` (of the input root), into DATASET.
@@ -45,7 +46,8 @@ def clean(source: str, dataset: str, as_json: bool, quiet: bool, **flags: Any) -
     target = DatasetRef.parse(dataset)
     policies = asdict(take(CleanFlags, flags))
     version, schema = take(CodecOptions, flags), take(SchemaOption, flags).schema
-    files, _, thresholds, settings = read_files(None if source == PARTITIONS else source, flags)
+    place = None if source == PARTITIONS else source
+    files, job_of_files, thresholds, settings = read_files(place, flags)
     rules = CleanRules(
         limit=policies.pop("outlier_limit"),
         **policies,
@@ -53,7 +55,8 @@ def clean(source: str, dataset: str, as_json: bool, quiet: bool, **flags: Any) -
         zone=files.reading.zone,
         contract=find_contract(schema) if schema else None,
     )
-    job = CleanJob(files, target, rules, thresholds, version.compression, version.what)
+    codec, what = version.compression, version.what
+    job = CleanJob(files, target, rules, thresholds, codec, what, job_of_files.table)
     result = _clean(job, settings, as_json=as_json, quiet=quiet)
     if result is None:
         return EXIT_INTERRUPTED

@@ -11,6 +11,7 @@ from gigacast.core.time.trading_calendar import Calendar
 from gigacast.errors import ConfigError
 from gigacast.job.file_job import FileJob, Reading, Sources, check_outputs, sources_of_dataset
 from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.location import exact_inputs
 from gigacast.quality.measures import Thresholds
 from gigacast.quality.result import Judged
 from gigacast.report.terminal import say
@@ -29,6 +30,10 @@ _SETTINGS = (
     *names_of("csv"),
     *("executor", "n_jobs", "memory_limit", "outage_minutes", "verify_datasets", "limit"),
 )
+
+
+TABLE_FLAGS = names_of("table")
+"""Flags of the table that cleaned rows are written to as well."""
 
 
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,7 +101,7 @@ def _sources(job: ForecastJob, dataset: str | None, *, every: bool) -> Sources:
         return sources_of_dataset(job.outputs, DatasetRef.parse(dataset), every=every)
     if every:
         raise ConfigError("--every: it needs a dataset", hint="name a dataset, as raw/EURUSD")
-    return Sources(job.inputs)
+    return Sources(exact_inputs(job.inputs))
 
 
 def _days(texts: Iterable[str]) -> tuple[date, ...]:

@@ -159,6 +159,8 @@ def _forecast_frame(
     options: Options,
 ) -> pa.Table:
     table = table_of(data, takes="a bucket")
+    if options.get("output_table") is not None:
+        raise ConfigError("output_table is for buckets", hint="write the returned frame yourself")
     # The bucket is only the place of models: the job itself works in memory.
     arguments = nest_arguments({**options, "bucket": bucket})
     settings = load_settings(arguments, file=as_path("config", config))

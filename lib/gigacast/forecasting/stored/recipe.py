@@ -24,6 +24,7 @@ from gigacast.forecasting.prepare import Prepared, pin_months
 from gigacast.job.forecast_job import ForecastJob, Layout, Method
 from gigacast.job.location import open_inputs
 from gigacast.lake.model.resolve import ResolvedModel
+from gigacast.lake.table.address import TableAddress, is_table
 from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import (
     Aggregate,
@@ -236,6 +237,9 @@ def _input_root(job: ForecastJob) -> str | None:
     for root, mark in ((job.outputs, ""), (job.bucket, "/")):
         if job.inputs.is_below(root):
             return mark + job.inputs.url.removeprefix(f"{root.url.rstrip('/')}/")
+    if is_table(job.inputs.url):
+        # Without the snapshot: equal rows of a later one make the same bytes. Audits name it.
+        return replace(TableAddress.parse(job.inputs.url), snapshot=None).url
     return blank_secrets(job.inputs.url)
 
 
