@@ -164,13 +164,15 @@ def test_a_child_may_write_only_its_own_outputs() -> None:
         if action.startswith(("s3:Put", "s3:Delete"))
     }
     assert writes == {
-        ("s3:PutObject", "forecasts/*"),
-        ("s3:PutObject", "timings/*"),
-        ("s3:PutObject", "audit/*"),
-        ("s3:PutObject", "digests/*"),
-        ("s3:PutObject", "evaluations/*"),
-        ("s3:PutObject", "origins/*"),
-        ("s3:PutObject", "_smoke/*"),
+        *(
+            ("s3:PutObject", f"{root}/*")
+            for root in (
+                *("anomalies", "audit", "backtests", "bucketed", "cleaning", "digests"),
+                *("evaluations", "feature_store", "forecasts", "origins", "quality", "timings"),
+                "_smoke",
+            )
+        ),
+        ("s3:DeleteObject", "evaluations/*"),
         ("s3:DeleteObject", "origins/*"),
         ("s3:DeleteObject", "timings/*"),
     }
@@ -406,7 +408,7 @@ def test_a_job_of_the_night_writes_features_and_proofs_and_fills_the_table() -> 
         for resource in listed(statement["Resource"])
         if not action.startswith("batch:")
     }
-    roots = {root.rstrip("/") for root in layout.RESERVED} - {"models", "raw"}
+    roots = {root.rstrip("/") for root in layout.RESERVED} - {"models", "raw"} | {"bucketed"}
     removed = {"timings/*", "evaluations/*", "origins/*", "forecasts/*/_manifest.OUTDATED"}
     removed |= {"cleaned/*/PUBLISHING", "features/*/PUBLISHING"}
     assert allowed == {
@@ -525,6 +527,10 @@ import handler.schedule, handler.arrival, handler.closing, handler.features, han
 import handler.nightly
 import gigacast.feature_store.online.dynamodb
 import gigacast.storage.s3.store, gigacast.runtime.parallel
+from importlib import import_module
+from gigacast.batch.setup import KINDS
+for module in KINDS.values():
+    import_module(f"gigacast.batch.{module}")  # what an array ends by
 files = {name.partition(".")[0]: module.__file__ or "" for name, module in sys.modules.items()
          if getattr(module, "__file__", None)}
 print(*[name for name, file in files.items() if "site-packages" in file])
@@ -533,7 +539,9 @@ print(*[name for name, file in files.items() if "site-packages" in file])
         [sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT
     )
     loaded = {name for name in process.stdout.split() if not name.startswith("_")}
-    deeper = {"urllib3", "dateutil", "six", "certifi", "cloudpickle", "jmespath"}
+    deeper = {"urllib3", "dateutil", "six", "certifi", "cloudpickle", "jmespath", "attr", "rpds"}
+    # Formats of jsonschema, which it checks where they are installed; ours are in the package.
+    deeper |= {"idna", "jsonpointer", "rfc3339_validator"}
     assert loaded - known_modules - deeper == set()
 
 

@@ -9,7 +9,7 @@ from gigacast.anomalies.job import AnomalyJob
 from gigacast.anomalies.panel import PANELS, load_panels
 from gigacast.anomalies.result import AnomalyReport
 from gigacast.anomalies.rolling import AnomalySetup
-from gigacast.anomalies.stored import compare_stored
+from gigacast.anomalies.stored import compare_stored, plan_stored
 from gigacast.backtesting.partition import Windows
 from gigacast.core.digest import digest_value
 from gigacast.errors import ConfigError
@@ -21,6 +21,7 @@ from gigacast.forecasting.worker import ModelSetup
 from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.location import exact_inputs
 from gigacast.job.run import FinishedTask, RunEvents, start_run, utc_now
+from gigacast.job.settled import StartRun
 from gigacast.lake.layout import ANOMALIES, anomaly_report_key
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.planner import make_plan
@@ -43,12 +44,13 @@ def find_anomalies_in(
     events: RunEvents | None = None,
     executor: Executor | None = None,
     clock: Clock = utc_now,
+    start: StartRun = start_run,
 ) -> AnomalyReport:
     """Search a bucket, write the anomalies as a dataset, and return the report.
 
     The search is a job: partitions that were searched before, and did not change, are not searched
     again. Without stored forecasts, or with `AnomalyJob.rolling`, it makes forecasts of the last
-    steps.
+    steps. What ``start`` is: see `gigacast.job.settled`.
 
     Raises
     ------
@@ -71,11 +73,34 @@ def find_anomalies_in(
     if generation is None:
         report = _roll(job, name, events, executor, clock)
     else:
-        report = compare_stored(job, outputs, generation, name, events, executor, clock)
+        report = compare_stored(job, outputs, generation, name, events, executor, clock, start)
     report.location = f"{job.forecast.outputs.url}/{anomaly_report_key(name, '')}".rstrip(".")
     for ending, content in report.files().items():
         outputs.put(anomaly_report_key(name, ending), content)
     return report
+
+
+def plan_search(job: AnomalyJob) -> PlannedJob:
+    """Plan a search in stored forecasts.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there is nothing to compare.
+    ConfigError
+        If no forecasts are stored, or others are asked for.
+    StorageError
+    """
+    job = replace(job, origin=checked_origin(job.origin))
+    outputs = open_store(job.forecast.outputs)
+    outputs.check()
+    generation = None if job.rolling else _latest(outputs, job)
+    if generation is None:
+        raise ConfigError(
+            "--executor batch: an array compares stored forecasts, and makes none for the search",
+            hint="run `gigacast forecast` before, or leave out --executor batch",
+        )
+    return plan_stored(job, outputs, generation, _name(job, generation), lambda part: None)
 
 
 def _latest(outputs: Store, job: AnomalyJob) -> Generation | None:

@@ -28,7 +28,8 @@ from gigacast.forecasting.rows import ALL, LATEST
 from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.file_job import in_threads
 from gigacast.job.location import open_inputs
-from gigacast.job.run import RunEvents, start_run
+from gigacast.job.run import Run, RunEvents, start_run
+from gigacast.job.settled import StartRun
 from gigacast.lake.layout import anomalies_key, anomaly_report_key
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.listing import valid_receipt
@@ -202,6 +203,7 @@ def compare_stored(  # noqa: PLR0913, PLR0917 - what a run needs, from the one p
     events: RunEvents | None,
     executor: Executor | None,
     clock: Clock,
+    start: StartRun = start_run,
 ) -> AnomalyReport:
     """Compare the forecasts of a generation with the values that have come since.
 
@@ -215,6 +217,7 @@ def compare_stored(  # noqa: PLR0913, PLR0917 - what a run needs, from the one p
     events : RunEvents, optional
     executor : Executor, optional
     clock : callable
+    start : callable
 
     Raises
     ------
@@ -225,25 +228,43 @@ def compare_stored(  # noqa: PLR0913, PLR0917 - what a run needs, from the one p
     report = AnomalyReport("stored", search.limits, origin=search.origin)
     folder = anomalies_key(generation.key.rpartition("/")[0], search.origin)
     report.dataset = f"{search.forecast.outputs.url}/{folder}"
-    inputs = open_inputs(search.forecast.inputs)
-    planner = SearchPlanner(search, inputs, outputs)
-    planner.add(generation)
-    planner.settle(lambda part: part.add_to(report))
-    tasks = planner.result.plan.tasks
-    if not planner.result.count:
-        raise DataNotFoundError(
-            f"{generation.key}: no forecast of the requested months and series",
-            hint="see --years, --months, --symbol, or make forecasts by --rolling",
-        )
-    if tasks:
-        shell = _planned(search, planner, (inputs, outputs), name)
-        _execute(search, shell, report, events, executor, clock)
+    shell = plan_stored(search, outputs, generation, name, lambda part: part.add_to(report))
+    if shell.tasks:
+        run = start(shell, events=events, clock=clock)
+        _execute(search, shell, report, run, executor)
     if not report.origins and not report.failures:
         raise DataNotFoundError(
             f"{generation.key}: none of the requested partitions has a forecast of {search.origin}",
             hint="--origin all compares all that are kept",
         )
     return report
+
+
+def plan_stored(
+    search: AnomalyJob,
+    outputs: Store,
+    generation: Generation,
+    name: str,
+    take: Callable[[FoundPart], None],
+) -> PlannedJob:
+    """Plan a search in the forecasts of a generation; what was found before is handed on.
+
+    Raises
+    ------
+    DataNotFoundError
+        If no partition is selected.
+    StorageError
+    """
+    inputs = open_inputs(search.forecast.inputs)
+    planner = SearchPlanner(search, inputs, outputs)
+    planner.add(generation)
+    planner.settle(take)
+    if not planner.result.count:
+        raise DataNotFoundError(
+            f"{generation.key}: no forecast of the requested months and series",
+            hint="see --years, --months, --symbol, or make forecasts by --rolling",
+        )
+    return _planned(search, planner, (inputs, outputs), name)
 
 
 def _planned(
@@ -284,12 +305,10 @@ def _execute(
     search: AnomalyJob,
     shell: PlannedJob,
     report: AnomalyReport,
-    events: RunEvents | None,
+    run: Run,
     executor: Executor | None,
-    clock: Clock,
 ) -> None:
     """Search the partitions that are left, and add them to the report."""
-    run = start_run(shell, events=events, clock=clock)
     report.run_id = run.run_id
     finished: list[tuple[str, str]] = []
     resources, tasks = search.forecast.resources, shell.tasks

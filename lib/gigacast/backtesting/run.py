@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Protocol
 
 from gigacast import errors
 from gigacast.backtesting.calibration import Measured, measure_calibrations
@@ -31,12 +32,15 @@ from gigacast.forecasting.prepare import (
 from gigacast.forecasting.run import make_executor_for
 from gigacast.forecasting.worker import ModelSetup
 from gigacast.job.audit import PlannedJob, RunDescription
+from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import FinishedTask, RunEvents, Silent, start_run, utc_now
+from gigacast.job.settled import StartRun
 from gigacast.lake.layout import BACKTESTS, LEADERBOARDS, leaderboard_key
 from gigacast.lake.model.resolve import NAIVE_MODEL
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.planner import Plan, make_plan
 from gigacast.runtime.executor import Executor, Failure
+from gigacast.storage.store import StoreAddress
 
 FORMAT_REVISION = 1
 """Part of the spec. Raise it when the same settings start to give other losses or columns."""
@@ -48,6 +52,8 @@ def run_backtest(
     events: RunEvents | None = None,
     executor: Executor | None = None,
     clock: Clock = utc_now,
+    start: StartRun = start_run,
+    sides: Sequence[Prepared] = (),
 ) -> BacktestResult:
     """Backtest every model on every partition, and compare them.
 
@@ -60,6 +66,10 @@ def run_backtest(
         Runs the tasks; made from the job's resources by default.
     clock : callable
         Gives the current time, with its zone.
+    start : callable
+        Makes the run of each model; see `gigacast.job.settled`.
+    sides : sequence of Prepared
+        Models that are resolved already, as `prepare_sides` does; those of the job by default.
 
     Raises
     ------
@@ -69,9 +79,10 @@ def run_backtest(
         When a run can't start. Later failures are in the result.
     """
     job = replace(job, forecast=pin_months(job.forecast))
-    sides = prepare_sides(job)
+    sides = sides or prepare_sides(job)
     name = leaderboard_name(job, sides)
-    runs = [_run_side(side, job, name, events or Silent(), executor, clock) for side in sides]
+    ways = _Ways(events or Silent(), executor, clock, start)
+    runs = [_run_side(side, job, name, ways) for side in sides]
     _refuse_if_all_failed(runs)
     compared = [Side(run.name, run.outputs) for run in runs]
     outputs, method = sides[0].outputs, job.forecast.method
@@ -113,8 +124,28 @@ def _calibrate(
     )
 
 
-def prepare_sides(job: BacktestJob) -> list[Prepared]:
+class Prepare(Protocol):
+    """Resolves the model of a job, as `gigacast.forecasting.prepare.prepare` does."""
+
+    def __call__(
+        self,
+        job: ForecastJob,
+        *,
+        compares: bool = False,
+        models: StoreAddress | None = None,
+        settles: bool = True,
+    ) -> Prepared:
+        """Return the prepared job."""
+
+
+def prepare_sides(job: BacktestJob, prepare: Prepare = prepare) -> list[Prepared]:
     """Resolve every model, seasonal naive last; a model named twice is resolved once.
+
+    Parameters
+    ----------
+    job : BacktestJob
+    prepare : callable
+        Resolves a model; for the machines of an array another one does.
 
     Raises
     ------
@@ -141,10 +172,15 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
     horizon = prepared[0].info.prediction_length
     sides: dict[str, Prepared] = {}
     for side in prepared:
-        spec = replace(side.spec, fields={**side.spec.fields, **_fields(job)})
         # Seasonal naive may also be one of the models that the user names.
-        sides.setdefault(_name(side), replace(side, spec=spec, model_horizon=horizon))
+        sides.setdefault(_name(side), as_side(job, side, horizon))
     return list(sides.values())
+
+
+def as_side(job: BacktestJob, prepared: Prepared, horizon: int) -> Prepared:
+    """Return a prepared job as one side of a backtest, with the horizon of its first model."""
+    spec = replace(prepared.spec, fields={**prepared.spec.fields, **_fields(job)})
+    return replace(prepared, spec=spec, model_horizon=horizon)
 
 
 def _fields(job: BacktestJob) -> dict[str, object]:
@@ -183,25 +219,27 @@ class _SideRun:
     dropped: int
 
 
-def _run_side(
-    side: Prepared,
-    job: BacktestJob,
-    board: str,
-    events: RunEvents,
-    executor: Executor | None,
-    clock: Clock,
-) -> _SideRun:
+@dataclass(frozen=True)
+class _Ways:
+    """How the runs of the models are made."""
+
+    events: RunEvents
+    executor: Executor | None
+    clock: Clock
+    start: StartRun
+
+
+def _run_side(side: Prepared, job: BacktestJob, board: str, ways: _Ways) -> _SideRun:
     """Plan and run the backtest of one model."""
-    planned, finished = _plan_side(side, job, board)
-    events.of_model(_name(side))
-    run = start_run(planned, events=events, clock=clock, prices=side.job.prices)
+    planned, finished = plan_side(side, job, board)
+    ways.events.of_model(_name(side))
+    run = ways.start(planned, events=ways.events, clock=ways.clock, prices=side.job.prices)
     skipped = len(finished)
     if planned.tasks:  # without a task, no model is loaded and no audit written
-        work = ModelSetup.of(side, run.run_id)
         run.execute(
             planned.tasks,
-            BacktestSetup(work, job.windows, job.series, job.season, job.calibrate),
-            executor or make_executor_for(side, planned.tasks),
+            setup_of(job, ModelSetup.of(side, run.run_id)),
+            ways.executor or make_executor_for(side, planned.tasks),
             on_done=lambda task, receipt: finished.append(FinishedTask.now(task, receipt)),
         )
     return _SideRun(
@@ -215,6 +253,11 @@ def _run_side(
         problems=_look_back(side, planned.plan, finished),
         dropped=sum(run.totals.repairs.get(name, 0) for name in ("null_items", "null_timestamps")),
     )
+
+
+def setup_of(job: BacktestJob, work: ModelSetup) -> BacktestSetup:
+    """Return the recipe for the workers of one model."""
+    return BacktestSetup(work, job.windows, job.series, job.season, job.calibrate)
 
 
 def _look_back(side: Prepared, plan: Plan, finished: Sequence[FinishedTask]) -> tuple[str, ...]:
@@ -233,7 +276,7 @@ def _refuse_if_all_failed(runs: Sequence[_SideRun]) -> None:
         raise (kind if is_own else DataError)(failures[0].message + more, hint=failures[0].hint)
 
 
-def _plan_side(
+def plan_side(
     side: Prepared, job: BacktestJob, board: str
 ) -> tuple[PlannedJob, list[FinishedTask]]:
     """Plan the backtest of one model, for a leaderboard: the plan function of the job.

@@ -7,20 +7,28 @@ from typing import Any
 
 import pyarrow as pa
 
-from gigacast.batch.work import Closing, failure_of, find_done
-from gigacast.core.cost.price import PriceTable
+from gigacast.batch.work import ArrayJob, Closing, PlainWork, failure_of
 from gigacast.core.partition.task import Task
 from gigacast.core.problem import Source
 from gigacast.core.record import read_record
 from gigacast.errors import ConfigError, DataError, PlanError
+from gigacast.feature_store.definition.check import check
 from gigacast.feature_store.definition.json import from_json, to_json
 from gigacast.feature_store.offline.note import Output
-from gigacast.feature_store.offline.run import make_tiles_of, publish_outputs
+from gigacast.feature_store.offline.result import Days
+from gigacast.feature_store.offline.run import (
+    describe_backfill,
+    make_tiles_of,
+    outputs_of,
+    pending_parents,
+    plan_backfill,
+    publish_outputs,
+)
 from gigacast.feature_store.offline.stage import Backfill, executor_of
 from gigacast.feature_store.offline.worker import BackfillSetup
 from gigacast.feature_store.table import Tables
 from gigacast.job.forecast_job import Resources
-from gigacast.job.outage import Patience
+from gigacast.job.location import check_reach
 from gigacast.job.run import utc_now
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt
@@ -120,7 +128,7 @@ def dump_backfill(backfill: Backfill, outputs: Iterable[Output]) -> Mapping[str,
     return values
 
 
-def load_backfill(plan: PlanFile) -> "BackfillWork":
+def load_work(plan: PlanFile) -> "BackfillWork":
     """Return the backfill in a plan.
 
     Raises
@@ -163,8 +171,55 @@ def load_backfill(plan: PlanFile) -> "BackfillWork":
     return BackfillWork(backfill, outputs)
 
 
+def divide_backfill(backfill: Backfill, days: Days) -> ArrayJob:
+    """Plan a backfill for an array.
+
+    Raises
+    ------
+    DefinitionError
+        If the definition is refused, or its tables lack columns.
+    DataNotFoundError
+        If a table or all days are missing.
+    ConfigError
+        If the tables are out of reach of other machines, or a join that is read is not done.
+    StorageError
+    """
+    check(backfill.definition)
+    backfill = _for_children(backfill, days)
+    planned = plan_backfill(backfill, days)
+
+    def setup(run_id: str) -> Mapping[str, Any]:
+        return dump_backfill(backfill, outputs_of(planned, run_id))
+
+    return ArrayJob(describe_backfill(planned, days), backfill.root, setup, in_order=True)
+
+
+def _for_children(backfill: Backfill, days: Days) -> Backfill:
+    """Return a backfill as the children of an array do it.
+
+    Raises
+    ------
+    ConfigError
+    """
+    check_reach(backfill.root)
+    if backfill.engine != "local":
+        raise ConfigError(
+            f"--executor batch: --engine {backfill.engine} divides the work itself",
+            hint="leave one of the two out",
+        )
+    resources = replace(backfill.resources, executor="auto")
+    backfill = replace(backfill, last=days.last, resources=resources)
+    for name in pending_parents(backfill, days):
+        # Its rows decide the inputs of the tasks, which are planned here.
+        raise ConfigError(
+            f"--executor batch: days of {name}, whose output is read, are left to do",
+            hint=f"run gigacast feature-store backfill {name} --executor batch before",
+        )
+    return backfill
+
+
 @dataclass(frozen=True)
-class BackfillWork:
+class BackfillWork(PlainWork):
     """Days of features.
 
     Parameters
@@ -178,28 +233,9 @@ class BackfillWork:
     outputs: tuple[Output, ...]
 
     @property
-    def engine(self) -> str | None:
-        """Nothing: no model is run."""
-        return None
-
-    @property
-    def overwrite(self) -> bool:
-        """False: a day that another run did counts."""
-        return False
-
-    @property
-    def prices(self) -> PriceTable | None:
-        """Nothing: machine time is counted, and not priced."""
-        return None
-
-    @property
-    def patience(self) -> Patience:
-        """How long an outage of the store is waited out."""
-        return self.backfill.resources.patience
-
-    def find(self, outputs: Store, task: Task, run_id: str) -> Receipt | None:
-        """Return the receipt of a task that is done already, else ``None``."""
-        return find_done(outputs, task, run_id, self.overwrite)
+    def resources(self) -> Resources:
+        """Processes and memory of a child."""
+        return self.backfill.resources
 
     def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker, and make the tiles that several days read."""

@@ -6,27 +6,32 @@ from typing import Any
 
 import pyarrow as pa
 
-from gigacast.backtesting.evaluation.partition import (
-    ScoreSetup,
-    is_forecast,
-    reach_of,
-)
+from gigacast.backtesting.evaluation.partition import ScoreSetup, is_forecast, reach_of
 from gigacast.backtesting.evaluation.run import (
     EvaluationJob,
     collect_evaluation,
+    describe_evaluation,
+    plan_evaluation,
 )
-from gigacast.batch.work import Closing, dump_record, failure_of, load_record
+from gigacast.batch.work import (
+    ArrayJob,
+    Closing,
+    PlainWork,
+    closing_job,
+    dump_record,
+    for_children,
+    load_record,
+)
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
-from gigacast.errors import CorruptedFileError, GigacastError, ObjectNotFoundError
-from gigacast.job.outage import Patience
+from gigacast.errors import CorruptedFileError, ObjectNotFoundError
+from gigacast.job.forecast_job import Resources
+from gigacast.job.location import check_reach
 from gigacast.lake.layout import scores_prefix
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt, list_receipts, read_receipt
-from gigacast.runtime.choice import make_executor
-from gigacast.runtime.executor import Executor, Setup
-from gigacast.runtime.instance import this_machine
-from gigacast.storage.store import Store
+from gigacast.runtime.executor import Setup
+from gigacast.storage.store import ObjectMeta, Store
 
 KIND = "evaluate"
 
@@ -41,12 +46,12 @@ class _Stored:
 
 def dump_evaluation(job: EvaluationJob) -> Mapping[str, Any]:
     """Return an evaluation as its plan holds it: children take the executor of their machine."""
-    resources = replace(job.forecast.resources, executor="auto")
+    resources = for_children(job.forecast.resources)
     job = replace(job, forecast=replace(job.forecast, resources=resources))
     return dump_record(_Stored(KIND, job))
 
 
-def load_evaluation(plan: PlanFile) -> "EvaluationWork":
+def load_work(plan: PlanFile) -> "EvaluationWork":
     """Return the evaluation in a plan.
 
     Raises
@@ -57,8 +62,26 @@ def load_evaluation(plan: PlanFile) -> "EvaluationWork":
     return EvaluationWork(load_record(_Stored, plan).job)
 
 
+def divide_evaluation(job: EvaluationJob) -> ArrayJob:
+    """Plan an evaluation for an array.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there are no finished forecasts of the model, version, months and series.
+    ConfigError
+        If inputs or outputs are out of reach of other machines.
+    StorageError
+    """
+    for address in (job.forecast.outputs, job.forecast.inputs):
+        check_reach(address)
+    planned = plan_evaluation(job)
+    setup = dump_evaluation(planned.job)
+    return ArrayJob(describe_evaluation(planned), job.forecast.outputs, lambda run_id: setup)
+
+
 @dataclass(frozen=True)
-class EvaluationWork:
+class EvaluationWork(PlainWork):
     """Scores of the forecasts of partitions.
 
     Parameters
@@ -69,24 +92,14 @@ class EvaluationWork:
     job: EvaluationJob
 
     @property
-    def engine(self) -> str | None:
-        """Nothing: no model is run."""
-        return None
-
-    @property
-    def overwrite(self) -> bool:
-        """False: a partition that another run did counts."""
-        return False
-
-    @property
     def prices(self) -> PriceTable | None:
         """Prices of machine time."""
         return self.job.forecast.prices
 
     @property
-    def patience(self) -> Patience:
-        """How long an outage of the store is waited out."""
-        return self.job.forecast.resources.patience
+    def resources(self) -> Resources:
+        """Processes and memory of a child."""
+        return self.job.forecast.resources
 
     def find(self, outputs: Store, task: Task, run_id: str) -> Receipt | None:
         """Return the receipt of scores that are made of a task's forecasts, else ``None``.
@@ -97,10 +110,8 @@ class EvaluationWork:
         forecasts = [entry.etag for entry in filter(is_forecast, task.inputs)]
         for page in outputs.list(scores_prefix(task.output_key)):
             for entry in filter(lambda entry: reach_of(entry.key), page):
-                receipt = _receipt_of(outputs, entry.key, entry.etag)
-                if receipt is None or receipt.run_id != run_id:
-                    continue
-                if [str(i["etag"]) for i in receipt.inputs[: len(forecasts)]] == forecasts:
+                receipt = find_of_run(outputs, entry, run_id, forecasts)
+                if receipt is not None:
                     return receipt
         return None
 
@@ -109,29 +120,24 @@ class EvaluationWork:
         del outputs, pending
         return ScoreSetup(self.job.forecast, run_id)
 
-    def executor(self, tasks: int) -> Executor:
-        """Return one process per core, or the number that the settings name."""
-        resources = self.job.forecast.resources
-        vcpus = this_machine().vcpus
-        n_jobs = resources.n_jobs or (max(1, min(vcpus, tasks)) if vcpus is not None else None)
-        return make_executor(resources.executor, n_jobs, n_tasks=tasks)
-
     def close(self, closing: Closing, tables: Iterable[pa.Table]) -> None:
         """Add up the scores of all partitions that are done, and write the figures."""
         del tables
-        try:
+        with closing_job(closing):
             collect_evaluation(self.job)
-        # The partitions are done, and the run must end nevertheless: `watch` waits for its end.
-        except GigacastError as error:
-            closing.failures.append(failure_of(error))
 
 
-def _receipt_of(outputs: Store, key: str, etag: str) -> Receipt | None:
-    for name, _ in list_receipts(outputs, key):
+def find_of_run(
+    outputs: Store, entry: ObjectMeta, run_id: str, inputs: Sequence[str]
+) -> Receipt | None:
+    """Return the receipt of an output that a run made of inputs with these ETags, among others."""
+    for name, _ in list_receipts(outputs, entry.key):
         try:
             receipt = read_receipt(outputs, name)
-            receipt.check_output(key, etag)
+            receipt.check_output(entry.key, entry.etag)
         except (ObjectNotFoundError, CorruptedFileError):
             continue
-        return receipt
+        etags = [str(named["etag"]) for named in receipt.inputs[: len(inputs)]]
+        if receipt.run_id == run_id and etags == list(inputs):
+            return receipt
     return None

@@ -6,19 +6,24 @@ from typing import Any
 
 import pyarrow as pa
 
-from gigacast.batch.work import Closing, dump_record, find_done, load_record
+from gigacast.batch.work import (
+    ArrayJob,
+    Closing,
+    PlainWork,
+    dump_record,
+    for_children,
+    load_record,
+)
 from gigacast.bucketing.partition import BucketSetup
-from gigacast.bucketing.run import files_of
+from gigacast.bucketing.run import BucketJob, files_of, plan_bucketing
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.job.file_worker import FilePlaces
-from gigacast.job.forecast_job import ForecastJob
-from gigacast.job.outage import Patience
+from gigacast.job.forecast_job import ForecastJob, Resources
+from gigacast.job.location import check_reach
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt
-from gigacast.runtime.choice import make_executor
-from gigacast.runtime.executor import Executor, Setup
-from gigacast.runtime.instance import this_machine
+from gigacast.runtime.executor import Setup
 from gigacast.storage.store import Store
 
 KIND = "bucket"
@@ -36,11 +41,11 @@ class _Stored:
 
 def dump_bucketing(work: "BucketWork") -> Mapping[str, Any]:
     """Return a division as its plan holds it: children take the executor of their machine."""
-    job = replace(work.job, resources=replace(work.job.resources, executor="auto"))
+    job = replace(work.job, resources=for_children(work.job.resources))
     return dump_record(_Stored(KIND, job, work.buckets, work.into))
 
 
-def load_bucketing(plan: PlanFile) -> "BucketWork":
+def load_work(plan: PlanFile) -> "BucketWork":
     """Return the division in a plan.
 
     Raises
@@ -52,8 +57,27 @@ def load_bucketing(plan: PlanFile) -> "BucketWork":
     return BucketWork(stored.job, stored.buckets, stored.into)
 
 
+def divide_bucketing(work: "BucketWork") -> ArrayJob:
+    """Plan a division into buckets for an array.
+
+    Raises
+    ------
+    ConfigError
+        If the folder was divided by other settings, or the bucket is out of reach of other
+        machines.
+    DataNotFoundError
+        If no partition matches.
+    StorageError
+    """
+    job = work.job
+    for address in (job.outputs, job.inputs):
+        check_reach(address)
+    planned = plan_bucketing(BucketJob(files_of(job), work.buckets, work.into))
+    return ArrayJob(planned.shell, job.outputs, lambda run_id: dump_bucketing(work))
+
+
 @dataclass(frozen=True)
-class BucketWork:
+class BucketWork(PlainWork):
     """Objects whose rows go into buckets.
 
     Parameters
@@ -70,40 +94,20 @@ class BucketWork:
     into: str
 
     @property
-    def engine(self) -> str | None:
-        """Nothing: no model is run."""
-        return None
-
-    @property
-    def overwrite(self) -> bool:
-        """False: an object that another run divided counts."""
-        return False
-
-    @property
     def prices(self) -> PriceTable | None:
         """Prices of machine time."""
         return self.job.prices
 
     @property
-    def patience(self) -> Patience:
-        """How long an outage of the store is waited out."""
-        return self.job.resources.patience
-
-    def find(self, outputs: Store, task: Task, run_id: str) -> Receipt | None:
-        """Return the receipt of an object that is divided already, else ``None``."""
-        return find_done(outputs, task, run_id, self.overwrite)
+    def resources(self) -> Resources:
+        """Processes and memory of a child."""
+        return self.job.resources
 
     def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker."""
         del outputs, pending
         places = FilePlaces.of(files_of(self.job), run_id)
         return BucketSetup(places, self.buckets, self.into)
-
-    def executor(self, tasks: int) -> Executor:
-        """Return one process per core, or the number that the settings name."""
-        resources, vcpus = self.job.resources, this_machine().vcpus
-        n_jobs = resources.n_jobs or (max(1, min(vcpus, tasks)) if vcpus is not None else None)
-        return make_executor(resources.executor, n_jobs, n_tasks=tasks)
 
     def close(self, closing: Closing, tables: Iterable[pa.Table]) -> None:
         """Note where the buckets are: each object is complete by itself."""

@@ -17,6 +17,7 @@ from gigacast.core.mark import moment_of
 from gigacast.core.partition.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError
 from gigacast.job.run import MAX_AUDITED_FAILURES
+from gigacast.job.settled import failures_of
 from gigacast.job.totals import Totals
 from gigacast.lake.layout import child_outputs_key
 from gigacast.lake.plan.audit import COMPLETED, FAILED, INTERRUPTED, Audit
@@ -63,8 +64,8 @@ class ArrayResult:
         Time of machines, for the bill.
     children : list of dict
         Children that failed, as the audit lists them.
-    notes : dict
-        Further entries for the plan of the audit.
+    notes, sums : dict
+        Further entries for the plan of the audit, and for its totals.
     """
 
     outputs: Store
@@ -80,6 +81,7 @@ class ArrayResult:
     usage: Usage = field(default_factory=Usage)
     children: list[dict[str, object]] = field(default_factory=list)
     notes: dict[str, object] = field(default_factory=dict)
+    sums: dict[str, object] = field(default_factory=dict)
 
     def add_child(self, child: int, summary: Audit | None) -> None:
         """Add the results of a child, by its summary or else by the receipts of its tasks."""
@@ -89,7 +91,7 @@ class ArrayResult:
         open_tasks = 0
         # A summary that accounts for every task is one request; the receipts are one for each task.
         if summary is not None and _accounted(summary) == share.tasks:
-            self.totals.merge(_totals_of(summary))
+            self.totals.merge(totals_of(summary))
             self.elsewhere += summary.files_skipped
         else:
             open_tasks = self._add_tasks(child, summary, state)
@@ -166,11 +168,13 @@ class ArrayResult:
     def publish(self) -> None:
         """Write the manifests, or publish the datasets, of what is done."""
         is_whole = not (self.failures or self.unfinished)
-        closing = Closing(self.outputs, self.plan.run_id, is_whole)
+        reasons = failures_of([*self.failures, *self.unfinished])
+        closing = Closing(self.outputs, self.plan.run_id, is_whole, left=reasons)
         with ThreadPoolExecutor(READERS) as pool:
             self.work.close(closing, pool.map(self._outputs_of, range(len(self.plan.shares))))
         self.failures += closing.failures
         self.notes |= closing.notes
+        self.sums |= closing.totals
 
     def _outputs_of(self, child: int) -> pa.Table:
         """Return the rows of the manifest that a child has written; none without its list."""
@@ -195,7 +199,7 @@ class ArrayResult:
         audit.plan.update(self.notes)
         audit.files_processed = self.totals.partitions
         audit.files_skipped += self.elsewhere
-        audit.totals = self.totals.describe()
+        audit.totals = {**self.totals.describe(), **self.sums}
         bill = self.usage.bill(self.work.prices, self.totals.series)
         audit.cost["actual"] = bill.describe()
         # The tasks that a cancelled run left did not fail: they are pending, as before the run.
@@ -218,8 +222,8 @@ def _spent_s(attempt: Mapping[str, Any]) -> float:
     return (last_sign - start).total_seconds() + float(attempt["lost_s"])
 
 
-def _totals_of(summary: Audit) -> Totals:
-    # A field of a later release is left out.
+def totals_of(summary: Audit) -> Totals:
+    """Return the totals of an audit, without those of its own job or of a later release."""
     names = {field.name for field in fields(Totals)}
     stages = {name: value for name, value in summary.totals.items() if name in names}
     return Totals(**cast("dict[str, Any]", stages))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
@@ -29,6 +30,17 @@ from gigacast.storage.store import Store
 
 KIND = "kind"
 """Entry of a setup that names the work; setups of forecasts have none."""
+KINDS = {
+    "anomalies": "search",
+    "backfill": "backfill",
+    "backtest": "past",
+    "bucket": "division",
+    "clean": "cleaning",
+    "evaluate": "comparison",
+    "quality": "quality",
+    "upload": "upload",
+}
+"""Modules whose `load_work` reads the setups of a kind of work."""
 
 
 @dataclass(frozen=True)
@@ -148,23 +160,10 @@ def load_work(plan: PlanFile) -> ArrayWork:
         When another version of the package wrote it.
     """
     kind = plan.setup.get(KIND, "forecast")
-    if kind == "backfill":
-        # The feature store is imported by its own children alone.
-        from gigacast.batch.backfill import load_backfill  # noqa: PLC0415
-
-        return load_backfill(plan)
-    if kind == "upload":
-        from gigacast.batch.upload import load_upload  # noqa: PLC0415 - as above
-
-        return load_upload(plan)
-    if kind == "evaluate":
-        from gigacast.batch.comparison import load_evaluation  # noqa: PLC0415 - as above
-
-        return load_evaluation(plan)
-    if kind == "bucket":
-        from gigacast.batch.division import load_bucketing  # noqa: PLC0415 - as above
-
-        return load_bucketing(plan)
+    if kind in KINDS:
+        # Of each kind the code is imported by its own children alone.
+        work: ArrayWork = import_module(f"gigacast.batch.{KINDS[str(kind)]}").load_work(plan)
+        return work
     if kind != "forecast":
         raise PlanError(
             f"the plan of {plan.run_id} is of another kind of work: {str(kind)[:40]!r}",

@@ -7,11 +7,13 @@ plan without jobs, or an audit without job ids: no job runs without an audit of 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 from gigacast.batch.help import HELP_LATE
 from gigacast.batch.service import ArrayRequest, ArrayService
 from gigacast.batch.setup import dump_setup
+from gigacast.batch.work import ArrayJob
 from gigacast.core.cost.array_plan import QueueKind, choose_queue, divide_work, split_arrays
 from gigacast.core.partition.task import Task
 from gigacast.errors import GigacastError
@@ -198,6 +200,43 @@ def submit_array(
     )
 
 
+def submit_job(
+    job: ArrayJob,
+    options: ArrayOptions,
+    service: ArrayService,
+    *,
+    events: RunEvents | None = None,
+    clock: Clock = utc_now,
+) -> Submission:
+    """Divide the tasks of a planned job over children and submit them.
+
+    Without a pending task nothing is written or submitted.
+
+    Parameters
+    ----------
+    job : ArrayJob
+    options : ArrayOptions
+    service : ArrayService
+    events : RunEvents, optional
+        Receives the plan after the submission; ignored by default.
+    clock : callable
+        Gives the current time, with its zone.
+
+    Raises
+    ------
+    StorageError, ComputeError
+        No job is running then.
+    """
+    planned = job.planned
+    run_id, tasks = make_run_id(planned.description.job, clock), planned.tasks
+    if not tasks:
+        return Submission(run_id, planned.plan, 0)
+    share = share_in_order if job.in_order else share_work
+    shares = share(tasks, children_for(tasks, options))
+    array = PlannedArray(run_id, planned, job.outputs, job.setup(run_id), shares, job.queue)
+    return submit_array(array, options, service, events=events, clock=clock)
+
+
 def array_entry(plan: PlanFile, options: ArrayOptions, queue: QueueKind) -> dict[str, object]:
     """Return the array of a run as its audit describes it; the jobs are added once submitted."""
     return {
@@ -226,6 +265,31 @@ def share_work(tasks: Sequence[Task], children: int) -> list[list[Task]]:
     """Return the tasks of each child, about the same number of bytes for all."""
     shares = divide_work([task.size_bytes for task in tasks], children)
     return [[tasks[index] for index in share] for share in shares]
+
+
+def children_for(tasks: Sequence[Task], options: ArrayOptions) -> int:
+    """Return the number of children: as many as have the least work that is worth a start."""
+    seconds = sum(task.size_bytes for task in tasks) / options.cpu_bytes_per_s
+    useful = ceil(seconds / options.target_s) if options.children is None else options.children
+    return max(1, min(useful, options.max_children, len(tasks)))
+
+
+def share_in_order(tasks: Sequence[Task], children: int) -> list[list[Task]]:
+    """Return the tasks of each child: such that follow one another, of about equal bytes.
+
+    Windows of neighbouring days see nearly the same partitions, whose tiles a child makes once.
+    """
+    total, start, done = sum(task.size_bytes + 1 for task in tasks), 0, 0
+    shares: list[list[Task]] = []
+    for place, task in enumerate(tasks):
+        done += task.size_bytes + 1
+        left = len(tasks) - place - 1
+        # At least one task for each of the children that are left.
+        is_full = done * children >= total * (len(shares) + 1)
+        if (is_full or left < children - len(shares)) and len(shares) < children - 1:
+            shares.append(list(tasks[start : place + 1]))
+            start = place + 1
+    return [*shares, list(tasks[start:])]
 
 
 def requests_of(

@@ -7,26 +7,26 @@ from typing import Any
 
 import pyarrow as pa
 
-from gigacast.batch.work import Closing, failure_of, find_done
-from gigacast.core.cost.price import PriceTable
+from gigacast.batch.work import ArrayJob, Closing, PlainWork, closing_job
 from gigacast.core.partition.task import Task
 from gigacast.core.problem import Source
 from gigacast.core.record import read_record
-from gigacast.errors import GigacastError, PlanError
+from gigacast.errors import ConfigError, PlanError
 from gigacast.feature_store.definition.json import from_json, to_json
 from gigacast.feature_store.online.opening import open_online_store
 from gigacast.feature_store.table import Tables
-from gigacast.feature_store.uploads.plan import UploadJob
-from gigacast.feature_store.uploads.run import serve_joins
+from gigacast.feature_store.uploads.plan import UploadJob, plan_upload
+from gigacast.feature_store.uploads.run import describe_upload, serve_joins
 from gigacast.feature_store.uploads.worker import UploadSetup
 from gigacast.job.forecast_job import Resources
-from gigacast.job.outage import Patience
+from gigacast.job.location import check_reach
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt
-from gigacast.runtime.choice import make_executor
-from gigacast.runtime.executor import Executor, Setup
-from gigacast.runtime.instance import this_machine
+from gigacast.runtime.executor import Setup
 from gigacast.storage.store import Store, StoreAddress
+
+_SHARED = ("dynamodb:", "redis:", "rediss:")
+"""Beginnings of addresses of online stores that other machines reach."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def dump_upload(job: UploadJob) -> Mapping[str, Any]:
     )
 
 
-def load_upload(plan: PlanFile) -> "UploadWork":
+def load_work(plan: PlanFile) -> "UploadWork":
     """Return the upload in a plan.
 
     Raises
@@ -127,8 +127,37 @@ def load_upload(plan: PlanFile) -> "UploadWork":
     return UploadWork(job)
 
 
+def divide_upload(job: UploadJob) -> ArrayJob:
+    """Plan an upload for an array; where every group-by is served, the joins are written.
+
+    Raises
+    ------
+    DataNotFoundError
+        If a table is missing.
+    ConfigError
+        If the tables or the online store are out of reach of other machines.
+    StorageError
+    """
+    root = job.tables.root
+    check_reach(root)
+    address = job.online_store or ""
+    if not address.startswith(_SHARED):
+        raise ConfigError(
+            f"--executor batch: the online store {address[:80]!r} is out of reach of other machines"
+            if address
+            else "--executor batch: no online store is named",
+            hint="give --online_store dynamodb:TABLE or redis://HOST:PORT/0",
+        )
+    with closed(open_online_store(address, root)) as store:
+        plan, _ = plan_upload(job, store)
+        if not plan.tasks:
+            serve_joins(job, store)
+    planned = describe_upload(job, plan)
+    return ArrayJob(planned, root, lambda run_id: dump_upload(job), in_order=True)
+
+
 @dataclass(frozen=True)
-class UploadWork:
+class UploadWork(PlainWork):
     """Batches of group-bys.
 
     Parameters
@@ -139,49 +168,27 @@ class UploadWork:
     job: UploadJob
 
     @property
-    def engine(self) -> str | None:
-        """Nothing: no model is run."""
-        return None
-
-    @property
     def overwrite(self) -> bool:
         """True: a receipt of another run does not say that the store still has its values."""
         return True
 
     @property
-    def prices(self) -> PriceTable | None:
-        """Nothing: machine time is counted, and not priced."""
-        return None
-
-    @property
-    def patience(self) -> Patience:
-        """How long an outage of the store is waited out."""
-        return self.job.resources.patience
-
-    def find(self, outputs: Store, task: Task, run_id: str) -> Receipt | None:
-        """Return the receipt of a task that is done already, else ``None``."""
-        return find_done(outputs, task, run_id, self.overwrite)
+    def resources(self) -> Resources:
+        """Processes and memory of a child."""
+        return self.job.resources
 
     def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker."""
         del outputs, pending
         return UploadSetup(self.job, run_id)
 
-    def executor(self, tasks: int) -> Executor:
-        """Return one process per core, or the number that the settings name."""
-        n_jobs, vcpus = self.job.resources.n_jobs, this_machine().vcpus
-        if n_jobs is None and vcpus is not None:
-            n_jobs = max(1, min(vcpus, tasks))
-        return make_executor("auto", n_jobs, n_tasks=tasks)
-
     def close(self, closing: Closing, tables: Iterable[pa.Table]) -> None:
         """Let the joins be fetched whose group-bys are all served."""
         del tables
         # Of an upload that replaces batches every task would be left to do again.
         job = replace(self.job, overwrite=False)
-        try:
-            with closed(open_online_store(job.online_store, job.tables.root)) as store:
-                closing.notes["joins"] = serve_joins(job, store)
-        # The batches are served, and the run must end nevertheless: `watch` waits for its end.
-        except GigacastError as error:
-            closing.failures.append(failure_of(error))
+        with (
+            closing_job(closing),
+            closed(open_online_store(job.online_store, job.tables.root)) as store,
+        ):
+            closing.notes["joins"] = serve_joins(job, store)

@@ -286,6 +286,11 @@ class ArrayRun:
         return int(str(find_array_run(self.outputs, self.run_id).plan["tasks"]))
 
     @property
+    def audit(self) -> Audit:
+        """The audit of the run as it is now; reads it."""
+        return find_array_run(self.outputs, self.run_id)
+
+    @property
     def job(self) -> str:
         """Kind of the job; reads the audit."""
         return find_array_run(self.outputs, self.run_id).job

@@ -1,20 +1,28 @@
-"""What the children of an array run do: the interface of forecasts and backfills."""
+"""What the children of an array run do: the interface of all jobs that have arrays."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
+from gigacast.core.cost.array_plan import QueueKind
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.errors import GigacastError, PlanError
+from gigacast.job.audit import PlannedJob
+from gigacast.job.forecast_job import Resources
 from gigacast.job.outage import Patience
+from gigacast.job.settled import Settled
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt, find_receipt
-from gigacast.runtime.executor import Executor, Setup
-from gigacast.storage.store import Store
+from gigacast.runtime.choice import make_executor
+from gigacast.runtime.executor import Executor, Failure, Setup
+from gigacast.runtime.instance import this_machine
+from gigacast.storage.store import Store, StoreAddress
 
 K = TypeVar("K")
 
@@ -34,6 +42,10 @@ class Closing:
         Failures of the closing itself, to be listed in the audit.
     notes : dict
         Entries for the plan of the audit.
+    totals : dict
+        Entries for the totals of the audit.
+    left : mapping of str to Failure
+        Partitions that no child could do, and why.
     """
 
     outputs: Store
@@ -41,6 +53,8 @@ class Closing:
     is_whole: bool
     failures: list[dict[str, object]] = field(default_factory=list)
     notes: dict[str, object] = field(default_factory=dict)
+    totals: dict[str, object] = field(default_factory=dict)
+    left: Mapping[str, Failure] = field(default_factory=dict)
 
 
 class ArrayWork(Protocol):
@@ -80,6 +94,101 @@ class ArrayWork(Protocol):
         tables : iterable of Table
             Rows of the manifest that each child wrote.
         """
+
+
+class PlainWork(ABC):
+    """The work of an array run without a model: what such jobs have in common."""
+
+    @property
+    def engine(self) -> str | None:
+        """Nothing: no model is run."""
+        return None
+
+    @property
+    def overwrite(self) -> bool:
+        """False: a task that another run did counts."""
+        return False
+
+    @property
+    def prices(self) -> PriceTable | None:
+        """Nothing: machine time is counted, and not priced."""
+        return None
+
+    @property
+    @abstractmethod
+    def resources(self) -> Resources:
+        """Processes and memory of a child."""
+
+    @property
+    def patience(self) -> Patience:
+        """How long an outage of the store is waited out."""
+        return self.resources.patience
+
+    def find(self, outputs: Store, task: Task, run_id: str) -> Receipt | None:
+        """Return the receipt of a task that is done already, else ``None``."""
+        return find_done(outputs, task, run_id, self.overwrite)
+
+    def executor(self, tasks: int) -> Executor:
+        """Return one process per core, or the number that the settings name."""
+        resources, vcpus = self.resources, this_machine().vcpus
+        n_jobs = resources.n_jobs or (max(1, min(vcpus, tasks)) if vcpus is not None else None)
+        return make_executor(resources.executor, n_jobs, n_tasks=tasks)
+
+    @abstractmethod
+    def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
+        """Return the recipe for the worker of a child."""
+
+    @abstractmethod
+    def close(self, closing: Closing, tables: Iterable[pa.Table]) -> None:
+        """Publish what the children did."""
+
+
+@dataclass(frozen=True)
+class ArrayJob:
+    """A planned job whose tasks the children of an array can do.
+
+    Parameters
+    ----------
+    planned : PlannedJob
+    outputs : StoreAddress
+        Output root.
+    setup : callable
+        Returns what the children do, as JSON values, for the id of the run.
+    in_order : bool
+        Whether a child gets tasks that follow one another.
+    queue : str
+        Kind of the queue.
+    """
+
+    planned: PlannedJob
+    outputs: StoreAddress
+    setup: Callable[[str], Mapping[str, Any]]
+    in_order: bool = False
+    queue: QueueKind = "cpu"
+
+
+def for_children(resources: Resources) -> Resources:
+    """Return the resources of a job as its plan holds them: children choose their executor."""
+    return replace(resources, executor="auto")
+
+
+@contextmanager
+def closing_job(closing: Closing, unknown: Failure | None = None) -> Iterator[Settled]:
+    """Yield the run of the children to the code of the job that ends it.
+
+    Its errors are listed in the audit: the tasks are done, and the run must end nevertheless, as
+    `watch` waits for its end.
+
+    Parameters
+    ----------
+    closing : Closing
+    unknown : Failure, optional
+        See `Settled`.
+    """
+    try:
+        yield Settled(closing.run_id, closing.left, unknown)
+    except GigacastError as error:
+        closing.failures.append(failure_of(error))
 
 
 def failure_of(error: GigacastError) -> dict[str, object]:

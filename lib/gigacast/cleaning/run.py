@@ -5,7 +5,7 @@ tasks are done, a manifest names the files that pass, and the version exists as 
 run continues where it was, a second run computes nothing, and new partitions cost only themselves.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -23,9 +23,11 @@ from gigacast.cleaning.version import (
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError, DataError, DatasetIntegrityError
+from gigacast.job.audit import PlannedJob
 from gigacast.job.file_job import FileJob, FileRun, plan_job
 from gigacast.job.file_worker import FilePlaces
 from gigacast.job.run import MAX_AUDITED_FAILURES, FinishedTask, Run, RunEvents, start_run
+from gigacast.job.settled import StartRun
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import (
     DatasetManifest,
@@ -34,7 +36,12 @@ from gigacast.lake.dataset.manifest import (
 )
 from gigacast.lake.layout import cleaned_key, cleaning_prefix
 from gigacast.lake.plan.audit import Clock
-from gigacast.lake.plan.file_plan import FoundFile, OutputPlace
+from gigacast.lake.plan.file_plan import (
+    FoundFile,
+    OutputPlace,
+    path_in_version,
+    path_of_partition,
+)
 from gigacast.lake.plan.receipt import Receipt, read_receipt
 from gigacast.lake.publication import Author
 from gigacast.lake.table.address import TableTarget, TableWritten
@@ -125,6 +132,16 @@ class CleanResult:
         """The partitions that are not in the version."""
         return [judged for judged in self.partitions if judged.verdict is Verdict.FAIL]
 
+    @property
+    def totals(self) -> dict[str, Any]:
+        """What an audit says of the version."""
+        return {
+            "dataset": None if self.manifest is None else str(self.manifest.ref),
+            "new": self.new,
+            "changes": self.changes,
+            "set_aside": _reasons(self.set_aside)[:MAX_AUDITED_FAILURES],
+        }
+
 
 def clean_dataset(
     job: CleanJob,
@@ -132,6 +149,7 @@ def clean_dataset(
     *,
     events: RunEvents | None = None,
     executor: Executor | None = None,
+    start: StartRun = start_run,
 ) -> CleanResult:
     """Clean the partitions that are new or changed, and publish a version.
 
@@ -144,6 +162,8 @@ def clean_dataset(
         Receives the progress; ignored by default.
     executor : Executor, optional
         Runs the tasks; made from the job's resources by default.
+    start : callable
+        Makes the run of the plan; see `gigacast.job.settled`.
 
     Raises
     ------
@@ -155,7 +175,37 @@ def clean_dataset(
         When the version exists with other content.
     StorageError
     """
-    return _Cleaning(job, author).run(events, executor)
+    return _Cleaning(job, author).run(events, executor, start)
+
+
+def plan_cleaning(job: CleanJob, author: Author) -> tuple[FileRun, PlannedJob]:
+    """Return the plan of a cleaning run, and what the shell of all jobs needs of it.
+
+    Raises
+    ------
+    As `clean_dataset`.
+    """
+    cleaning = _Cleaning(job, author)
+    planned = cleaning.plan()
+    return planned, cleaning.describe(planned)
+
+
+def clean_setup(job: CleanJob, run_id: str, tasks: Sequence[Task]) -> CleanSetup:
+    """Return the recipe for the workers of a run that do some tasks."""
+    sources = job.files.sources
+    paths = {
+        task.partition: path_in_version(task.inputs[-1].key)
+        if sources.refs
+        else path_of_partition(task.partition, task.inputs[-1])
+        for task in tasks
+    }
+    return CleanSetup(
+        FilePlaces.of(job.files, run_id),
+        job.target.name,
+        job.rules,
+        job.codec,
+        _distinct(paths, job.files),
+    )
 
 
 class _Cleaning:
@@ -173,18 +223,29 @@ class _Cleaning:
         making = Making(job.files, job.target, job.codec, job.what, self._spec, job.rules.to_dict())
         self._version = CleanVersion(making, author)
 
-    def run(self, events: RunEvents | None, executor: Executor | None) -> CleanResult:
-        job, files = self._job, self._job.files
-        binning = job.rules.binning
-        _check_snapshots(files, binning)
-        planned = plan_job(files, self._place(), around=binning.months_around if binning else 0)
-        planned.paths = _distinct(planned.paths, files)
+    def plan(self) -> FileRun:
+        """Plan the partitions, and check that the version can be published."""
+        binning = self._job.rules.binning
+        _check_snapshots(self._job.files, binning)
+        around = binning.months_around if binning else 0
+        planned = plan_job(self._job.files, self._place(), around=around)
+        planned.paths = _distinct(planned.paths, self._job.files)
         self._read_proofs(planned)
         # Before any partition is cleaned: a version that can't be published must not cost hours.
         self._version.check(Lake(planned.outputs))
-        settings = {**self._fields, "thresholds": asdict(job.thresholds)}
-        run = start_run(planned.planned("clean", settings), events=events, clock=self._clock)
-        setup = self._setup(planned, run.run_id)
+        return planned
+
+    def describe(self, planned: FileRun) -> PlannedJob:
+        """Return the plan for the shell of all jobs."""
+        settings = {**self._fields, "thresholds": asdict(self._job.thresholds)}
+        return planned.planned("clean", settings)
+
+    def run(
+        self, events: RunEvents | None, executor: Executor | None, start: StartRun
+    ) -> CleanResult:
+        planned = self.plan()
+        run = start(self.describe(planned), events=events, clock=self._clock)
+        setup = clean_setup(self._job, run.run_id, planned.tasks)
         planned.execute(run, setup, executor, lambda run: self._publish(planned, run))
         return self._result(planned, run)
 
@@ -196,16 +257,6 @@ class _Cleaning:
             cleaning_prefix(name, spec),
             spec,
             lambda file, input_id: cleaned_key(name, spec, input_id, _parquet_key(file)),
-        )
-
-    def _setup(self, planned: FileRun, run_id: str) -> CleanSetup:
-        job, files = self._job, self._job.files
-        return CleanSetup(
-            FilePlaces.of(files, run_id),
-            job.target.name,
-            job.rules,
-            job.codec,
-            {task.partition: planned.paths[task.partition] for task in planned.tasks},
         )
 
     def _result(self, planned: FileRun, run: Run) -> CleanResult:
@@ -244,15 +295,7 @@ class _Cleaning:
         if manifest is not None and self._job.table is not None:
             self._table = write_version(self._job.table, planned.outputs, manifest, run.run_id)
             run.audit.totals = {**run.audit.totals, "table": self._table.describe()}
-        run.audit.totals = {
-            **run.audit.totals,
-            "cleaning": {
-                "dataset": None if manifest is None else str(manifest.ref),
-                "new": bool(self._published and self._published[1]),
-                "changes": self._changes(),
-                "set_aside": self._aside()[:MAX_AUDITED_FAILURES],
-            },
-        }
+        run.audit.totals = {**run.audit.totals, "cleaning": self._result(planned, run).totals}
 
     def _read_proofs(self, planned: FileRun) -> None:
         """Read the receipts of earlier runs; a partition whose receipt is damaged is pending."""
@@ -302,11 +345,14 @@ class _Cleaning:
 
     def _aside(self) -> list[dict[str, Any]]:
         judged = [*(part.judged for part in self._parts), *self._failed]
-        return [
-            {"partition": partition.partition, "reasons": list(partition.judgement.reasons)}
-            for partition in judged
-            if partition.verdict is Verdict.FAIL
-        ]
+        return _reasons(partition for partition in judged if partition.verdict is Verdict.FAIL)
+
+
+def _reasons(partitions: Iterable[Judged]) -> list[dict[str, Any]]:
+    return [
+        {"partition": partition.partition, "reasons": list(partition.judgement.reasons)}
+        for partition in partitions
+    ]
 
 
 def _check_snapshots(files: FileJob, binning: Binning | None) -> None:

@@ -7,8 +7,10 @@ import click
 
 from gigacast.anomalies.api import limits_of
 from gigacast.anomalies.event import log_anomalies
+from gigacast.anomalies.result import AnomalyReport
 from gigacast.anomalies.run import AnomalyJob, find_anomalies_in
 from gigacast.cli.flags import (
+    array_options,
     flags_of,
     json_option,
     quiet_option,
@@ -18,21 +20,23 @@ from gigacast.cli.flags import (
 )
 from gigacast.cli.help import Command
 from gigacast.cli.report import announce
-from gigacast.core.exit import EXIT_FAILED
+from gigacast.core.exit import EXIT_FAILED, EXIT_INTERRUPTED
 from gigacast.job.run import RunEvents, utc_now
 from gigacast.job.telemetry import Telemetry
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show, show_json
 from gigacast.reporting.write import write_anomaly_report
-from gigacast.settings.assembly import job_of
+from gigacast.settings.assembly import array_options_of, job_of
 from gigacast.settings.command.anomalies import AnomalyFlags
 from gigacast.settings.command.common import LogOption, ReportOption
 from gigacast.settings.flag import take
+from gigacast.settings.model import Settings
 
 
 @click.command(cls=Command)
 @settings_options
 @settings_flags("limit")
+@array_options
 @flags_of(AnomalyFlags, LogOption, ReportOption)
 @json_option
 @quiet_option
@@ -57,9 +61,9 @@ def anomalies(*, as_json: bool, quiet: bool, **flags: Any) -> int:
         *(job_of(settings), limits_of(own), own.windows, own.rolling, model, version),
         origin=own.origin,
     )
-    with RunProgress(quiet=quiet or as_json, verb="search") as progress:
-        events: RunEvents = Telemetry(sys.stderr, utc_now) if log == "json" else progress
-        result = find_anomalies_in(job, events=events)
+    result = _search(job, settings, log, as_json=as_json, quiet=quiet)
+    if result is None:
+        return EXIT_INTERRUPTED
     if log == "json":
         log_anomalies(result, sys.stderr, utc_now)
     if as_json:
@@ -71,3 +75,24 @@ def anomalies(*, as_json: bool, quiet: bool, **flags: Any) -> int:
         announce(write_anomaly_report(result, root, utc_now()), quiet=quiet or as_json)
     too_many = own.fail_above is not None and result.count > own.fail_above
     return EXIT_FAILED if result.failures or too_many else 0
+
+
+def _search(
+    job: AnomalyJob, settings: Settings, log: str, *, as_json: bool, quiet: bool
+) -> AnomalyReport | None:
+    """Search here or by an array; ``None`` if the watch of an array was interrupted."""
+    if job.forecast.resources.executor != "batch":
+        with RunProgress(quiet=quiet or as_json, verb="search") as progress:
+            events: RunEvents = Telemetry(sys.stderr, utc_now) if log == "json" else progress
+            return find_anomalies_in(job, events=events)
+    from gigacast.batch.search import divide_search  # noqa: PLC0415 - AWS' clients
+    from gigacast.cli.batch import settle_on_batch  # noqa: PLC0415
+
+    is_silent = quiet or log == "json"  # among whose lines no other text may be
+    divided, array = divide_search(job), array_options_of(settings)
+    code, settled = settle_on_batch(divided, options=array, as_json=as_json, quiet=is_silent)
+    if code == EXIT_INTERRUPTED:
+        return None
+    report = find_anomalies_in(job, executor=settled, start=settled.start)
+    report.run_id = settled.run_id
+    return report

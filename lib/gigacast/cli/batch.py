@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,9 +15,11 @@ from gigacast.batch.document import (
     summarise_array,
     watch_command,
 )
+from gigacast.batch.result import totals_of
 from gigacast.batch.service import FAILED as CHILD_FAILED
-from gigacast.batch.submit import Submission, submit_run
+from gigacast.batch.submit import Submission, submit_job, submit_run
 from gigacast.batch.watch import ArrayProgress, ArrayRun, exit_code, service_for
+from gigacast.batch.work import ArrayJob
 from gigacast.cli.flags import (
     array_options,
     flags_of,
@@ -34,22 +36,19 @@ from gigacast.core.plural import counted
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents, Silent, utc_now
+from gigacast.job.settled import Settled
 from gigacast.job.telemetry import Telemetry
-from gigacast.job.totals import Totals
 from gigacast.report.progress import Progress, items_of
 from gigacast.report.summary import failures_document
 from gigacast.report.terminal import say, show, show_json
 from gigacast.settings.assembly import addresses, array_options_of, job_of
-from gigacast.settings.command.data import BucketOptions
 from gigacast.settings.command.forecast import LogsOptions
 from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
 
 if TYPE_CHECKING:
-    from gigacast.backtesting.evaluation.run import EvaluationJob
     from gigacast.feature_store.offline.result import Days
     from gigacast.feature_store.offline.stage import Backfill
-    from gigacast.feature_store.uploads.plan import UploadJob
 
 
 def _emit(content: dict[str, Any]) -> None:
@@ -166,13 +165,12 @@ def backfill_on_batch(
 ) -> int:
     """Submit backfills of features after each other, watch them, and return the exit code."""
     # The feature store is imported by its own commands alone.
-    from gigacast.batch.submit_backfill import submit_backfill  # noqa: PLC0415
+    from gigacast.batch.backfill import divide_backfill  # noqa: PLC0415
 
     code, contents = 0, list[dict[str, Any]]()
     for backfill, days in stages:
-        submission = submit_backfill(backfill, days, options, service_for(backfill.root))
-        emit = contents.append
-        code = watch_submission(submission, backfill.root, as_json=as_json, quiet=quiet, emit=emit)
+        job = divide_backfill(backfill, days)
+        code = job_on_batch(job, options, as_json=as_json, quiet=quiet, emit=contents.append)
         if code:
             break
     if contents:
@@ -180,44 +178,45 @@ def backfill_on_batch(
     return code
 
 
-def upload_on_batch(
-    job: "UploadJob", options: ArrayOptions, *, as_json: bool = False, quiet: bool = False
-) -> int:
-    """Submit an upload of features, watch it, and return the exit code."""
-    from gigacast.batch.submit_upload import submit_upload  # noqa: PLC0415 - as above
-
-    root = job.tables.root
-    submission = submit_upload(job, options, service_for(root))
-    return watch_submission(submission, root, as_json=as_json, quiet=quiet)
-
-
-def bucket_on_batch(
-    job: ForecastJob,
-    options: BucketOptions,
-    array: ArrayOptions,
+def job_on_batch(
+    job: ArrayJob,
+    options: ArrayOptions,
     *,
     as_json: bool = False,
     quiet: bool = False,
+    emit: Callable[[dict[str, Any]], None] = _emit,
 ) -> int:
-    """Submit a division into buckets, watch it, and return the exit code."""
-    from gigacast.batch.division import BucketWork  # noqa: PLC0415 - as above
-    from gigacast.batch.submit_division import submit_bucketing  # noqa: PLC0415
-
-    work = BucketWork(job, options.buckets, options.into)
-    submission = submit_bucketing(work, array, service_for(job.outputs))
-    return watch_submission(submission, job.outputs, as_json=as_json, quiet=quiet)
+    """Submit a planned job, watch it, and return the exit code; JSON goes to ``emit``."""
+    submission = submit_job(job, options, service_for(job.outputs))
+    return watch_submission(submission, job.outputs, as_json=as_json, quiet=quiet, emit=emit)
 
 
-def evaluate_on_batch(
-    job: "EvaluationJob", array: ArrayOptions, *, as_json: bool = False, quiet: bool = False
-) -> int:
-    """Submit an evaluation, watch it, and return the exit code; its figures are shown after it."""
-    from gigacast.batch.submit_comparison import submit_evaluation  # noqa: PLC0415 - as above
+def settle_on_batch(
+    *jobs: ArrayJob, options: ArrayOptions, as_json: bool = False, quiet: bool = False
+) -> tuple[int, Settled]:
+    """Submit planned jobs and watch them, to show their own result; no JSON is printed.
 
-    outputs = job.forecast.outputs
-    submission = submit_evaluation(job, array, service_for(outputs))
+    Returns
+    -------
+    int
+        Exit code.
+    Settled
+        The runs as they ended, for the code that makes the result.
+    """
+    # All first: they run side by side.
+    submissions = [submit_job(job, options, service_for(job.outputs)) for job in jobs]
     silent = {"as_json": as_json, "quiet": quiet}
-    return watch_submission(submission, outputs, **silent, emit=lambda content: None)
+    codes, settled = [0], Settled(submissions[-1].run_id)
+    for job, submission in zip(jobs, submissions, strict=True):
+        code = watch_submission(submission, job.outputs, **silent, emit=lambda content: None)
+        if code == EXIT_INTERRUPTED:
+            return code, settled
+        codes.append(code)
+        if submission.tasks:
+            run = ArrayRun.open(submission.run_id, job.outputs)
+            ended = Settled.of(run.audit)
+            settled = replace(ended, left={**settled.left, **ended.left})
+    return max(codes), settled
 
 
 def watch_submission(
@@ -269,9 +268,8 @@ def follow(
             audit = run.watch(lambda state: _move(progress, state))
     except KeyboardInterrupt:
         return _leave_or_cancel(run)
-    totals: dict[str, Any] = audit.totals
     # The children send their own events; only the end of the whole run is seen from here.
-    (events or Silent()).closed(audit.status, Totals(**totals))
+    (events or Silent()).closed(audit.status, totals_of(audit))
     address = run.outputs.address
     if as_json:
         emit(array_json(audit, address))

@@ -14,7 +14,7 @@ from gigacast.job.calibration import with_calibration
 from gigacast.job.covariates import check_context, fit_method, warn_of_horizon
 from gigacast.job.engine_choice import settle_engine
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
-from gigacast.job.location import exact_inputs, open_inputs, pin_inputs
+from gigacast.job.location import check_reach, exact_inputs, open_inputs, pin_inputs
 from gigacast.job.model_choice import resolve_choice, usable_devices
 from gigacast.job.spec import make_spec
 from gigacast.lake.layout import spec_prefix
@@ -233,10 +233,17 @@ _SHIPPED = {"built in", "ships with the package"}
 """Sources of models that every machine with the package has: their name is enough."""
 
 
-def prepare_array(job: ForecastJob) -> Prepared:
+def prepare_array(
+    job: ForecastJob,
+    *,
+    compares: bool = False,
+    models: StoreAddress | None = None,
+    settles: bool = True,
+) -> Prepared:
     """Open the stores of a job and resolve it for the machines of the queues.
 
-    This machine only plans: its devices must not decide anything in the spec.
+    This machine only plans: its devices must not decide anything in the spec. The keywords are
+    those of `prepare`.
 
     Raises
     ------
@@ -252,11 +259,7 @@ def prepare_array(job: ForecastJob) -> Prepared:
             hint="use --executor joblib",
         )
     for address in (job.inputs, job.outputs):
-        if not address.url.startswith("s3://"):
-            raise ConfigError(
-                f"bucket: {address.url} is out of reach of other machines",
-                hint="use a bucket, or --executor joblib",
-            )
+        check_reach(address)
         # Whoever may describe jobs of AWS Batch would read them in the command of the job.
         if blank_secrets(address.endpoint_url or "") != (address.endpoint_url or ""):
             raise ConfigError(
@@ -267,7 +270,8 @@ def prepare_array(job: ForecastJob) -> Prepared:
     # This machine need not have torch; those of the queues do.
     if choice.engine == "auto" and choice.precision != "int8":
         choice = replace(choice, engine="torch")
-    prepared = prepare(replace(job, model=choice))
+    for_cpu = replace(job, model=choice)
+    prepared = prepare(for_cpu, compares=compares, models=models, settles=settles)
     info = prepared.info
     if info.needs_frequencies:
         # A key in the definition of a job could be read by whoever may describe it.
@@ -315,6 +319,9 @@ def portable_choice(choice: ModelChoice, model: ResolvedModel) -> ModelChoice:
         return replace(named, reference=place)
     if kind == "cache":
         return replace(named, reference=f"sha256:{model.digest}", version=None)
+    if "://" in choice.reference and not choice.reference.startswith("file://"):
+        check_reach(StoreAddress(choice.reference))
+        return replace(named, reference=choice.reference)
     if "://" in kind:
         return replace(named, reference=f"{model.name}/{model.version}")
     raise ConfigError(

@@ -185,9 +185,9 @@ def check_outputs(job: ForecastJob) -> None:
     ------
     StorageError
     """
-    # On a disk the output root may not exist yet: it is a folder that the run creates. On S3 any
-    # prefix can be listed, and a role that ends at it may list nothing else.
-    is_folder = not job.outputs.url.startswith("s3://") and job.outputs.is_below(job.bucket)
+    # On a disk the output root may not exist yet: it is a folder that the run creates. In a bucket
+    # any prefix can be listed, and a role that ends at it may list nothing else.
+    is_folder = job.outputs.url.startswith("file://") and job.outputs.is_below(job.bucket)
     open_store(job.bucket if is_folder else job.outputs).check()
 
 

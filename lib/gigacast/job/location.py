@@ -14,7 +14,7 @@ from gigacast.lake.dataset.catalog import DEPRECATED, PUBLISHED, UNFINISHED, Lak
 from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.dataset.store import DatasetStore
 from gigacast.lake.table.address import is_table
-from gigacast.storage.opening import open_store, unescape_file_url
+from gigacast.storage.opening import BUCKET_SCHEMES, open_store, unescape_file_url
 from gigacast.storage.store import Store, StoreAddress
 
 
@@ -73,6 +73,24 @@ def _locate(text: str, endpoint_url: str | None, region: str | None) -> Location
     if not folder and scheme != "file":
         return Location(StoreAddress(f"{scheme}://{name}", endpoint_url, region), None, "")
     return Location(StoreAddress(f"{scheme}://{folder or '/'}", endpoint_url, region), None, name)
+
+
+def check_reach(address: StoreAddress) -> None:
+    """Check that the machines of array jobs reach an address.
+
+    Raises
+    ------
+    ConfigError
+    """
+    scheme = address.url.partition("://")[0]
+    if scheme == "s3":
+        return
+    raise ConfigError(
+        f"bucket: {address.url} is out of reach of machines of AWS, whose role is for s3:// alone"
+        if scheme in BUCKET_SCHEMES
+        else f"bucket: {address.url} is out of reach of other machines",
+        hint="use a bucket of S3, or --executor joblib",
+    )
 
 
 def pin_inputs(address: StoreAddress) -> StoreAddress:

@@ -15,9 +15,11 @@ from gigacast.core.contract.definition import Contract
 from gigacast.core.digest import digest_value
 from gigacast.core.partition.task import Task
 from gigacast.datasets.resolve import known_contract
+from gigacast.job.audit import PlannedJob
 from gigacast.job.file_job import FileJob, FileRun, in_threads, plan_job
 from gigacast.job.file_worker import FilePlaces
 from gigacast.job.run import FinishedTask, Run, RunEvents, start_run, utc_now
+from gigacast.job.settled import StartRun
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.layout import (
     QUALITY_REPORTS,
@@ -126,31 +128,46 @@ def published_contract(files: FileJob) -> Contract | None:
     return known_contract(Lake(open_store(files.outputs)), files.sources.refs[-1])
 
 
-def measure_quality(
-    job: QualityJob,
-    *,
-    events: RunEvents | None = None,
-    executor: Executor | None = None,
-    clock: Clock = utc_now,
-) -> QualityResult:
-    """Measure the partitions that are new or changed, and judge all of them.
+@dataclass(frozen=True)
+class PlannedQuality:
+    """The plan of a quality job.
 
     Parameters
     ----------
     job : QualityJob
-    events : RunEvents, optional
-        Receives the progress; ignored by default.
-    executor : Executor, optional
-        Runs the tasks; made from the job's resources by default.
-    clock : callable
-        Gives the current time, with its zone.
+    spec : str
+        Id of the measures.
+    shell : PlannedJob
+        For the shell of all jobs.
+    files : FileRun
+    known : dict
+        Figures of earlier runs, by key.
+    """
+
+    job: QualityJob
+    spec: str
+    shell: PlannedJob
+    files: FileRun
+    known: dict[str, PartitionQuality]
+
+    def setup(self, run_id: str) -> QualitySetup:
+        """Return the recipe for the workers of a run."""
+        return quality_setup(self.job, run_id)
+
+
+def quality_setup(job: QualityJob, run_id: str) -> QualitySetup:
+    """Return the recipe for the workers of a run."""
+    return QualitySetup(FilePlaces.of(job.files, run_id), job.measures)
+
+
+def plan_quality(job: QualityJob) -> PlannedQuality:
+    """Plan the partitions that are new or changed.
 
     Raises
     ------
     DataNotFoundError
         When no partition matches.
     ConfigError, StorageError
-        When the run can't start. Later failures are in the result.
     """
     files = job.files
     spec, fields = files.spec(
@@ -164,26 +181,59 @@ def measure_quality(
     )
     binning = job.measures.binning
     planned = plan_job(files, place, around=binning.months_around if binning else 0)
-
-    known: dict[str, PartitionQuality] = {}
+    figures: dict[str, PartitionQuality] = {}
 
     def read(finished: FinishedTask) -> FinishedTask:
-        known[finished.output_key] = _read(planned.outputs, finished.output_key)
+        figures[finished.output_key] = _read(planned.outputs, finished.output_key)
         return finished
 
     # Before the run: figures that are damaged are measured again, and do not fail all the others.
     planned.require_proofs(read)
-    settings = {**fields, "thresholds": asdict(job.thresholds)}
-    run = start_run(planned.planned("quality", settings), events=events, clock=clock)
+    shell = planned.planned("quality", {**fields, "thresholds": asdict(job.thresholds)})
+    return PlannedQuality(job, spec, shell, planned, figures)
+
+
+def measure_quality(
+    job: QualityJob,
+    *,
+    events: RunEvents | None = None,
+    executor: Executor | None = None,
+    clock: Clock = utc_now,
+    start: StartRun = start_run,
+) -> QualityResult:
+    """Measure the partitions that are new or changed, and judge all of them.
+
+    Parameters
+    ----------
+    job : QualityJob
+    events : RunEvents, optional
+        Receives the progress; ignored by default.
+    executor : Executor, optional
+        Runs the tasks; made from the job's resources by default.
+    clock : callable
+        Gives the current time, with its zone.
+    start : callable
+        Makes the run of the plan; see `gigacast.job.settled`.
+
+    Raises
+    ------
+    DataNotFoundError
+        When no partition matches.
+    ConfigError, StorageError
+        When the run can't start. Later failures are in the result.
+    """
+    files = job.files
+    plan = plan_quality(job)
+    planned = plan.files
+    run = start(plan.shell, events=events, clock=clock)
     report = QualityReport(files.title, clock().isoformat(), asdict(job.thresholds))
 
     def write_report(run: Run) -> None:
-        report.partitions = _judge_all(planned, run, job.thresholds, clock(), known)
-        _write(planned.outputs, _report_name(files, spec), report, files.outputs.url)
+        report.partitions = _judge_all(planned, run, job.thresholds, clock(), plan.known)
+        _write(planned.outputs, _report_name(files, plan.spec), report, files.outputs.url)
         run.audit.totals = {**run.audit.totals, "quality": report.summary()}
 
-    setup = QualitySetup(FilePlaces.of(files, run.run_id), job.measures)
-    planned.execute(run, setup, executor, write_report)
+    planned.execute(run, plan.setup(run.run_id), executor, write_report)
     return QualityResult(
         run_id=run.run_id,
         report=report,

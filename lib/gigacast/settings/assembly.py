@@ -28,7 +28,7 @@ from gigacast.settings.model import ForecastSettings, Settings
 from gigacast.settings.naming import rename
 from gigacast.settings.run import RunSettings
 from gigacast.settings.table import table_of, table_url
-from gigacast.storage.opening import unescape_file_url
+from gigacast.storage.opening import BUCKET_SCHEMES, unescape_file_url
 from gigacast.storage.store import StoreAddress
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+_SCHEMES = (*(f"{scheme}://" for scheme in BUCKET_SCHEMES), "file://", "memory://")
 _DEFAULT_MACHINES = {ArrayOptions().cpu_instance, ArrayOptions().gpu_instance}
 """Machines that a price table need not have: the user has not named them."""
 
@@ -65,7 +66,7 @@ def bucket_url(bucket: str) -> str:
     """
     if bucket.startswith(("/", "~/", "./", "../")) or bucket in {".", "..", "~"}:
         return f"file://{Path(bucket).expanduser().resolve()}"
-    if bucket.startswith(("s3://", "file://", "memory://")):
+    if bucket.startswith(_SCHEMES):
         bucket = unescape_file_url(bucket)
         # "memory://" is a whole address: its slashes stay.
         return bucket.rstrip("/") if not bucket.endswith("://") else bucket
@@ -74,7 +75,8 @@ def bucket_url(bucket: str) -> str:
         return f"s3://{bucket}"
     raise ConfigError(
         f"run.bucket: {bucket!r} is no bucket",
-        hint="give a bucket name, s3://bucket, or the path of a folder: /folder or ./folder",
+        hint="give a bucket name, s3://bucket, gs://bucket, az://container, or the path of a "
+        "folder: /folder or ./folder",
     )
 
 

@@ -46,7 +46,7 @@ class ModelSettings(Section):
 
     model_path: str | None = option(
         None,
-        "Shipped model, folder, NAME/VERSION under models/, or hub id.",
+        "Shipped model, folder or its URL, NAME/VERSION under models/, or hub id.",
         group="how",
         flag="model",
     )

@@ -22,7 +22,8 @@ class RunSettings(Section):
         None,
         "Bucket name, s3://BUCKET, or a folder: file:///FOLDER, /FOLDER or ./FOLDER.",
         group="where",
-        details="The bucket or folder must exist. A name alone, such as lake, is a bucket.",
+        details="Also gs://BUCKET of Google Cloud Storage and az://CONTAINER of Azure. The bucket "
+        "or folder must exist. A name alone, such as lake, is a bucket.",
     )
     prefix: str = option(
         "",
@@ -37,9 +38,10 @@ class RunSettings(Section):
     )
     endpoint_url: str | None = option(
         None,
-        "S3 endpoint; that of AWS by default.",
+        "Endpoint of the bucket; that of AWS, Google or Azure by default.",
         group="where",
-        details="The variable `AWS_ENDPOINT_URL` sets it as well.",
+        details="The variables `AWS_ENDPOINT_URL`, `GOOGLE_BASE_URL` and `AZURE_STORAGE_ENDPOINT` "
+        "set it as well, each for its own cloud.",
     )
     region: str | None = option(
         None,

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from gigacast.errors import ConfigError
@@ -10,12 +9,14 @@ from gigacast.storage.folder.store import FolderStore
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import Store, StoreAddress
 
-if TYPE_CHECKING:
-    from gigacast.storage.s3.store import S3Store
-
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _BUCKET = re.compile(r"[a-z0-9A-Z][a-z0-9A-Z._-]{1,254}")
-_HINT = "write s3://bucket/prefix, file:///folder, a path, or memory://name"
+_HINT = (
+    "write s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///folder, a path, "
+    "or memory://name"
+)
+BUCKET_SCHEMES = ("s3", "gs", "az")
+"""Schemes of addresses that other machines reach."""
 
 
 def open_store(address: StoreAddress) -> Store:
@@ -24,22 +25,23 @@ def open_store(address: StoreAddress) -> Store:
     Parameters
     ----------
     address : StoreAddress
-        Address of the store: ``s3://bucket/prefix`` (``s3a`` too), ``file:///folder``, a plain
-        path or ``memory://name``. Percent signs are not decoded; see `unescape_file_url`.
+        Address of the store: ``s3://bucket/prefix`` (``s3a`` too), ``gs://bucket/prefix``,
+        ``az://container/prefix``, ``file:///folder``, a plain path or ``memory://name``. Percent
+        signs are not decoded; see `unescape_file_url`.
 
     Raises
     ------
     ConfigError
         If the address or the endpoint is invalid.
     AccessDeniedError
-        If there are no credentials for S3, or they cannot be read.
+        If there are no credentials for the bucket, or they cannot be read.
     """
     url = _URL.fullmatch(address.url)
     if url is None:
         return _open_folder(address.url, address.url)
     scheme, path = url["scheme"].lower(), url["rest"]
-    if scheme in {"s3", "s3a"}:
-        return _open_bucket(address, path)
+    if scheme in {*BUCKET_SCHEMES, "s3a"}:
+        return _open_bucket(address, scheme, path)
     if scheme == "file":
         return _open_folder(address.url, path.removeprefix("localhost"))
     if scheme == "memory":
@@ -99,7 +101,7 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _open_bucket(address: StoreAddress, path: str) -> "S3Store":
+def _open_bucket(address: StoreAddress, scheme: str, path: str) -> Store:
     bucket, _, prefix = path.partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise ConfigError(f"{address.url!r} names no bucket", hint=_HINT)
@@ -109,6 +111,11 @@ def _open_bucket(address: StoreAddress, path: str) -> "S3Store":
             hint="write http://host:port or https://host",
         )
     # Runs on folders start faster without obstore and botocore.
+    if scheme in {"gs", "az"}:
+        from gigacast.storage.cloud.store import AzureStore, GcsStore  # noqa: PLC0415
+
+        kind = GcsStore if scheme == "gs" else AzureStore
+        return kind(bucket, prefix, endpoint_url=address.endpoint_url)
     from gigacast.storage.s3.store import S3Store  # noqa: PLC0415
 
     return S3Store(bucket, prefix, endpoint_url=address.endpoint_url, region=address.region)

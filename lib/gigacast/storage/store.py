@@ -47,9 +47,11 @@ class StoreAddress:
     Parameters
     ----------
     url : str
-        URL: ``s3://bucket/prefix``, ``file:///folder`` or ``memory://name``.
+        URL: ``s3://bucket/prefix``, ``gs://bucket/prefix``, ``az://container/prefix``,
+        ``file:///folder`` or ``memory://name``.
     endpoint_url : str, optional
-        Endpoint of S3; ``AWS_ENDPOINT_URL`` or the profile, then Amazon's own by default.
+        Endpoint of the bucket; that of the environment (of S3 ``AWS_ENDPOINT_URL`` or the profile),
+        then the own one of the cloud by default.
     region : str, optional
         Region of the bucket; ``AWS_REGION`` or the profile by default.
     verify : str

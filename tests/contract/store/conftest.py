@@ -11,10 +11,45 @@ from gigacast.storage.memory import forget_memory
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from tests.contract.store_backends import NewStore
+from tests.support.clouds.azure import AzureServer
+from tests.support.clouds.azurite import Azurite, azurite_program
+from tests.support.clouds.gcs import GcsServer
+from tests.support.clouds.objects import CloudServer
 from tests.support.moto_server import MotoServer
 
+SERVERS = {"s3": "moto_server", "gs": "gcs_server", "az": "azure_server", "azurite": "azurite"}
+"""Backends behind a server, and the fixture that starts it."""
 
-@pytest.fixture(params=["folder", "memory", "s3"])
+
+@pytest.fixture(scope="package")
+def gcs_server() -> Iterator[GcsServer]:
+    """One server for the tests of stores."""
+    with GcsServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def azure_server() -> Iterator[AzureServer]:
+    """One server for the tests of stores."""
+    with AzureServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def azurite() -> Iterator[Azurite]:
+    """Microsoft's emulator, for the tests of stores."""
+    program = azurite_program()
+    if program is None:
+        pytest.skip("Azurite is not installed: npm install azurite, and name it by AZURITE_BLOB")
+    with AzureServer() as server:  # its variables have the account of the emulator, too
+        del server
+        with Azurite(program) as emulator:
+            yield emulator
+
+
+@pytest.fixture(
+    params=["folder", "memory", "s3", "gs", "az", *(["azurite"] if azurite_program() else [])]
+)
 def backend(request: pytest.FixtureRequest) -> str:
     """The name of the backend under test."""
     return str(request.param)
@@ -27,8 +62,8 @@ def new_store(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> I
 
     def make() -> Store:
         name = uuid.uuid4().hex[:12]
-        if backend == "s3":
-            server: MotoServer = request.getfixturevalue("moto_server")
+        if backend in SERVERS:
+            server: MotoServer | CloudServer | Azurite = request.getfixturevalue(SERVERS[backend])
             return open_store(server.new_address("some/root"))
         if backend == "memory":
             cleanups.append(lambda: forget_memory(name))

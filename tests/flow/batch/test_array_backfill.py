@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigacast.batch.aws import BatchService
+from gigacast.batch.backfill import divide_backfill
 from gigacast.batch.result import array_of
 from gigacast.batch.setup import load_work
-from gigacast.batch.submit import Submission
-from gigacast.batch.submit_backfill import share_days, submit_backfill
+from gigacast.batch.submit import Submission, share_in_order, submit_job
 from gigacast.batch.watch import watch_run
 from gigacast.cli.program import run
 from gigacast.core.partition.task import InputObject, Task
@@ -74,7 +74,9 @@ def put_day(store: Store, table: str, day: str, rows: list[tuple[int, int, int]]
 
 def submit(store: Store, service: BatchService, definition: Join | GroupBy = JOIN) -> Submission:
     options = ArrayOptions(children=2)
-    return submit_backfill(Backfill(definition, store.address), Days(), options, service)
+    return submit_job(
+        divide_backfill(Backfill(definition, store.address), Days()), options, service
+    )
 
 
 def watch(store: Store, submission: Submission, service: BatchService) -> Audit:
@@ -255,7 +257,7 @@ def test_children_get_all_days_in_order_and_none_is_idle(sizes: list[int], child
         )
         for n, size in enumerate(sizes)
     ]
-    shares = share_days(tasks, min(children, len(tasks)))
+    shares = share_in_order(tasks, min(children, len(tasks)))
     assert [task for share in shares for task in share] == tasks
     assert all(shares)
     assert len(shares) == min(children, len(tasks))

@@ -7,11 +7,10 @@ import pytest
 
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
 from gigacast.batch.aws import BatchService
-from gigacast.batch.comparison import EvaluationWork
-from gigacast.batch.division import BucketWork
+from gigacast.batch.comparison import EvaluationWork, divide_evaluation
+from gigacast.batch.division import BucketWork, divide_bucketing
 from gigacast.batch.setup import load_work
-from gigacast.batch.submit_comparison import submit_evaluation
-from gigacast.batch.submit_division import submit_bucketing
+from gigacast.batch.submit import submit_job
 from gigacast.bucketing.run import BucketJob, files_of, run_bucketing
 from gigacast.cli.program import run
 from gigacast.errors import ConfigError, PlanError
@@ -47,7 +46,7 @@ def test_the_children_of_an_array_write_the_scores_and_figures_of_a_local_run(
     store, local = bucket_of(server, 2), bucket_of(server, 2)
     for place in (store, local):
         run_forecast(job_in(place))
-    submission = submit_evaluation(evaluation(store), OPTIONS, service)
+    submission = submit_job(divide_evaluation(evaluation(store)), OPTIONS, service)
     assert (submission.tasks, submission.children) == (4, 2)
     audit = watch(store, submission, service)
     assert (audit.status, audit.files_processed, audit.job) == ("completed", 4, "evaluate")
@@ -55,7 +54,7 @@ def test_the_children_of_an_array_write_the_scores_and_figures_of_a_local_run(
     assert figures(store) == figures(local)
     assert str(audit.plan["result"]) == result.location.removeprefix(f"{local.address.url}/")
     assert len([r for r in receipts(store) if r.job == "evaluate"]) == 4
-    again = submit_evaluation(evaluation(store), OPTIONS, service)
+    again = submit_job(divide_evaluation(evaluation(store)), OPTIONS, service)
     assert (again.tasks, again.job_ids, again.plan.totals.done) == (0, (), 4)
     # A second attempt of a child, and whoever closes for it, find what this run has done.
     plan = read_plan(store, submission.run_id, str(audit.plan["array"]["digest"]))  # type: ignore[index]
@@ -71,13 +70,13 @@ def test_the_children_of_an_array_divide_objects_as_a_local_run(
 ) -> None:
     store, local = bucket_of(server, 2), bucket_of(server, 2)
     work = BucketWork(job_in(store), 3, "bucketed")
-    submission = submit_bucketing(work, OPTIONS, service)
+    submission = submit_job(divide_bucketing(work), OPTIONS, service)
     audit = watch(store, submission, service)
     assert (audit.status, audit.files_processed) == ("completed", 4)
     assert audit.plan["into"] == "bucketed"
     run_bucketing(BucketJob(files_of(job_in(local)), 3, "bucketed"))
     assert contents(store, "bucketed/") == contents(local, "bucketed/")
-    again = submit_bucketing(work, OPTIONS, service)
+    again = submit_job(divide_bucketing(work), OPTIONS, service)
     assert (again.tasks, again.plan.totals.done) == (0, 4)
 
 
@@ -118,4 +117,4 @@ def test_folders_are_out_of_reach(tmp_path: Any, service: BatchService) -> None:
 
     store = open_store(StoreAddress(tmp_path.as_uri()))
     with pytest.raises(ConfigError, match="out of reach"):
-        submit_evaluation(evaluation(store), OPTIONS, service)
+        submit_job(divide_evaluation(evaluation(store)), OPTIONS, service)

@@ -93,6 +93,17 @@ def test_a_model_in_a_folder_of_this_machine_is_refused_with_a_hint() -> None:
     assert "models publish" in str(caught.value.hint)
 
 
+def test_a_model_at_a_url_is_found_there_by_other_machines_too() -> None:
+    url = "s3://other/models/bolt/v1"
+    model = ResolvedModel("bolt", "v1", "d" * 64, Path("/x"), f"{url} (verified, fetched)")
+    chosen = portable_choice(ModelChoice(url), model)
+    assert (chosen.reference, chosen.version) == (url, "v1")
+    registered = portable_choice(ModelChoice("bolt"), model)
+    assert registered.reference == "bolt/v1"
+    with pytest.raises(ConfigError, match="out of reach of machines of AWS"):
+        portable_choice(ModelChoice("gs://other/models/bolt/v1"), model)
+
+
 def test_a_model_that_differs_from_the_planned_one_is_refused() -> None:
     naive = job(model="seasonal-naive")
     setup = load_setup(plan_of(dump_setup(prepared(naive))))

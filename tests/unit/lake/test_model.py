@@ -13,8 +13,10 @@ import pytest
 from gigacast.errors import ModelIntegrityError, ModelNotFoundError
 from gigacast.lake.model.hub import parse_hub_id
 from gigacast.lake.model.resolve import DEFAULT_MODEL, digest_folder, resolve_model
-from gigacast.storage.memory import MemoryStore
+from gigacast.storage.memory import MemoryStore, forget_memory
 from tests.support.hub_server import COMMIT, Hub
+from tests.support.model_folders import make_folder as make_model
+from tests.support.model_folders import publish
 
 CONFIG = b'{"chronos_config": {}}'
 WEIGHTS = b"weights"
@@ -84,6 +86,32 @@ def test_a_version_that_was_replaced_is_fetched_again(tmp_path: Path, store: Mem
     assert old.digest != new.digest
     assert new.folder is not None
     assert (new.folder / "model.safetensors").read_bytes() == b"new"
+
+
+def test_a_version_at_a_url_is_that_of_another_bucket(tmp_path: Path, store: MemoryStore) -> None:
+    elsewhere = MemoryStore("other-bucket", "lake")
+    published = publish(elsewhere, make_model(tmp_path / "own", 1), name="tiny", version="v1.0")
+    put_version(elsewhere, "models/by-hand/v2")
+    put_version(elsewhere, "exports/my model")
+    url, cache = elsewhere.address.url, tmp_path / "cache"
+    model = resolve_model(f"{url}/models/tiny/v1.0/", store, cache=cache)
+    assert (model.name, model.version) == ("tiny", "v1.0")
+    assert model.digest == published.manifest.digest
+    assert model.source.endswith("(verified, fetched)")
+    by_hand = resolve_model(f"{url}/models/by-hand/v2", store, cache=cache)
+    assert (by_hand.name, by_hand.version) == ("by-hand", "v2")
+    free = resolve_model(f"{url}/exports/my model", store, cache=cache)
+    assert (free.name, free.version) == ("my-model", free.digest[:12])
+    assert free.digest == by_hand.digest
+    assert resolve_model(f"{url}/exports/my model", store, version="v3").version == "v3"
+    forget_memory("other-bucket")
+
+
+def test_a_url_without_a_model_is_told(tmp_path: Path, store: MemoryStore) -> None:
+    with pytest.raises(ModelNotFoundError, match="no model at memory://nothing/models/a/v1"):
+        resolve_model("memory://nothing/models/a/v1", store, cache=tmp_path)
+    folder = make_folder(tmp_path / "here")
+    assert resolve_model(folder.as_uri(), store).digest == digest_folder(folder)
 
 
 def test_concurrent_fetches_all_get_the_complete_model(tmp_path: Path, store: MemoryStore) -> None:

@@ -116,7 +116,8 @@ def test_a_bucket_is_opened_by_its_url(url: str) -> None:
     "url",
     [
         "",
-        "gs://bucket",
+        "gs://",
+        "az:///x",
         "http://host/x",
         "s3://",
         "s3:///x",

@@ -14,7 +14,7 @@ from gigacast.errors import (
     StorageError,
     TransientStorageError,
 )
-from gigacast.storage.s3.error import RangeError, translate, translated
+from gigacast.storage.bucket.error import RangeError, translate, translated
 
 
 def client_exceptions() -> dict[str, type[Exception]]:
@@ -89,3 +89,5 @@ def test_a_range_beyond_the_end_has_its_own_error() -> None:
     message = "Server returned non-2xx status code: 416 Range Not Satisfiable: "
     with pytest.raises(RangeError), translated("s3://b/k"):
         raise obstore.exceptions.GenericError(message)
+    with pytest.raises(RangeError), translated("az://b/k"):
+        raise obstore.exceptions.GenericError("Wanted range starting at 10, but object was only 10")

@@ -20,7 +20,8 @@ from gigacast.backtesting.evaluation.run import (
     evaluate_forecasts,
 )
 from gigacast.backtesting.frame import backtest_file
-from gigacast.backtesting.job import backtest_job
+from gigacast.backtesting.job import BacktestJob, backtest_job
+from gigacast.backtesting.result import BacktestResult
 from gigacast.backtesting.run import run_backtest
 from gigacast.cli.features import with_features
 from gigacast.cli.file import file_job, refuse_flags_for_buckets
@@ -51,6 +52,7 @@ from gigacast.settings.command.common import ReportOption
 from gigacast.settings.command.feature_store import FeaturesOption
 from gigacast.settings.command.forecast import SpecOption
 from gigacast.settings.flag import take
+from gigacast.settings.model import Settings
 from gigacast.settings.options import names_of
 
 _PICTURES = (".png", ".svg", ".pdf")
@@ -68,6 +70,7 @@ _EVALUATE_FLAGS = (
 @click.argument("file", required=False)
 @flags_of(BacktestFlags, FeaturesOption, ReportOption)
 @settings_flags(*_BACKTEST_FLAGS, "limit", "overwrite", command="backtest")
+@array_options
 @config_option
 @json_option
 @quiet_option
@@ -92,14 +95,16 @@ def backtest(*, file: str | None, as_json: bool, quiet: bool, **flags: Any) -> i
     if file is not None:
         refuse_flags_for_buckets({**flags, "features": features, "report": has_page or None}, file)
     settings = read_settings(flags)
-    # A file has no partitions to count.
-    with RunProgress(quiet=quiet or as_json or file is not None, verb="backtest") as progress:
-        if file is not None:
-            job = replace(backtest_job(file_job(settings), options), registry=registry_of(settings))
-            result = backtest_file(open_file(file), job, events=progress)
-        else:
-            series = with_features(job_of(settings), features, settings, quiet=quiet or as_json)
-            result = run_backtest(backtest_job(series, options), events=progress)
+    if file is not None:
+        job = replace(backtest_job(file_job(settings), options), registry=registry_of(settings))
+        with RunProgress(quiet=True, verb="backtest") as progress:
+            result: BacktestResult | None = backtest_file(open_file(file), job, events=progress)
+    else:
+        series = with_features(job_of(settings), features, settings, quiet=quiet or as_json)
+        job = backtest_job(series, options)
+        result = _backtest(job, settings, as_json=as_json, quiet=quiet)
+    if result is None:
+        return EXIT_INTERRUPTED
     if as_json:
         show_json(backtest_json(result), is_ascii=True)
     elif not quiet:
@@ -112,6 +117,24 @@ def backtest(*, file: str | None, as_json: bool, quiet: bool, **flags: Any) -> i
         root = job_of(settings).outputs
         announce(write_backtest_report(result, root, utc_now()), quiet=quiet or as_json)
     return EXIT_FAILED if result.failures else 0
+
+
+def _backtest(
+    job: BacktestJob, settings: Settings, *, as_json: bool, quiet: bool
+) -> BacktestResult | None:
+    """Backtest here or by arrays; ``None`` if the watch of an array was interrupted."""
+    if job.forecast.resources.executor != "batch":
+        with RunProgress(quiet=quiet or as_json, verb="backtest") as progress:
+            return run_backtest(job, events=progress)
+    from gigacast.batch.past import divide_backtest  # noqa: PLC0415 - AWS' clients
+    from gigacast.cli.batch import settle_on_batch  # noqa: PLC0415
+
+    sides, divided = divide_backtest(job)
+    array = array_options_of(settings)
+    code, settled = settle_on_batch(*divided, options=array, as_json=as_json, quiet=quiet)
+    if code == EXIT_INTERRUPTED:
+        return None
+    return run_backtest(job, executor=settled, start=settled.start, sides=sides)
 
 
 def _draw(path: Path, document: Document) -> None:
@@ -158,10 +181,12 @@ def evaluate(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     )
     code = 0
     if job.forecast.resources.executor == "batch":
-        from gigacast.cli.batch import evaluate_on_batch  # noqa: PLC0415 - AWS' clients
+        from gigacast.batch.comparison import divide_evaluation  # noqa: PLC0415 - AWS' clients
+        from gigacast.cli.batch import settle_on_batch  # noqa: PLC0415
 
         array = array_options_of(settings)
-        code = evaluate_on_batch(job, array, as_json=as_json, quiet=quiet)
+        divided = divide_evaluation(job)
+        code, _ = settle_on_batch(divided, options=array, as_json=as_json, quiet=quiet)
         if code == EXIT_INTERRUPTED:
             return code
         result = collect_evaluation(job)

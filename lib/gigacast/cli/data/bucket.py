@@ -54,10 +54,11 @@ def bucket(as_json: bool, quiet: bool, **flags: Any) -> int:
     job = job_of(settings)
     check_outputs(job)
     if job.resources.executor == "batch":
-        from gigacast.cli.batch import bucket_on_batch  # noqa: PLC0415 - AWS' clients
+        from gigacast.batch.division import BucketWork, divide_bucketing  # noqa: PLC0415
+        from gigacast.cli.batch import job_on_batch  # noqa: PLC0415 - AWS' clients
 
-        array = array_options_of(settings)
-        return bucket_on_batch(job, options, array, as_json=as_json, quiet=quiet)
+        divided = divide_bucketing(BucketWork(job, options.buckets, options.into))
+        return job_on_batch(divided, array_options_of(settings), as_json=as_json, quiet=quiet)
     files = files_of(job)
     with RunProgress(quiet=quiet or as_json, verb="divide") as progress:
         result = run_bucketing(BucketJob(files, options.buckets, options.into), events=progress)

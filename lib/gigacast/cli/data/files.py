@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from gigacast.cli.flags import flags_of, read_settings, settings_flags
+from gigacast.cli.flags import array_options, flags_of, read_settings, settings_flags
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.time.trading_calendar import Calendar
 from gigacast.errors import ConfigError
@@ -39,13 +39,13 @@ TABLE_FLAGS = names_of("table")
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags of jobs over files."""
     command = flags_of(FileJobOptions, ConfigOption, JsonOption, QuietOption)(command)
-    return settings_flags(*_SETTINGS, command="files")(command)
+    return array_options(settings_flags(*_SETTINGS, command="files")(command))
 
 
 def read_files(
     dataset: str | None, flags: dict[str, Any]
-) -> tuple[FileJob, ForecastJob, Thresholds]:
-    """Return the job, the forecasting job and the thresholds that flags and settings describe.
+) -> tuple[FileJob, ForecastJob, Thresholds, Settings]:
+    """Return the job, the forecasting job, the thresholds and the settings that flags describe.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def read_files(
     files = FileJob(
         sources, job.outputs, job.pattern, job.selection, reading, job.resources, job.limit
     )
-    return files, job, thresholds
+    return files, job, thresholds, settings
 
 
 def _with_bucket(settings: Settings) -> Settings:

@@ -10,7 +10,7 @@ from gigacast.cli.data.files import file_options, print_set_aside, read_files
 from gigacast.cli.flags import flags_of, read_settings, settings_flags
 from gigacast.cli.help import Command
 from gigacast.cli.report import announce
-from gigacast.core.exit import EXIT_FAILED
+from gigacast.core.exit import EXIT_FAILED, EXIT_INTERRUPTED
 from gigacast.datasets.resolve import find_contract
 from gigacast.job.forecast_job import Method
 from gigacast.job.run import utc_now
@@ -27,10 +27,12 @@ from gigacast.quality.run import (
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import say, show, show_json
 from gigacast.reporting.write import write_quality_report
+from gigacast.settings.assembly import array_options_of
 from gigacast.settings.command.common import ReportOption
 from gigacast.settings.command.data import ContractOptions
 from gigacast.settings.command.quality import AccuracyOption, OutlierLimits
 from gigacast.settings.flag import take
+from gigacast.settings.model import Settings
 
 
 @click.command(cls=Command)
@@ -55,19 +57,20 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, **flags: Any) -> in
     has_page = has_page or read_settings(dict(flags)).report.write
     targets = flags.pop("targets")
     flags_with_targets = {**flags, "targets": targets}
-    files, forecast, thresholds = read_files(dataset, flags)
+    files, forecast, thresholds, settings = read_files(dataset, flags)
     if targets:
         # Targets choose columns of the forecasts. The measures must not depend on them, or stored
         # ones would be measured again.
-        _, forecast, _ = read_files(dataset, flags_with_targets)
+        _, forecast, _, _ = read_files(dataset, flags_with_targets)
     contract = find_contract(check.schema) if check.schema else published_contract(files)
     binning = _binning_of(forecast.method)
     if binning is not None and files.reading.zone is None:
         files = replace(files, reading=replace(files.reading, zone=forecast.method.zone))
     measures = Measures(**asdict(limits), contract=contract, mode=check.mode, binning=binning)
     job = QualityJob(files, measures, thresholds)
-    with RunProgress(quiet=quiet or as_json, verb="measure") as progress:
-        result = measure_quality(job, events=progress)
+    result = _measure(job, settings, as_json=as_json, quiet=quiet)
+    if result is None:
+        return EXIT_INTERRUPTED
     compared = report_accuracy(result.report, files, forecast) if accuracy else None
     if as_json:
         content = result.to_json() | ({"accuracy": compared.to_json()} if compared else {})
@@ -79,6 +82,25 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, **flags: Any) -> in
     if has_page:
         announce(write_quality_report(result, files.outputs, utc_now()), quiet=quiet or as_json)
     return EXIT_FAILED if result.report.verdict is Verdict.FAIL else 0
+
+
+def _measure(
+    job: QualityJob, settings: Settings, *, as_json: bool, quiet: bool
+) -> QualityResult | None:
+    """Measure here or by an array; ``None`` if the watch of an array was interrupted."""
+    if job.files.resources.executor != "batch":
+        with RunProgress(quiet=quiet or as_json, verb="measure") as progress:
+            return measure_quality(job, events=progress)
+    from gigacast.batch.quality import divide_quality  # noqa: PLC0415 - AWS' clients
+    from gigacast.cli.batch import settle_on_batch  # noqa: PLC0415
+
+    array = array_options_of(settings)
+    code, settled = settle_on_batch(
+        divide_quality(job), options=array, as_json=as_json, quiet=quiet
+    )
+    if code == EXIT_INTERRUPTED:
+        return None
+    return measure_quality(job, executor=settled, start=settled.start)
 
 
 def _binning_of(method: Method) -> Binning | None:

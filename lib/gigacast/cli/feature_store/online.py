@@ -77,9 +77,10 @@ def upload(name: str, as_json: bool, **flags: Any) -> int:
         overwrite=options.overwrite,
     )
     if job.resources.executor == "batch":
-        from gigacast.cli.batch import upload_on_batch  # noqa: PLC0415 - AWS' clients
+        from gigacast.batch.upload import divide_upload  # noqa: PLC0415 - AWS' clients
+        from gigacast.cli.batch import job_on_batch  # noqa: PLC0415
 
-        return upload_on_batch(job, array_options_of(online.settings), as_json=as_json)
+        return job_on_batch(divide_upload(job), array_options_of(online.settings), as_json=as_json)
     with RunProgress(quiet=as_json, verb="upload") as progress:
         result = upload_batch(job, events=progress)
     if as_json:

@@ -10,7 +10,9 @@ Places are searched in this order. The first match wins, and `ResolvedModel.sour
    of every version found in 4
 4. the registry under the output root: ``chronos-bolt-tiny/v1.0`` (``models/chronos-bolt-tiny/v1.0``
    is the same), or ``chronos-bolt-tiny`` for the version that is active now; a digest, too
-5. the hub: ``amazon/chronos-bolt-tiny``, optionally with ``@<revision>``; for the published models
+5. a URL of a folder (``s3://bucket/models/demand/v1.0``, ``gs://...``): a published version is
+   verified as in 4, other folders are pinned by the ETags of their files
+6. the hub: ``amazon/chronos-bolt-tiny``, optionally with ``@<revision>``; for the published models
    (``chronos-bolt-tiny``) the owner may be left out
 
 A version with a manifest is verified by it, byte for byte, before it is used. A version without one
@@ -19,7 +21,7 @@ is pinned by the ETags of its files, and `ResolvedModel.source` says so.
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -37,7 +39,9 @@ from gigacast.lake.model.manifest import (
     read_folder_manifest,
 )
 from gigacast.lake.model.registry import PLAIN, PUBLISHED, Registry
-from gigacast.storage.store import Store
+from gigacast.lake.model.transfer import list_files
+from gigacast.storage.opening import open_store, unescape_file_url
+from gigacast.storage.store import Store, StoreAddress
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +71,7 @@ FILELESS_MODELS = frozenset(
 """Forecasters without weights: baselines, and models behind an API."""
 _DIGEST = re.compile(r"sha256:(?P<digest>[0-9a-f]{8,64})")
 _VERSION_FOLDER = re.compile(r"v?[0-9]+(?:\.[0-9]+)*")
+_VERSION_URL = re.compile(r"(?P<root>[^:]+://.+?)/models/(?P<name>[^/]+)/(?P<version>[^/]+)")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -141,12 +146,12 @@ def resolve_model(
                 hint="leave the version out, or publish the other one under models/",
             )
         return shipped
-    folder = Path(reference).expanduser()
-    if _is_folder(folder):
-        return _from_folder(folder, version)
+    placed = _at_place(reference, outputs.address, version, ModelCache(cache))
+    if placed is not None:
+        return placed
     if not detect:
         raise ModelNotFoundError(
-            f"no model in {folder}, and looking elsewhere is switched off",
+            f"no model in {Path(reference).expanduser()}, and looking elsewhere is switched off",
             hint="set model.auto_detect_mode, or correct model.model_path",
         )
     registered = _from_registry(reference, Registry(outputs), version, ModelCache(cache))
@@ -201,6 +206,46 @@ def _from_folder(folder: Path, version: str | None) -> ResolvedModel:
     if is_version_folder(folder):
         return _pin(folder, folder.parent.name, version or folder.name, source)
     return _pin(folder, folder.name, version, source)
+
+
+def _at_place(
+    reference: str, outputs: StoreAddress, version: str | None, cache: ModelCache
+) -> ResolvedModel | None:
+    """Return the model at a URL or in a local folder; ``None`` if the reference is neither."""
+    url = unescape_file_url(reference).rstrip("/")
+    if "://" in url and not url.startswith("file://"):
+        return _from_url(url, outputs, version, cache)
+    folder = Path(url.removeprefix("file://")).expanduser()
+    return _from_folder(folder, version) if _is_folder(folder) else None
+
+
+def _from_url(
+    url: str, outputs: StoreAddress, version: str | None, cache: ModelCache
+) -> ResolvedModel:
+    # The endpoint of a job is one of the cloud that its bucket is in.
+    scheme = url.partition("://")[0]
+    near = outputs if outputs.url.startswith(f"{scheme}://") else StoreAddress("")
+    parts = _VERSION_URL.fullmatch(url)
+    if parts is not None and is_name(parts["name"]) and version in {None, parts["version"]}:
+        registry = Registry(open_store(replace(near, url=parts["root"])))
+        published = find_version(registry, parts["name"], parts["version"], cache)
+        if published is not None:
+            return published
+    store = open_store(replace(near, url=url))
+    files = {name: meta for name, meta in list_files(store, "").items() if "/" not in name}
+    if not files:
+        raise ModelNotFoundError(
+            f"no model at {url}", hint="give the folder that holds config.json and the weights"
+        )
+    fetched = cache.get_plain(store, files)
+    folder = Path(url)
+    name, own = folder.name, None
+    if is_version_folder(folder):
+        name, own = folder.parent.name, folder.name
+    safe_name = _UNSAFE.sub("-", name).strip("-.") or "model"
+    chosen = version or own or fetched.digest[:12]
+    source = f"{url} (pinned by ETags)"
+    return ResolvedModel(safe_name, chosen, fetched.digest, fetched.folder, source)
 
 
 def _from_hub(reference: str, version: str | None, outputs: Store) -> ResolvedModel:

@@ -123,9 +123,19 @@ def find_partitions(
 
 def _file_of(partition: Partition, month: Month) -> FoundFile:
     name, entry = partition.name, partition.inputs[-1]
-    # What is made of CSV is Parquet, too.
-    path = entry.key if entry.extension == "parquet" else f"{name.partition}.parquet"
+    path = path_of_partition(name.partition, entry)
     return FoundFile(name.partition, path, entry, month, name.symbol, name.timeframe)
+
+
+def path_of_partition(partition: str, entry: InputObject) -> str:
+    """Return the path in a dataset of what is made of a partition."""
+    # What is made of CSV is Parquet, too.
+    return entry.key if entry.extension == "parquet" else f"{partition}.parquet"
+
+
+def path_in_version(key: str) -> str:
+    """Return the path of a file within its version, from its key in a lake."""
+    return "/".join(key.split("/")[3:])  # without layer, name and version
 
 
 def _prefixes(year_folder: str, selection: Selection) -> list[str]:
@@ -148,7 +158,7 @@ def find_files(store: Store, plan: Plan) -> Iterator[FoundFile]:
         Counts objects that are not Parquet files.
     """
     for entry in (entry for page in store.list() for entry in page):
-        path = "/".join(entry.key.split("/")[3:])  # without layer, name and version
+        path = path_in_version(entry.key)
         name = path.rpartition("/")[2]
         if not name.endswith(".parquet") or name.startswith((".", "_")):
             _count_unmatched(plan, (entry.key,))

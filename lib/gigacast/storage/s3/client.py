@@ -7,7 +7,6 @@ the environment or the profile, in this order.
 
 import os
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +17,17 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store as Client
 
 from gigacast.errors import AccessDeniedError, ConfigError
+from gigacast.storage.bucket.client import (
+    CONNECT_TIMEOUT_S,
+    READ_TIMEOUT_S,
+    client_options,
+    retries,
+)
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import ClientConfig
 
 DEFAULT_REGION = "us-east-1"
-CONNECT_TIMEOUT_S = 4  # eight attempts: an endpoint that drops packets is reported in a minute
-READ_TIMEOUT_S = 60  # between two bytes
-REQUEST_TIMEOUT_S = 900  # for a whole body on a slow line
 _HINT = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run 'aws configure'"
 _TRUE = {"1", "true", "yes"}
 
@@ -151,36 +153,20 @@ def open_client(
         location.bucket,
         prefix=location.root.rstrip("/") or None,
         client_options=_client_options(location),
-        retry_config=_retries(max_retries),
+        retry_config=retries(max_retries),
         credential_provider=credentials,
         **options,
     )
 
 
 def _client_options(location: S3Location) -> "ClientConfig":
-    options: ClientConfig = {
-        "allow_http": (location.endpoint_url or "").startswith("http://"),
-        "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
-        "read_timeout": timedelta(seconds=READ_TIMEOUT_S),
-        "timeout": timedelta(seconds=REQUEST_TIMEOUT_S),
-    }
+    options = client_options(location.endpoint_url)
     if bundle := os.environ.get("AWS_CA_BUNDLE"):
         try:
             options["root_certificate"] = Path(bundle).read_bytes()
         except OSError as error:
             raise ConfigError(f"AWS_CA_BUNDLE {bundle!r}: {error.strerror}") from error
     return options
-
-
-def _retries(max_retries: int) -> "RetryConfig":
-    return {
-        "max_retries": max_retries,
-        "retry_timeout": timedelta(minutes=3),
-        "backoff": {
-            "init_backoff": timedelta(milliseconds=200),
-            "max_backoff": timedelta(seconds=20),
-        },
-    }
 
 
 def open_exact_client(location: S3Location, session: botocore.session.Session) -> Any:

@@ -17,10 +17,11 @@ import obstore
 from obstore.exceptions import InvalidPathError
 from obstore.store import S3Store as Client
 
+from gigacast.storage.bucket.error import translated
+from gigacast.storage.bucket.meta import read_meta, strip_etag, to_ns
 from gigacast.storage.key import is_usable, unusable_among
 from gigacast.storage.retry import Retrier
 from gigacast.storage.s3.client import S3Location
-from gigacast.storage.s3.error import translated
 from gigacast.storage.store import PAGE_KEYS, Folder, ObjectMeta
 
 if TYPE_CHECKING:
@@ -251,23 +252,6 @@ def _is_folder(prefix: str) -> bool:
     return not prefix or (prefix.endswith("/") and is_usable(prefix[:-1]))
 
 
-def read_meta(listed: Any) -> ObjectMeta:
-    """Return the metadata of an object from obstore's description."""
-    return ObjectMeta(
-        listed["path"], strip_etag(listed["e_tag"]), listed["size"], _to_ns(listed["last_modified"])
-    )
-
-
 def _read_item(key: str, item: dict[str, Any]) -> ObjectMeta:
     modified = datetime.fromisoformat(item["LastModified"])
-    return ObjectMeta(key, strip_etag(item["ETag"]), item["Size"], _to_ns(modified))
-
-
-def strip_etag(etag: str | None) -> str:
-    """Return an ETag without the quotes of HTTP."""
-    return (etag or "").strip('"')
-
-
-def _to_ns(moment: datetime) -> int:
-    # A float has 53 bits, too few for nanoseconds since 1970. So the parts are added as integers.
-    return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
+    return ObjectMeta(key, strip_etag(item["ETag"]), item["Size"], to_ns(modified))

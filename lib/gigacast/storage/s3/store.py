@@ -4,23 +4,19 @@ docs/decisions/0002-object-store-client.md gives the reasons for the choice of c
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import obstore
 
-from gigacast.errors import (
-    BucketNotFoundError,
-    ObjectNotFoundError,
-    PreconditionFailedError,
-    StorageError,
-    TransientStorageError,
-)
+from gigacast.errors import PreconditionFailedError, StorageError
+from gigacast.storage.bucket.client import UPLOAD_RETRIES
+from gigacast.storage.bucket.store import BucketStore
 from gigacast.storage.key import check_folder_prefix, check_key
-from gigacast.storage.retry import Result, Retrier
+from gigacast.storage.retry import Retrier
 from gigacast.storage.s3.client import (
     find_credentials,
     open_client,
@@ -28,27 +24,17 @@ from gigacast.storage.s3.client import (
     open_session,
     resolve_location,
 )
-from gigacast.storage.s3.error import Answer, RangeError, translated
-from gigacast.storage.s3.list import S3Lister, read_meta, strip_etag
-from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress
-
-if TYPE_CHECKING:
-    from obstore import GetOptions, PutMode
+from gigacast.storage.s3.list import S3Lister
+from gigacast.storage.store import Folder, ObjectMeta, StoreAddress
 
     from gigacast.storage.listed import Listed
 
 logger = logging.getLogger(__name__)
 
-# The ETag of a multipart upload depends on the part size. A fixed size keeps the ETags of equal
-# content equal; only objects over 160 GB need larger parts (`_part_bytes`).
-PART_BYTES = 16 << 20
-_MAX_PARTS = 10_000  # S3's limit per upload
-_PARTS_AT_ONCE = 4  # concurrent parts, so at most 64 MiB in memory per upload
-_PART_RETRIES = 5
 _DELETE_KEYS = 1000  # S3's limit per DeleteObjects request
 
 
-class S3Store(Store):
+class S3Store(BucketStore):
     """Objects below a prefix of a bucket.
 
     Writes of more than 16 MiB are multipart uploads with parts of a fixed size.
@@ -84,29 +70,22 @@ class S3Store(Store):
     ) -> None:
         root = f"{check_key(prefix.strip('/'))}/" if prefix.strip("/") else ""
         url = f"s3://{bucket}/{root}".rstrip("/")
-        self.address = StoreAddress(url, endpoint_url, region)
-        self._retrier = retrier or Retrier()
         self._session = open_session()
         location = resolve_location(self._session, bucket, root, endpoint_url, region)
         credentials = find_credentials(self._session, bucket)
         self._location = location
-        # Retries are ours, around a client without any: only so is it known whether an earlier
-        # attempt of a conditional write may have arrived (`_put_once`). Multipart uploads are the
-        # exception, as a failed part must not cost the whole upload.
-        self._client = open_client(location, credentials)
-        self._uploader = open_client(location, credentials, max_retries=_PART_RETRIES)
+        super().__init__(
+            StoreAddress(url, endpoint_url, region),
+            open_client(location, credentials),
+            open_client(location, credentials, max_retries=UPLOAD_RETRIES),
+            retrier,
+        )
         self._exact: Any = None
         self._sends_bare_etags = False
         self._lister = S3Lister(location, self._client, self._open_exact, self._retrier)
 
-    def check(self) -> None:
-        """Check that the bucket can be listed; repeated as every request is."""
-        # S3 answers 404 to a listing only if the bucket does not exist.
-        try:
-            self._retrier.call(self._lister.probe)
-        except ObjectNotFoundError as error:
-            message = f"there is no bucket at {self.address.url}"
-            raise BucketNotFoundError(message, hint="check the endpoint URL") from error
+    def _probe(self) -> None:
+        self._lister.probe()
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[ObjectMeta]]:
         """Yield pages of objects, one request per page; unusable keys are skipped."""
@@ -119,58 +98,6 @@ class S3Store(Store):
     def list_folder(self, prefix: str = "") -> Folder:
         """Return one level below ``prefix``."""
         return self._lister.list_folder(check_folder_prefix(prefix))
-
-    def head(self, key: str) -> ObjectMeta:
-        """Return the metadata of an object.
-
-        A missing bucket also raises `ObjectNotFoundError`: a HEAD answer has no body that could
-        say which of the two is missing.
-        """
-        check_key(key)
-        return read_meta(self._call(key, lambda: obstore.head(self._client, key)))
-
-    def get(
-        self, key: str, *, if_match: str | None = None, start: int = 0, stop: int | None = None
-    ) -> bytes:
-        """Return the bytes from ``start`` to ``stop``, fewer at the end of the object."""
-        check_key(key)
-        # HTTP cannot express an empty range. The object must still exist and match.
-        if stop is not None and stop <= start:
-            self._check_etag(key, if_match)
-            return b""
-        options: GetOptions = {}
-        if if_match is not None:
-            options["if_match"] = f'"{if_match}"'
-        if stop is not None:
-            options["range"] = (start, stop)
-        elif start:
-            options["range"] = {"offset": start}
-        try:
-            return self._call(key, lambda: self._read(key, options, if_match))
-        except RangeError:
-            return b""
-
-    def put(self, key: str, content: bytes | Path) -> str:
-        """Write or replace an object and return its ETag."""
-        check_key(key)
-        size = _size_bytes(content)
-        client = self._uploader if size > PART_BYTES else self._client
-        put = self._call(
-            key,
-            lambda: obstore.put(
-                client,
-                key,
-                content,
-                use_multipart=size > PART_BYTES,
-                chunk_size=_part_bytes(size),
-                max_concurrency=_PARTS_AT_ONCE,
-            ),
-        )
-        return strip_etag(put["e_tag"]) or self.head(key).etag
-
-    def put_if_absent(self, key: str, content: bytes | Path) -> str:
-        """Write an object that must not exist yet."""
-        return self._put_once(key, content, "create")
 
     def put_if_match(self, key: str, content: bytes | Path, etag: str) -> str:
         """Replace an object whose ETag must still be ``etag``.
@@ -221,97 +148,7 @@ class S3Store(Store):
         while batch := [*islice(stream, _DELETE_KEYS)]:
             self._call(batch[0], partial(obstore.delete, self._client, batch))
 
-    def _call(self, key: str, request: Callable[[], Result]) -> Result:
-        def attempt() -> Result:
-            with translated(self._url(key)):
-                return request()
-
-        return self._retrier.call(attempt)
-
-    def _url(self, key: str) -> str:
-        return f"s3://{self._location.bucket}/{self._location.root}{key}"
-
     def _open_exact(self) -> Any:
         if self._exact is None:
             self._exact = open_exact_client(self._location, self._session)
         return self._exact
-
-    def _read(self, key: str, options: "GetOptions", if_match: str | None) -> bytes:
-        answer = obstore.get(self._client, key, options=options)
-        etag = answer.meta["e_tag"]
-        # A store or a cache before it may ignore If-Match and answer with another version.
-        if if_match is not None and etag is not None and strip_etag(etag) != if_match:
-            raise PreconditionFailedError(f"{self._url(key)} is no longer {if_match}")
-        start, stop = answer.range
-        content = bytes(answer.bytes())
-        # A connection that is closed early can end a body without an error of the client.
-        if len(content) != stop - start:
-            message = f"{self._url(key)}: {len(content)} of {stop - start} bytes arrived"
-            raise TransientStorageError(message)
-        return content
-
-    def _check_etag(self, key: str, if_match: str | None) -> None:
-        if self.head(key).etag != if_match and if_match is not None:
-            raise PreconditionFailedError(f"{self._url(key)} is no longer {if_match}")
-
-    def _put_once(self, key: str, content: bytes | Path, mode: "PutMode") -> str:
-        """Write under a condition, in a single request, and return the ETag.
-
-        The answer to a successful write may be lost. Its retry then fails the condition because of
-        our own first attempt. So after such a retry the stored content is compared with ours:
-        if it is equal, the write has succeeded.
-        """
-        check_key(key)
-        _size_bytes(content)  # raises here if a local file is missing, and not as a fault of S3
-        may_have_arrived = False
-
-        def attempt() -> str:
-            nonlocal may_have_arrived
-            try:
-                with translated(self._url(key)):
-                    put = obstore.put(self._client, key, content, mode=mode, use_multipart=False)
-                return strip_etag(put["e_tag"])
-            except TransientStorageError as error:
-                # 409 is a definite refusal: this attempt has not arrived.
-                may_have_arrived = may_have_arrived or not _is_conflict(error)
-                raise
-            except PreconditionFailedError:
-                if may_have_arrived and (own := self._etag_of(key, content)):
-                    return own
-                raise
-
-        return self._retrier.call(attempt)
-
-    def _etag_of(self, key: str, content: bytes | Path) -> str | None:
-        """Return the ETag of the object if it has exactly this content."""
-        # The content is compared, not an MD5 with the ETag: with encryption by KMS keys the ETag
-        # is not the MD5.
-        try:
-            meta = self.head(key)
-            if meta.size_bytes != _size_bytes(content):
-                return None
-            own = content.read_bytes() if isinstance(content, Path) else content
-            is_equal = self.get(key, if_match=meta.etag) == own
-        except (ObjectNotFoundError, PreconditionFailedError):
-            return None
-        return meta.etag if is_equal else None
-
-
-def _is_conflict(error: StorageError) -> bool:
-    """Check whether S3 refused because of a concurrent conditional write to the key (409)."""
-    return isinstance(error.__cause__, Exception) and Answer(error.__cause__).status == "409"
-
-
-def _size_bytes(content: bytes | Path) -> int:
-    if not isinstance(content, Path):
-        return len(content)
-    try:
-        return content.stat().st_size
-    except OSError as error:
-        raise StorageError(f"the local file {content} cannot be read: {error.strerror}") from error
-
-
-def _part_bytes(size_bytes: int) -> int:
-    """Return the part size for an object's size: fixed as long as S3's 10,000 parts suffice."""
-    parts = -(-size_bytes // (_MAX_PARTS * PART_BYTES))
-    return PART_BYTES * max(1, parts)

@@ -1,7 +1,7 @@
 """The translation of errors of obstore and botocore into the package's errors.
 
-Messages contain only the HTTP status, S3's error code and its message. The causes are kept, but
-credentials in their texts are blanked: they would end in logs and audits.
+Messages contain only the HTTP status, the store's error code and its message. The causes are kept,
+but credentials in their texts are blanked: they would end in logs and audits.
 """
 
 import re
@@ -35,10 +35,14 @@ _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _CAUSE = re.compile(r'(?:message|error): "([^"]{1,200})"')  # the innermost source of an error
 _PROVIDER_REASON = re.compile(r"(?:External AWS credential provider: | - )(.*)")
 _RANGE_STATUS = "416"
+_BEYOND = "Wanted range starting at"
+"""obstore's words where a server answers a range beyond the end by the whole object."""
 
 # Transient: timeouts, throttling, faults of the server, and 409 (ConditionalRequestConflict), the
 # answer to a conditional write while another one to the same key is in progress. Not transient:
-# 412, a condition that failed for good. Source: *Amazon S3 API Reference, Error responses*.
+# 412, a condition that failed for good, and what Azure answers by 409. Sources: *Amazon S3 API
+# Reference, Error responses*; *Azure Blob Storage error codes*; *Cloud Storage XML API, HTTP status
+# and error codes*.
 _TRANSIENT_STATUS = {"408", "425", "429", "500", "502", "503", "504"}
 _TRANSIENT_CODES = {
     "ConditionalRequestConflict",
@@ -53,7 +57,22 @@ _TRANSIENT_CODES = {
     "BadDigest",
     "IncompleteBody",
     "XAmzContentSHA256Mismatch",
+    "Md5Mismatch",
+    # Of two uploads in blocks to one key at once, Azure drops the blocks of the second: it is sent
+    # again as a whole.
+    "InvalidBlockList",
 }
+_PERMANENT_CONFLICTS = {
+    "BlobArchived",
+    "BlobImmutableDueToPolicy",
+    "InvalidBlobType",
+    "PathConflict",
+    "ResourceTypeMismatch",
+}
+_BUCKET_CODES = {"NoSuchBucket", "ContainerNotFound"}
+_EXISTS_CODES = {"BlobAlreadyExists"}
+# Tokens are fetched by obstore within the request that needs one.
+_TOKEN = re.compile(r"token request|fetching token|Azure CLI|az account get-access-token")
 _CONNECTION = re.compile(
     r"HTTP error|error sending request|decoding response body|request or response body"
     r"|timed out|timeout|connection (?:reset|closed|refused)|IncompleteMessage|ConnectError"
@@ -79,7 +98,13 @@ _REGION_CODES = {
     "PermanentRedirect",
 }
 
-_ACCESS_HINT = "check the credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID) and their permissions"
+_ACCESS_HINTS = {
+    "s3": "check the credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID) and their permissions",
+    "gs": "check the credentials (GOOGLE_APPLICATION_CREDENTIALS, or `gcloud auth "
+    "application-default login`) and their roles",
+    "az": "check AZURE_STORAGE_ACCOUNT_NAME, the credentials (AZURE_STORAGE_ACCOUNT_KEY, "
+    "AZURE_STORAGE_SAS_TOKEN, AZURE_CLIENT_ID) and their roles",
+}
 _BUCKET_HINT = "check the bucket's name and the endpoint"
 _REACH_HINT = "check the endpoint URL and the network"
 _REGION_HINT = "set the region the bucket is in (AWS_REGION)"
@@ -124,8 +149,16 @@ class Answer:
     def is_transient(self) -> bool:
         """Whether the same request may succeed later."""
         if self.status and self.status not in _TRANSIENT_STATUS:
-            return self.code in _TRANSIENT_CODES or self.status == "409"
+            is_conflict = self.status == "409" and self.code not in _PERMANENT_CONFLICTS
+            return self.code in _TRANSIENT_CODES or is_conflict
         return bool(self.status) or _CONNECTION.search(self.text) is not None
+
+    @property
+    def is_token(self) -> bool:
+        """Whether no token could be fetched, which was no answer of the store itself."""
+        # Without a status nothing answers at the address that a machine of the cloud would have.
+        is_waiting = self.status in _TRANSIENT_STATUS
+        return _TOKEN.search(self.text) is not None and not is_waiting
 
     @property
     def is_region(self) -> bool:
@@ -144,9 +177,13 @@ def translate(error: Exception, url: str) -> StorageError:
         URL of the object or bucket.
     """
     answer = Answer(error)
-    message = f"{url}: {blank_secrets(answer.reason)}"
-    if answer.code == "NoSuchBucket":
+    message = f"{url}: {message_of(answer)}"
+    if answer.code in _BUCKET_CODES:
         return BucketNotFoundError(f"there is no bucket for {url}", hint=_BUCKET_HINT)
+    if answer.code in _EXISTS_CODES:
+        return PreconditionFailedError(f"{url} exists already")
+    if answer.is_token:
+        return AccessDeniedError(f"{url}: no token: {message_of(answer)}", hint=access_hint(url))
     # Only S3's code tells a wrong region from other refused requests, so it is tested first.
     if answer.is_region:
         return StorageError(message, hint=_REGION_HINT)
@@ -157,15 +194,25 @@ def translate(error: Exception, url: str) -> StorageError:
 
 
 def _translate_permanent(error: Exception, answer: Answer, url: str) -> StorageError:
-    if isinstance(error, AlreadyExistsError):
+    if isinstance(error, AlreadyExistsError) and answer.code not in _PERMANENT_CONFLICTS:
         return PreconditionFailedError(f"{url} exists already")
     if isinstance(error, PreconditionError | NotModifiedError) or answer.status == "412":
         return PreconditionFailedError(f"{url} was replaced or deleted in the meantime")
     if _is_access(error, answer):
-        return AccessDeniedError(f"{url}: {blank_secrets(answer.reason)}", hint=_ACCESS_HINT)
+        return AccessDeniedError(f"{url}: {message_of(answer)}", hint=access_hint(url))
     if isinstance(error, FileNotFoundError) or answer.status == "404":
         return ObjectNotFoundError(f"there is no object {url}")
-    return StorageError(f"{url}: {blank_secrets(answer.reason)}")
+    return StorageError(f"{url}: {message_of(answer)}")
+
+
+def message_of(answer: Answer) -> str:
+    """Return the reason of an answer without credentials."""
+    return blank_secrets(answer.reason)
+
+
+def access_hint(url: str) -> str:
+    """Return the hint for refused or missing credentials at a URL."""
+    return _ACCESS_HINTS.get(url.partition("://")[0], _ACCESS_HINTS["s3"])
 
 
 @contextmanager
@@ -189,7 +236,8 @@ def translated(url: str, passing: type[Exception] | None = None) -> Iterator[Non
     except (BaseError, FileNotFoundError, ValueError, ClientError, BotoCoreError) as error:
         if passing and isinstance(error, passing):
             raise
-        if Answer(error).status == _RANGE_STATUS:
+        answer = Answer(error)
+        if answer.status == _RANGE_STATUS or _BEYOND in answer.text:
             raise RangeError from error
         raise translate(error, url) from _without_secret(error)
 

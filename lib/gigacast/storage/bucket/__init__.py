@@ -1,0 +1,1 @@
+"""What all stores of buckets share: requests by obstore, conditions, retries, errors."""

@@ -1,0 +1,34 @@
+"""Timeouts and retries of the clients of all buckets."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+CONNECT_TIMEOUT_S = 4  # eight attempts: an endpoint that drops packets is reported in a minute
+READ_TIMEOUT_S = 60  # between two bytes
+REQUEST_TIMEOUT_S = 900  # for a whole body on a slow line
+UPLOAD_RETRIES = 5
+
+
+def client_options(endpoint_url: str | None) -> "ClientConfig":
+    """Return the options of HTTP for an endpoint."""
+    return {
+        "allow_http": (endpoint_url or "").startswith("http://"),
+        "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
+        "read_timeout": timedelta(seconds=READ_TIMEOUT_S),
+        "timeout": timedelta(seconds=REQUEST_TIMEOUT_S),
+    }
+
+
+def retries(max_retries: int) -> "RetryConfig":
+    """Return the retries within obstore."""
+    return {
+        "max_retries": max_retries,
+        "retry_timeout": timedelta(minutes=3),
+        "backoff": {
+            "init_backoff": timedelta(milliseconds=200),
+            "max_backoff": timedelta(seconds=20),
+        },
+    }
