@@ -96,6 +96,13 @@ COMMANDS = {
     ),
 }
 """Commands of the program."""
+MODEL_COMMANDS = {
+    "select": Home(
+        "gigacast.cli.models.select",
+        "Choose the best model for each series by a backtest, and publish the choice as NAME.",
+    ),
+}
+"""Commands of the group `models` that have modules of their own."""
 DATA_COMMANDS = {
     "discover": Home(
         "gigacast.cli.data.discover",

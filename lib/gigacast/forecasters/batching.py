@@ -31,6 +31,7 @@ from gigacast.forecasters.levels import (
 from gigacast.forecasters.naive import SeasonalNaive
 from gigacast.forecasters.options import DEFAULT_LEVELS, ForecastOptions
 from gigacast.forecasters.padding import group_by_length
+from gigacast.forecasters.portfolio.forecaster import PortfolioForecaster, forecast_portfolio
 from gigacast.forecasters.seed import series_seeds
 
 __all__ = ["BatchBudget", "ForecastOptions", "forecast_batch"]
@@ -72,11 +73,13 @@ def forecast_batch(
     ModelError
         If not even a single series fits into memory.
     """
+    budget = budget or BatchBudget(settings.batch_size)
+    if isinstance(forecaster, PortfolioForecaster):
+        return forecast_portfolio(forecaster, batch, settings, budget, forecast_batch)
     # The median is always written, whether or not it is among the requested levels.
     levels = _levels_of(settings, forecaster.info)
     shape = (len(batch), settings.horizon, len(levels))
     quantiles = np.full(shape, np.nan, dtype=np.float32)
-    budget = budget or BatchBudget(settings.batch_size)
     around = settings.around.wrap(forecaster)
     job = _Job(around, settings, levels, budget, settings.calibration)
     reasons = screen(batch, job.context_length, settings.min_length)

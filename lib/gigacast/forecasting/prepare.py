@@ -266,9 +266,13 @@ def prepare_array(job: ForecastJob) -> Prepared:
     if choice.engine == "auto" and choice.precision != "int8":
         choice = replace(choice, engine="torch")
     prepared = prepare(replace(job, model=choice))
+    # The models of a portfolio have a precision each, which this machine must not decide either.
+    if prepared.model.members and choice.precision == "auto":
+        prepared = prepare(replace(job, model=replace(choice, precision="float32")))
     info = prepared.info
     # A model that samples is kept in float32; one without weights has no precision to choose.
-    has_choice = prepared.model.folder is not None and choice.engine != "numpy"
+    is_one = prepared.model.folder is not None and not prepared.model.members
+    has_choice = is_one and choice.engine != "numpy"
     if has_choice and choice.precision == "auto":
         info = replace(info, precision="float32" if info.samples else PRECISION)
     model = portable_choice(replace(job.model, engine=choice.engine), prepared.model)

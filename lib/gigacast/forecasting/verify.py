@@ -108,7 +108,8 @@ def verify(
 
 
 def _reference_name(prepared: Prepared) -> str:
-    if prepared.model.folder is not None and prepared.info.samples == 0:
+    is_one = prepared.model.folder is not None and not prepared.model.members
+    if is_one and prepared.info.samples == 0:
         return "the stock chronos-forecasting pipeline in float32"
     return "the same forecaster, one series at a time"
 
@@ -167,7 +168,8 @@ def _recompute(
     is_changed = is_calibrated or options.around.changes(info, options.horizon)
     is_changed = is_changed or continues_otherwise(info, options.horizon)
     # The stock pipeline takes covariates in a form that nothing can be done around.
-    if folder is None or info.samples or (has_covariates and is_changed):
+    is_own = folder is None or info.samples > 0 or bool(prepared.model.members)
+    if folder is None or is_own or (has_covariates and is_changed):
         forecaster = load_resolved(prepared.job.model, prepared.model, info)
         return [forecast_batch(forecaster, batch, options).quantiles[0] for batch in sample]
     if has_covariates:

@@ -11,6 +11,7 @@ from gigacast.core.series.batch import SeriesBatch
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.levels import plan_levels
+from gigacast.forecasters.portfolio.forecaster import enhanced_error, is_portfolio_engine
 from gigacast.job.forecast_job import Method
 
 JOINT = "joint targets"
@@ -32,6 +33,8 @@ def fit_method(method: Method, info: ForecasterInfo) -> tuple[Method, tuple[str,
     """
     # Only for its error, which comes here once instead of in every partition.
     plan_levels(method.levels, info.levels, extrapolate=method.extrapolate_levels)
+    if method.enhance is not None and is_portfolio_engine(info.engine):
+        raise enhanced_error(info.name)
     requested = (*method.columns.covariates, *((JOINT,) if method.joint_targets else ()))
     if not requested or info.takes_groups:
         return method, ()

@@ -12,6 +12,7 @@ from gigacast.settings.command import (
     forecast,
     models,
     quality,
+    selection,
     settings,
     training,
 )
@@ -56,6 +57,7 @@ CLASSES: Mapping[str, type[Any]] = {
     "backup-flags": models.BackupOptions,
     "delete-flags": models.DeleteModelOptions,
     "diff-flags": models.DiffModelOptions,
+    "select-flags": selection.SelectOptions,
     "training-flags": training.TrainingOptions,
     "training-run": training.FinetuneRunOptions,
     "training-version": training.FinetuneVersionOptions,

@@ -24,6 +24,7 @@ GROUPS: Mapping[str, str] = {
     "which": "Which partitions",
     "series": "Which series",
     "backtest": "Backtest",
+    "selection": "Selection",
     "anomalies": "Anomalies",
     "gate": "Condition of the switch",
     "features": "Features",

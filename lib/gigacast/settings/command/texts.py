@@ -15,6 +15,10 @@ GENERAL_TEXTS: Mapping[str, Mapping[str, str]] = {
         "limit": "Maximum partitions to backtest.",
         "overwrite": "Compute finished partitions again.",
     },
+    "select": {
+        "limit": "Maximum partitions to judge the models on.",
+        "overwrite": "Judge finished partitions again.",
+    },
     "files": {"limit": "Maximum number of pending partitions to do."},
     "quality": {
         "targets": "Target columns of the forecasts of --accuracy; recognised by default.",
