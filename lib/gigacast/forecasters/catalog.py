@@ -167,15 +167,15 @@ def load_portfolio(
     portfolio = read_portfolio(folder)
     choices = read_choices(folder, portfolio) if portfolio.rule == "table" else None
     infos = [member.info for member in members]
-    found = portfolio_info(info.name, info.version, info.digest, portfolio, infos)
-    if replace(found, device=info.device) != info:
-        raise _differs(info, found)
+    own = portfolio_info(info.name, info.version, info.digest, portfolio, infos)
+    if replace(own, device=info.device) != info:
+        raise _differs(info, own)
     return PortfolioForecaster(info, portfolio, tuple(members), choices)
 
 
-def _differs(info: ForecasterInfo, found: ForecasterInfo) -> ModelError:
+def _differs(info: ForecasterInfo, own: ForecasterInfo) -> ModelError:
     return ModelError(
-        f"{info.name}: this machine runs {found}, the plan is for {info}",
+        f"{info.name}: this machine runs {own}, the plan is for {info}",
         hint="use the same versions of gigacast and chronos-forecasting on every machine",
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from gigacast.core.plural import counted
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.errors import ConfigError
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
@@ -164,6 +165,7 @@ def forecast_source(
         forecasts.append(without_dropped(forecast, method.fallback))
         futures.add(batch, options.horizon)
     futures.refuse_if_all_lack(source.name, method)
+    _log_fallback(info.name, forecasts)
     schema = prediction_schema(
         forecasts[0].series if forecasts else None,
         method.levels,
@@ -180,6 +182,22 @@ def forecast_source(
     batches = [prediction_batch(forecast, schema, method.layout) for forecast in forecasts]
     predictions = pa.Table.from_batches(batches, schema=schema)
     return SourceForecast(predictions, tuple(forecasts), info, options.horizon, reader.stats)
+
+
+def _log_fallback(name: str, forecasts: list[ForecastBatch]) -> None:
+    """Say how many series a portfolio has forecast by its fallback; a bucket's receipts count."""
+    unseen, replaced = (
+        sum(forecast.unseen for forecast in forecasts),
+        sum(forecast.replaced for forecast in forecasts),
+    )
+    if unseen or replaced:
+        logger.warning(
+            "%s forecasts %s by its fallback: no model was selected for %s, and of %s it failed",
+            name,
+            counted(unseen + replaced, "series", "series"),
+            f"{unseen:,}",
+            f"{replaced:,}",
+        )
 
 
 def _time_type(forecasts: list[ForecastBatch]) -> pa.DataType | None:

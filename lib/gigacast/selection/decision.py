@@ -165,14 +165,14 @@ def decide(evidence: Evidence, rules: Rules) -> Decision:
         is_own &= best != single
         chosen = np.where(is_own, best, single)
         return Decision(one_hot[single], one_hot[chosen], is_own, single)
-    whole = _whole_ensemble(evidence, rules, single)
+    overall = _overall_ensemble(evidence, rules, single)
     if evidence.units == 1:
-        return Decision(whole, whole[None], np.zeros(1, np.bool_), single)
-    own = _drawn_to(whole, _greedy(evidence), evidence, rules)
+        return Decision(overall, overall[None], np.zeros(1, np.bool_), single)
+    own = _drawn_to(overall, _greedy(evidence), evidence, rules)
     is_own = _is_better(
-        evidence, _loss_of_all(evidence, whole), _crossed(evidence, whole, rules), rules
+        evidence, _loss_of_all(evidence, overall), _crossed(evidence, overall, rules), rules
     )
-    return Decision(whole, np.where(is_own[:, None], own, whole), is_own, single)
+    return Decision(overall, np.where(is_own[:, None], own, overall), is_own, single)
 
 
 def check_ahead(evidence: Evidence, rules: Rules) -> tuple[DoubleArray, float] | None:
@@ -198,29 +198,30 @@ def check_ahead(evidence: Evidence, rules: Rules) -> tuple[DoubleArray, float] |
 # -- ensembles -------------------------------------------------------------------------------------
 
 
-def _whole_ensemble(evidence: Evidence, rules: Rules, single: int) -> DoubleArray:
+def _overall_ensemble(evidence: Evidence, rules: Rules, single: int) -> DoubleArray:
     """Return the weights of the whole: of an ensemble, if it is better than the best candidate."""
-    whole = replace(evidence, unit=np.zeros_like(evidence.unit), units=1)
+    joined = replace(evidence, unit=np.zeros_like(evidence.unit), units=1)
     alone = np.eye(len(evidence.loss))[single]
-    crossed = _crossed(whole, alone, replace(rules, evidence=0.0))
-    is_better = _is_better(whole, evidence.loss[single], crossed, rules)[0]
-    return _rounded(_greedy(whole))[0] if is_better else alone
+    crossed = _crossed(joined, alone, replace(rules, evidence=0.0))
+    is_better = _is_better(joined, evidence.loss[single], crossed, rules)[0]
+    weights: DoubleArray = _rounded(_greedy(joined))[0] if is_better else alone
+    return weights
 
 
 def _loss_of_all(evidence: Evidence, weights: DoubleArray) -> DoubleArray:
     return evidence.loss_by(np.broadcast_to(weights, (evidence.units, len(weights))))
 
 
-def _crossed(evidence: Evidence, whole: DoubleArray, rules: Rules) -> DoubleArray:
+def _crossed(evidence: Evidence, overall: DoubleArray, rules: Rules) -> DoubleArray:
     """Return the loss of each row, [R], by weights that were found on the other half."""
     half = _halves(evidence)
     loss = np.empty(len(half))
     for side in (0, 1):
-        there, here = np.flatnonzero(half != side), np.flatnonzero(half == side)
-        part = evidence.take(there)
-        found = _greedy(part) if len(there) else np.full((evidence.units, len(whole)), np.nan)
-        weights = _drawn_to(whole, found, part, rules)
-        loss[here] = evidence.take(here).loss_by(weights)
+        basis, judged = np.flatnonzero(half != side), np.flatnonzero(half == side)
+        part = evidence.take(basis)
+        own = _greedy(part) if len(basis) else np.full((evidence.units, len(overall)), np.nan)
+        weights = _drawn_to(overall, own, part, rules)
+        loss[judged] = evidence.take(judged).loss_by(weights)
     return loss
 
 
@@ -246,8 +247,8 @@ def _greedy(evidence: Evidence) -> DoubleArray:
     counts = np.zeros((evidence.units, members))
     best = np.full((evidence.units, members), np.nan)
     lowest = np.full(evidence.units, np.inf)
-    for taken in range(1, ROUNDS + 1):
-        share = np.float32(1 / taken)
+    for size in range(1, ROUNDS + 1):
+        share = np.float32(1 / size)
         losses = np.stack(
             [
                 evidence.means(forecasts.loss_of((total + own) * share))
@@ -263,29 +264,30 @@ def _greedy(evidence: Evidence) -> DoubleArray:
         # Not where rounding alone is better: fewer members cost less.
         is_better = reached < lowest * (1 - 1e-6)
         is_better |= np.isfinite(reached) & np.isinf(lowest)
-        best[is_better] = counts[is_better] / taken
+        best[is_better] = counts[is_better] / size
         lowest = np.where(is_better, reached, lowest)
     return best
 
 
 def _drawn_to(
-    whole: DoubleArray, own: DoubleArray, evidence: Evidence, rules: Rules
+    overall: DoubleArray, own: DoubleArray, evidence: Evidence, rules: Rules
 ) -> DoubleArray:
     """Return the weights of units, drawn to the whole's where there are few series; [U, M]."""
-    number = np.bincount(np.unique(_pairs(evidence)[0]), minlength=evidence.units)
+    number = np.bincount(_pairs(evidence)[0], minlength=evidence.units)
     trust = (number / np.maximum(number + rules.evidence, 1e-9))[:, None]
-    mixed = np.where(np.isnan(own), whole, trust * np.nan_to_num(own) + (1 - trust) * whole)
+    mixed = np.where(np.isnan(own), overall, trust * np.nan_to_num(own) + (1 - trust) * overall)
     return _rounded(mixed)
 
 
 def _rounded(weights: DoubleArray) -> DoubleArray:
     """Return weights, [U, M], of four digits and without small ones; each row adds up to 1."""
-    kept = np.where(weights < LEAST_WEIGHT, 0.0, weights)
-    kept = np.round(kept / kept.sum(axis=1, keepdims=True), 4)
-    rows = np.arange(len(kept))
-    largest = kept.argmax(axis=1)
-    kept[rows, largest] += 1 - kept.sum(axis=1)
-    return np.round(kept, 4)
+    rounded = np.where(weights < LEAST_WEIGHT, 0.0, weights)
+    rounded = np.round(rounded / rounded.sum(axis=1, keepdims=True), 4)
+    rows = np.arange(len(rounded))
+    largest = rounded.argmax(axis=1)
+    rounded[rows, largest] += 1 - rounded.sum(axis=1)
+    digits: DoubleArray = np.round(rounded, 4)
+    return digits
 
 
 # -- paired differences ----------------------------------------------------------------------------
@@ -324,15 +326,17 @@ def _has_several(evidence: Evidence) -> BoolArray:
 
 
 def _windows(evidence: Evidence) -> IntArray:
-    """Return the most origins that a series of each unit has, [U]."""
+    """Return the windows origins that a series of each unit has, [U]."""
     pairs = np.stack([evidence.unit, evidence.series], axis=1)
     distinct, counts = np.unique(pairs, axis=0, return_counts=True)
-    most = np.zeros(evidence.units, np.int64)
-    np.maximum.at(most, distinct[:, 0], counts)
-    return most
+    windows = np.zeros(evidence.units, np.int64)
+    np.maximum.at(windows, distinct[:, 0], counts)
+    return windows
 
 
 def _mean(values: DoubleArray, groups: IntArray, count: int) -> DoubleArray:
     total = np.bincount(groups, values, minlength=count)
     number = np.bincount(groups, minlength=count)
-    return np.divide(total, number, out=np.full(count, np.nan), where=number > 0)
+    mean: DoubleArray = np.full(count, np.nan)
+    np.divide(total, number, out=mean, where=number > 0)
+    return mean

@@ -6,6 +6,7 @@ earlier output has, and judges only those that have come since.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -79,12 +80,12 @@ class Former:
         is_known = (place >= 0) & (self.hashes[row] == hashes)
         return np.where(is_known, self.origins[row], NO_TIME)
 
-    def kept(self, seen: UintArray, added: UintArray, windows: int) -> pa.Table:
+    def kept(self, present: UintArray, added: UintArray, windows: int) -> pa.Table:
         """Return the rows of series that are still there, the latest ones up to a number.
 
         Parameters
         ----------
-        seen, added : uint64
+        present, added : uint64
             Hashes of the series of the partition, and of the rows that are new.
         windows : int
             Rows of a series, new ones included.
@@ -95,7 +96,7 @@ class Former:
         rank = np.arange(len(order)) - first
         new = np.sort(added)
         number = np.searchsorted(new, hashes, "right") - np.searchsorted(new, hashes, "left")
-        is_kept = (rank + number < windows) & np.isin(hashes, seen)
+        is_kept = (rank + number < windows) & np.isin(hashes, present)
         return self.table.take(to_arrow(np.sort(order[is_kept])))
 
 
@@ -143,24 +144,25 @@ class EvidenceWorker(PartitionBacktester):
 
     def _results(
         self, task: Task, batches: Iterable[SeriesBatch], watch: Stopwatch, tally: Tally
-    ) -> Iterator[WindowLosses]:
+    ) -> Iterator[Any]:
+        # `_rows` and `_schema` take the rows of an earlier output as well.
         self._former = read_former(self._outputs, task.output_key) if self._refresh else None
-        seen: list[UintArray] = []
+        present: list[UintArray] = []
         added: list[UintArray] = []
 
         def noted(each: Iterable[SeriesBatch]) -> Iterator[SeriesBatch]:
             for batch in each:
-                seen.append(name_hashes(batch.item_ids, batch.target_names))
+                present.append(name_hashes(batch.item_ids, batch.target_names))
                 yield batch
 
         for result in super()._results(task, noted(batches), watch, tally):
             added.append(name_hashes(result.contexts.item_ids, result.contexts.target_names))
             yield result
-        if self._former is not None and seen:
+        if self._former is not None and present:
             new = np.concatenate([np.zeros(0, np.uint64), *added])
-            kept = self._former.kept(np.concatenate(seen), new, self._windows.count)
-            if kept.num_rows:
-                yield KeptRows(kept)  # type: ignore[misc] - `_rows` and `_schema` take both
+            rows = self._former.kept(np.concatenate(present), new, self._windows.count)
+            if rows.num_rows:
+                yield KeptRows(rows)
 
     def _splits(self, series: SeriesBatch, horizon: int) -> Iterator[tuple[int, HeldOut]]:
         if self._former is None or not len(series):

@@ -145,8 +145,8 @@ def _add(
     rows.targets.append(_text(first["target_name"]))
     rows.label.append(_label(rows, reading, first, task))
     if reading.most_values:
-        taken = [table.take(to_arrow(keep)) for table in aligned]
-        rows.quantiles.append(np.stack([_matrix(t, QUANTILES, reading.levels) for t in taken]))
+        sampled = [table.take(to_arrow(keep)) for table in aligned]
+        rows.quantiles.append(np.stack([_matrix(t, QUANTILES, reading.levels) for t in sampled]))
         rows.actuals.append(_matrix(first, ACTUALS, ())[..., 0])
         rows.unit_loss.append(factor[keep])
 
@@ -197,11 +197,12 @@ def _sample(
 ) -> IntArray:
     """Return as many rows as fit into memory, whole series of the smallest hashes."""
     width = len(table[QUANTILES][0].as_py())
-    most = max(1, reading.most_values // (models * max(1, width) * partitions))
-    if len(rows) <= most:
+    limit = max(1, reading.most_values // (models * max(1, width) * partitions))
+    if len(rows) <= limit:
         return rows
     hashes = hashes_of(table)[rows]
-    return rows[hashes <= np.sort(hashes)[most - 1]]
+    sampled: IntArray = rows[hashes <= np.sort(hashes)[limit - 1]]
+    return sampled
 
 
 def _label(rows: _Rows, reading: Reading, table: pa.Table, task: Task) -> IntArray:
@@ -211,8 +212,9 @@ def _label(rows: _Rows, reading: Reading, table: pa.Table, task: Task) -> IntArr
         names, codes = [ALL], np.zeros(table.num_rows, np.int64)
     else:
         names, codes = reading.segmenter.label(table, task)
-    known = [rows.labels.setdefault(name, len(rows.labels)) for name in names]
-    return np.array(known, np.int64)[codes]
+    numbers = [rows.labels.setdefault(name, len(rows.labels)) for name in names]
+    labels: IntArray = np.array(numbers, np.int64)[codes]
+    return labels
 
 
 def _joined(rows: _Rows, reading: Reading) -> Gathered:

@@ -17,6 +17,7 @@ from gigacast.forecasters.portfolio.forecaster import portfolio_info
 from gigacast.forecasters.portfolio.recipe import CHOICES, PORTFOLIO, Member, Portfolio, Rule
 from gigacast.forecasting.prepare import Prepared, portable_choice
 from gigacast.job.audit import versions_of
+from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.model.active import activate_first, read_active, switch_version
 from gigacast.lake.model.file import digest_files, hash_folder
 from gigacast.lake.model.manifest import ModelManifest, check_name
@@ -28,6 +29,7 @@ from gigacast.selection.gathering import Gathered
 from gigacast.selection.job import ALL, SelectionJob
 from gigacast.selection.result import Published
 from gigacast.settings.command.selection import SelectOptions
+from gigacast.storage.opening import open_store
 from gigacast.storage.parquet.writer import table_bytes
 
 KIND = "portfolio"
@@ -94,7 +96,7 @@ def make_portfolio(
     portfolio = Portfolio(
         horizon=horizon,
         # Candidates that nothing uses must not be loaded, nor change the digest.
-        members=tuple(member_of(sides[m]) for m in used),
+        members=tuple(member_of(sides[m]) for m in map(int, used)),
         mixtures=tuple(tuple(float(w) for w in row[used]) for row in distinct),
         fallback=int(codes[0]),
         rule=rule,
@@ -186,6 +188,21 @@ def remembered(job: SelectionJob) -> dict[str, Any]:
     return {**values, "horizon": job.forecast.method.horizon}
 
 
+def refreshed(
+    name: str, options: SelectOptions, forecast: ForecastJob
+) -> tuple[SelectOptions, ForecastJob]:
+    """Return options and job of a refresh of the active version of a portfolio.
+
+    Raises
+    ------
+    ConfigError, ModelIntegrityError, StorageError
+    """
+    registry = Registry(open_store(forecast.outputs))
+    stored, horizon = options_of_refresh(registry, name, options)
+    method = replace(forecast.method, horizon=forecast.method.horizon or horizon)
+    return stored, replace(forecast, method=method)
+
+
 def options_of_refresh(
     registry: Registry, name: str, options: SelectOptions
 ) -> tuple[SelectOptions, int | None]:
@@ -198,10 +215,10 @@ def options_of_refresh(
     ModelIntegrityError
     """
     plain = SelectOptions()
-    given = [n for n in _REMEMBERED if getattr(options, n) != getattr(plain, n)]
-    if given:
+    named = [n for n in _REMEMBERED if getattr(options, n) != getattr(plain, n)]
+    if named:
         raise ConfigError(
-            f"{given[0]}: a refresh takes it from the version that it refreshes",
+            f"{named[0]}: a refresh takes it from the version that it refreshes",
             hint="leave it out, or select anew without --refresh",
         )
     active = read_active(registry, name)[0].version

@@ -253,7 +253,7 @@ def unit_figures(
 def mixture_text(names: Sequence[str], weights: DoubleArray) -> str:
     """Return a mixture for people: the model, or models with their shares, the largest first."""
     order = np.argsort(-weights, kind="stable")
-    used = [place for place in order if weights[place] > 0]
+    used = [int(place) for place in order if weights[place] > 0]
     if len(used) == 1:
         return names[used[0]]
     return ", ".join(f"{weights[place]:.0%} {names[place]}" for place in used)

@@ -55,6 +55,7 @@ DRIVEN = {
     "models backup": ["{d}/x.tar {h} {b}"],
     "models restore": ["{f} {b}", "{d}/{h} {b}"],
     "models download": ["{h} {b}"],
+    "models select": ["mine {b} --model seasonal-naive --model {h} --horizon 2", "{h} {b}"],
     "data discover": ["{b} --files", "{b} --json"],
     "data import": ["{f} raw/{h} {b}", "{d}/{h} raw/x {b}"],
     "data publish": ["{f} cleaned/{h} {b}", "{f} cleaned/quotes {b}"],

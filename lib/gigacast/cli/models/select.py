@@ -1,7 +1,6 @@
 """``gigacast models select``: the best model for each series, as a portfolio."""
 
 import sys
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -19,19 +18,17 @@ from gigacast.cli.help import Command
 from gigacast.cli.report import announce
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.job.run import utc_now
-from gigacast.lake.model.registry import Registry
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show, show_json
 from gigacast.reporting.write import write_selection_report
 from gigacast.selection.document import failed_candidates, selection_document
 from gigacast.selection.job import selection_job
-from gigacast.selection.publication import options_of_refresh
+from gigacast.selection.publication import refreshed
 from gigacast.selection.run import run_selection
 from gigacast.settings.assembly import job_of
 from gigacast.settings.command.common import ReportOption
 from gigacast.settings.command.selection import SelectOptions
 from gigacast.settings.flag import take
-from gigacast.storage.opening import open_store
 
 _NOT_HERE = {"model", "model_version", "layout", "enhance", "calibrate"}
 _JOB_FLAGS = [name for name in JOB_FLAGS if name not in _NOT_HERE]
@@ -62,10 +59,7 @@ def select(*, name: str, as_json: bool, quiet: bool, **flags: Any) -> int:
     settings = read_settings(flags)
     forecast = job_of(settings)
     if options.refresh:
-        registry = Registry(open_store(forecast.outputs))
-        options, horizon = options_of_refresh(registry, name, options)
-        method = replace(forecast.method, horizon=forecast.method.horizon or horizon)
-        forecast = replace(forecast, method=method)
+        options, forecast = refreshed(name, options, forecast)
     job = selection_job(name, forecast, options)
     with RunProgress(quiet=quiet or as_json, verb="judge") as progress:
         result = run_selection(job, events=progress)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from gigacast.core.array import BoolArray, IntArray, UintArray
 from gigacast.core.column import to_arrow, to_numpy
+from gigacast.core.footer import DamagedParquetError, VerifiedParquet, read_metadata
 from gigacast.errors import ModelIntegrityError
 from gigacast.forecasters.portfolio.recipe import CHOICES, Portfolio
 from gigacast.forecasters.seed import name_hashes
@@ -58,8 +58,8 @@ class Choices:
         is_same = pc.and_(
             pc.equal(self.items.take(rows), items), pc.equal(self.targets.take(rows), targets)
         )
-        found = np.asarray(to_numpy(pc.fill_null(is_same, False)), np.bool_)
-        return np.where(found, self.mixtures[place], 0), found
+        is_chosen = np.asarray(to_numpy(pc.fill_null(is_same, False)), np.bool_)
+        return np.where(is_chosen, self.mixtures[place], 0), is_chosen
 
     def to_table(self) -> pa.Table:
         """Return the table as it is stored."""
@@ -97,9 +97,10 @@ def read_choices(folder: Path, portfolio: Portfolio) -> Choices:
     path = folder / CHOICES
     hint = "select again: `gigacast models select`"
     try:
-        table = pq.read_table(path, page_checksum_verification=True, use_threads=False)
+        with path.open("rb") as file:
+            table = VerifiedParquet(file, read_metadata(file)).read(use_threads=False)
         table = table.select(SCHEMA.names).cast(SCHEMA).combine_chunks()
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, DamagedParquetError, OSError, KeyError) as error:
         reason = str(error).partition("\n")[0][:200]
         raise ModelIntegrityError(f"{path}: not a table of choices: {reason}", hint=hint) from error
     items, targets = (_text(table[name]) for name in ("item_id", "target_name"))

@@ -78,13 +78,13 @@ def member_engines(engine: str) -> list[tuple[str, str]]:
     ModelError
         If it is the engine of another release.
     """
-    head, bracket, rest = engine.partition("[")
+    head, bracket, members = engine.partition("[")
     if head != _HEAD or not bracket:
         raise ModelError(
             f"{engine[:60]}: not the engine of portfolios of this release, {_HEAD}",
             hint="use the same version of gigacast on every machine",
         )
-    parts = (part.rpartition("@") for part in rest.removesuffix("]").split(";"))
+    parts = (part.rpartition("@") for part in members.removesuffix("]").split(";"))
     return [(name, precision) for name, _, precision in parts]
 
 
@@ -121,11 +121,11 @@ class PortfolioForecaster:
         if self.portfolio.rule == "all":
             return np.full(len(batch), fallback), np.zeros(len(batch), np.bool_)
         if self.choices is not None:
-            found, is_known = self.choices.find(batch.item_ids, batch.target_names)
-            return np.where(is_known, found, fallback), ~is_known
-        known = self.portfolio.frequencies
+            mixtures, is_known = self.choices.find(batch.item_ids, batch.target_names)
+            return np.where(is_known, mixtures, fallback), ~is_known
+        by_alias = self.portfolio.frequencies
         # The last entry is that of series without a frequency.
-        by_code = [known.get(frequency.alias, -1) for frequency in batch.frequencies]
+        by_code = [by_alias.get(frequency.alias, -1) for frequency in batch.frequencies]
         chosen = np.array([*by_code, -1], np.int64)[batch.frequency_codes]
         return np.where(chosen < 0, fallback, chosen), chosen < 0
 

@@ -152,16 +152,16 @@ def _find_member(name: str, member: Member, outputs: Store, cache: Path | None) 
     hint = "select again: `gigacast models select`"
     # Names of the package mean the model that this release ships, whatever version is asked for.
     version = None if is_shipped(member.reference) else member.version
-    found = _resolve_alone(member.reference, outputs, version=version, cache=cache)
-    if is_portfolio(found.folder):
+    model = _resolve_alone(member.reference, outputs, version=version, cache=cache)
+    if is_portfolio(model.folder):
         raise ModelIntegrityError(f"{name}: {member.label} is a portfolio itself", hint=hint)
-    if found.digest != member.digest:
+    if model.digest != member.digest:
         raise ModelIntegrityError(
-            f"{name}: {member.label} has the digest {found.digest[:12]}; it was chosen with "
+            f"{name}: {member.label} has the digest {model.digest[:12]}; it was chosen with "
             f"{member.digest[:12]}",
             hint=hint,
         )
-    return replace(found, name=member.name, version=member.version)
+    return replace(model, name=member.name, version=member.version)
 
 
 def _resolve_alone(
