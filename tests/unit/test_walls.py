@@ -169,6 +169,7 @@ def test_the_public_names_of_gigacast_are_the_documented_ones() -> None:
         "plan",
         "plot",
         "read_forecasts",
+        "reconcile",
         "select_model",
     ]
     assert all(hasattr(gigacast, name) for name in gigacast.__all__)
@@ -260,6 +261,8 @@ SIGNATURES = {
     "backtest": "(data=None, *, bucket=None, models=(), windows=1, step=None, segment='partition', "
     "sample_partitions=None, sample_series=None, season=None, config=None, events=None, "
     f"{keywords_without(*RUN, *FORM)})",
+    "reconcile": "(bucket, *, sums=(), method='mint_shrink', windows=2, config=None, "
+    f"events=None, {KEYWORDS})",
     "select_model": "(bucket, name, *, models=(), method='best', segment='series', metric='sql', "
     "windows=4, step=None, least_windows=3, margin=1.0, evidence=20.0, sample_partitions=None, "
     "sample_series=None, refresh=False, switch=False, why='', new_version=None, config=None, "

@@ -106,6 +106,7 @@ class Tally:
 
     ``unchanged`` series were too short for the changes that ``enhance`` asks for. A portfolio has
     chosen no model for ``unseen`` series, and for ``replaced`` ones its model has failed.
+    ``unsummed`` series are in no sum.
     """
 
     series: int = 0
@@ -116,6 +117,7 @@ class Tally:
     unchanged: int = 0
     unseen: int = 0
     replaced: int = 0
+    unsummed: int = 0
 
     def count(self, forecast: ForecastBatch) -> None:
         """Count the series that a forecast has treated in another way than asked."""
@@ -282,6 +284,7 @@ class PartitionWorker(ABC, Generic[T]):
             "not_enhanced": tally.unchanged,
             "not_selected": tally.unseen,
             "model_replaced": tally.replaced,
+            "not_summed": tally.unsummed,
         }
         work = Work(
             job=self.job,

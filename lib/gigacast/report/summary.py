@@ -175,6 +175,7 @@ def failure_items(failures: Sequence[FailedPartition], limit: int) -> Iterator[I
 _OTHERWISE = {
     "not_selected": "series that no model was selected for",
     "model_replaced": "series whose own model failed",
+    "not_summed": "series that are in no sum",
 }
 """Counts of receipts that are no repairs of the reader."""
 

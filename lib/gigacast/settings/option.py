@@ -25,6 +25,7 @@ GROUPS: Mapping[str, str] = {
     "series": "Which series",
     "backtest": "Backtest",
     "selection": "Selection",
+    "reconciliation": "Sums",
     "anomalies": "Anomalies",
     "gate": "Condition of the switch",
     "features": "Features",

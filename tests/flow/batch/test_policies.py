@@ -197,6 +197,7 @@ UNUSED = {
     "* s3:PutObject */sales/bucketing/*": "data bucket",
     "* s3:PutObject */sales/digests/*": "forecast --incremental",
     "* s3:PutObject */sales/calibrations/*": "backtest --calibrate",
+    "* s3:PutObject */sales/reconciled/*": "reconcile",
     "JobRole * s3:PutObject */sales/evaluations/*": "evaluate --executor batch",
     "* s3:DeleteObject */sales/evaluations/*": "only scores of months that were replaced",
     "NightlyJobRole LookAtJobs *": "commands that wait for an array of their own",

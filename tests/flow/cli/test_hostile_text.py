@@ -39,6 +39,7 @@ DRIVEN = {
     "backtest": [f"{{b}} {NAIVE} --windows 1 --segment symbol", f"{{b}} {NAIVE} --segment {{h}}"],
     "evaluate": ["{b}", "{b} --model {h}"],
     "anomalies": ["{b}", "{b} --model {h}", "{b} --json"],
+    "reconcile": [f"{{b}} {NAIVE} --item_column item", f"{{b}} {NAIVE} --sum {{h}}"],
     "report": ["{b}", "{h} {b}"],
     "submit": ["{b} --model {h}"],
     "watch": ["{h} {b}"],

@@ -1,4 +1,4 @@
-"""Options of the selection of models, and of the reconciliation of sums."""
+"""Options of the selection of models."""
 
 from dataclasses import dataclass
 from typing import Literal
