@@ -87,16 +87,16 @@ def panels_of(
     is_usable = (values > 0) & (batch.frequency_codes >= 0) & (batch.last_timestamps != NO_TIME)
     is_usable &= ~np.isin(batch.reasons, [Reason.EMPTY, Reason.ALL_NULL, Reason.NOT_FINITE])
     block = target * (len(batch.frequencies) + 1) + batch.frequency_codes
-    panels, taken = [], np.zeros(len(batch), np.bool_)
+    panels, is_summed = [], np.zeros(len(batch), np.bool_)
     for code in np.unique(block[is_usable]):
         rows = np.flatnonzero(is_usable & (block == code))
         ends, counts = np.unique(batch.last_timestamps[rows], return_counts=True)
         # The latest, if several are as frequent.
         end = ends[::-1][counts[::-1].argmax()]
         rows = rows[batch.last_timestamps[rows] == end]
-        taken[rows] = True
+        is_summed[rows] = True
         panels.append(_panel(batch.take(rows), levels))
-    return panels, np.flatnonzero(~taken)
+    return panels, np.flatnonzero(~is_summed)
 
 
 def _panel(batch: SeriesBatch, levels: Sequence[tuple[str, ...]]) -> Panel:

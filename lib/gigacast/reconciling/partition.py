@@ -122,12 +122,12 @@ class PartitionReconciler(PartitionWorker[Reconciled]):
         base = _mean_of(forecast)
         errors = self._errors(panel.series, horizon, forecaster)
         spread = _spread_of(forecast, method.levels)
-        how = reconciliation_of(panel.hierarchy, self._own.method, errors, spread)
-        mean = how.apply(base)
+        reconciliation = reconciliation_of(panel.hierarchy, self._own.method, errors, spread)
+        mean = reconciliation.apply(base)
         if method.non_negative:
             series = np.maximum(mean[panel.hierarchy.sums :], 0)
             mean = np.concatenate([panel.hierarchy.add_up(series), series])
-        shift, more = mean - base, stretches(how, errors)[:, None] - 1
+        shift, more = mean - base, stretches(reconciliation, errors)[:, None] - 1
 
         def moved(values: FloatArray) -> FloatArray:
             # In this form, values that nothing moves keep all their bits.

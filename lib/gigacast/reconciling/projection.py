@@ -173,9 +173,9 @@ def reconciliation_of(
 
 def variances(errors: DoubleArray, spread: DoubleArray) -> DoubleArray:
     """Return the mean squared error of each row, [A + N]; the spread of rows without errors."""
-    known = np.isfinite(errors)
-    count = known.sum(axis=1)
-    squares = np.where(known, np.square(np.nan_to_num(errors)), 0.0).sum(axis=1)
+    is_known = np.isfinite(errors)
+    count = is_known.sum(axis=1)
+    squares = np.where(is_known, np.square(np.nan_to_num(errors)), 0.0).sum(axis=1)
     measured = np.where(count > 0, squares / np.maximum(count, 1), spread)
     # A forecast without any error would never move, and two of them could not add up.
     floor = 1e-8 * float(np.nanmean(measured)) if np.nansum(measured) > 0 else 1.0
@@ -210,9 +210,9 @@ def stretches(reconciliation: Reconciliation, errors: DoubleArray) -> DoubleArra
     """Return by how much bands are stretched, [A + N]: as the same map stretches the errors."""
     filled = np.nan_to_num(errors)
     moved = reconciliation.apply(filled)
-    known = np.isfinite(errors)
-    before = np.where(known, np.square(filled), 0.0).sum(axis=1)
-    after = np.where(known, np.square(moved), 0.0).sum(axis=1)
+    is_known = np.isfinite(errors)
+    before = np.where(is_known, np.square(filled), 0.0).sum(axis=1)
+    after = np.where(is_known, np.square(moved), 0.0).sum(axis=1)
     ratio = np.divide(after, before, out=np.ones(len(before)), where=before > 0)
     stretched: DoubleArray = np.clip(np.sqrt(ratio), 1 / MOST_STRETCH, MOST_STRETCH)
     return stretched

@@ -83,6 +83,12 @@ COMMANDS = {
     "backtest": (BACKTEST, 0),
     "evaluate": (EVALUATE, 0),
     "anomalies": (f"anomalies {FORECASTS['nano']} --fail_above 1000", 0),
+    "selection": (
+        "models select mix --prefix sales --model gigacast-bolt-nano --model_engine numpy "
+        "--horizon 4 --windows 2 --least_windows 2 --overwrite",
+        0,
+    ),
+    "sums": (f"reconcile --prefix sales {NAIVE} --horizon 4 --overwrite", 0),
     "report": ("report --prefix sales", 0),
     "quality of a dataset": (f"{QUALITY['dataset']} {FRESH}", 1),
     "quality of partitions": (f"{QUALITY['partitions']} {FRESH}", 0),

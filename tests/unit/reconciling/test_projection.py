@@ -57,36 +57,36 @@ def dense(groups: Hierarchy, covariance: DoubleArray, base: DoubleArray) -> Doub
 def test_reconciled_forecasts_are_those_of_dense_matrices(method: Any) -> None:
     groups = hierarchy()
     base, errors, spread = drawn(groups)
-    found = reconciliation_of(groups, method, errors, spread).apply(base)
+    moved_rows = reconciliation_of(groups, method, errors, spread).apply(base)
     matrix = summing(groups)
     if method == "bottom_up":
-        np.testing.assert_allclose(found, matrix @ base[groups.sums :])
+        np.testing.assert_allclose(moved_rows, matrix @ base[groups.sums :])
         return
     variance = np.diag(np.mean(errors**2, axis=1))
     own = shrinkage(errors) if method == "mint_shrink" else 1.0
     assert (0 < own < 1) == (method == "mint_shrink")
     products = errors @ errors.T / errors.shape[1]
     expected = dense(groups, own * variance + (1 - own) * products, base)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(moved_rows, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_reconciled_forecasts_add_up_and_those_that_did_stay(method: Any) -> None:
     groups = hierarchy(seed=3)
     base, errors, spread = drawn(groups)
-    how = reconciliation_of(groups, method, errors, spread)
-    moved = how.apply(base)
+    reconciliation = reconciliation_of(groups, method, errors, spread)
+    moved = reconciliation.apply(base)
     matrix = summing(groups)
     np.testing.assert_allclose(moved[: groups.sums], (matrix @ moved[groups.sums :])[: groups.sums])
-    np.testing.assert_allclose(how.apply(moved), moved, rtol=1e-9)
+    np.testing.assert_allclose(reconciliation.apply(moved), moved, rtol=1e-9)
 
 
 def test_shrinkage_is_that_of_all_pairs_one_by_one() -> None:
     rng = np.random.default_rng(0)
     errors = rng.normal(size=(7, 20)) + rng.normal(size=20)
     errors[3] = 0
-    kept = errors[[0, 1, 2, 4, 5, 6]]
-    unit = kept / np.sqrt(np.mean(kept**2, axis=1, keepdims=True))
+    nonzero = errors[[0, 1, 2, 4, 5, 6]]
+    unit = nonzero / np.sqrt(np.mean(nonzero**2, axis=1, keepdims=True))
     times, noise, squares = 20, 0.0, 0.0
     for first in range(6):
         for second in range(6):
@@ -110,9 +110,9 @@ def test_a_sum_that_is_known_well_pulls_its_series() -> None:
 
 def test_series_without_errors_take_the_variance_of_their_forecasts() -> None:
     errors = np.array([[1.0, np.nan], [np.nan, np.nan], [0.0, 0.0]])
-    found = variances(errors, np.array([9.0, 4.0, 9.0]))
-    np.testing.assert_allclose(found[:2], [1, 4])
-    assert 0 < found[2] < 1e-6
+    moved_rows = variances(errors, np.array([9.0, 4.0, 9.0]))
+    np.testing.assert_allclose(moved_rows[:2], [1, 4])
+    assert 0 < moved_rows[2] < 1e-6
     assert (variances(np.zeros((2, 1)), np.zeros(2)) == 1).all()
 
 
@@ -129,7 +129,7 @@ def test_two_sums_of_the_same_series_get_the_same_forecast() -> None:
 def test_bands_are_stretched_as_the_errors_of_the_backtest() -> None:
     groups = Hierarchy((np.zeros(2, np.int64),), (1,))
     errors = np.array([[1.0, -1.0, 1.0, np.nan], [2.0, -2.0, 2.0, 0.0], [2.0, -2.0, 2.0, 0.0]])
-    found = stretches(Reconciliation(groups), errors)
+    moved_rows = stretches(Reconciliation(groups), errors)
     # Errors of the series go together, so that their sum has twice those of each: four times one.
-    np.testing.assert_allclose(found, [MOST_STRETCH, 1, 1])
+    np.testing.assert_allclose(moved_rows, [MOST_STRETCH, 1, 1])
     assert (stretches(Reconciliation(groups), np.full((3, 2), np.nan)) == 1).all()
