@@ -205,12 +205,6 @@ JOBS = {
             2 * PARTS,  # of two candidates
             is_stepwise=False,
         ),
-        Job(
-            "reconcile",
-            f"reconcile {NAIVE}",
-            contents("reconciled/", ".parquet"),
-            1,  # the month
-        ),
         Job("bucket", "data bucket --buckets 4", contents("bucketed/", ".parquet"), PARTS),
         Job("forecast with a page", f"forecast {NAIVE} --report", with_pages, PARTS),
         Job("quality", "data quality --fail duplicates=never", measures, PARTS, is_stepwise=False),
