@@ -262,11 +262,12 @@ SIGNATURES = {
     "sample_partitions=None, sample_series=None, season=None, config=None, events=None, "
     f"{keywords_without(*RUN, *FORM)})",
     "reconcile": "(bucket, *, sums=(), method='mint_shrink', windows=2, config=None, "
-    f"events=None, {KEYWORDS})",
+    f"events=None, {keywords_without(*RUN, *FORM, 'partition_by')})",
     "select_model": "(bucket, name, *, models=(), method='best', segment='series', metric='sql', "
     "windows=4, step=None, least_windows=3, margin=1.0, evidence=20.0, sample_partitions=None, "
     "sample_series=None, refresh=False, switch=False, why='', new_version=None, config=None, "
-    f"events=None, {KEYWORDS})",
+    "events=None, "
+    f"{keywords_without(*RUN, *FORM, 'model', 'model_version', 'enhance', 'calibrate')})",
     "plot": "(data, predictions=None, *, items=None, count=1, steps=96, bucket=None, config=None, "
     f"{keywords_without(*RUN, *FORM, *CSV, *DRAWN)})",
     "evaluate": "(data=None, predictions=None, *, actuals=None, bucket=None, config=None, "

@@ -15,6 +15,7 @@ from gigacast.reconciling.run import ReconcileResult, run_reconciliation
 from gigacast.settings.argument import as_path
 from gigacast.settings.assembly import job_of
 from gigacast.settings.command.reconciliation import ReconcileOptions
+from gigacast.settings.doors import check_used, keywords_of
 from gigacast.settings.flag import rows_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
@@ -24,7 +25,7 @@ from gigacast.settings.signature import with_options
 _SOURCE = Source("arguments", ConfigError)
 
 
-@with_options(own=rows_of(ReconcileOptions))
+@with_options(keywords_of("reconcile"), own=rows_of(ReconcileOptions))
 def reconcile(
     bucket: str | Path,
     *,
@@ -65,6 +66,7 @@ def reconcile(
         "method": method,
         "windows": windows,
     }
+    check_used("reconcile", options)
     place = bucket.expanduser().absolute().as_uri() if isinstance(bucket, Path) else bucket
     arguments = nest_arguments({**options, "bucket": place})
     job = job_of(load_settings(arguments, file=as_path("config", config)))

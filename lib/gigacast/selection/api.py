@@ -18,6 +18,7 @@ from gigacast.selection.run import run_selection
 from gigacast.settings.argument import as_path
 from gigacast.settings.assembly import job_of
 from gigacast.settings.command.selection import SelectOptions
+from gigacast.settings.doors import check_used, keywords_of
 from gigacast.settings.flag import rows_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
@@ -27,7 +28,7 @@ from gigacast.settings.signature import with_options
 _SOURCE = Source("arguments", ConfigError)
 
 
-@with_options(own=rows_of(SelectOptions))
+@with_options(keywords_of("select_model"), own=rows_of(SelectOptions))
 def select_model(  # noqa: PLR0913 - keywords, each the name of a flag
     bucket: str | Path,
     name: str,
@@ -99,6 +100,7 @@ def select_model(  # noqa: PLR0913 - keywords, each the name of a flag
         "why": why,
         "model_version": new_version,
     }
+    check_used("select_model", options)
     place = bucket.expanduser().absolute().as_uri() if isinstance(bucket, Path) else bucket
     arguments = nest_arguments({**options, "bucket": place})
     forecast = job_of(load_settings(arguments, file=as_path("config", config)))
