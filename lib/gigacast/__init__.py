@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gigacast.forecasting.api.loader import ChronosLoader, Prediction
     from gigacast.models.api import ModelManager
     from gigacast.parquet_loader import ParquetDataLoader
+    from gigacast.reconciling.api import reconcile
+    from gigacast.selection.api import select_model
     from gigacast.settings.keywords import Options
     from gigacast.training.api import ChronosTrainer, finetune
     from gigacast.training.keywords import TrainOptions
@@ -44,6 +46,8 @@ __all__ = [
     "plan",
     "plot",
     "read_forecasts",
+    "reconcile",
+    "select_model",
 ]
 
 _HOMES = {
@@ -63,6 +67,8 @@ _HOMES = {
     "plan": "gigacast.forecasting.api.functions",
     "plot": "gigacast.forecasting.api.drawing",
     "read_forecasts": "gigacast.forecasting.api.functions",
+    "reconcile": "gigacast.reconciling.api",
+    "select_model": "gigacast.selection.api",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)
 

@@ -198,6 +198,14 @@ JOBS = {
             contents("anomalies/", ".parquet"),
             PARTS,
         ),
+        Job(
+            "select a model",
+            "models select mix --model gigacast-bolt-nano --model_engine numpy --horizon 6 "
+            "--windows 2 --least_windows 2",
+            registered,
+            2 * PARTS,  # of two candidates
+            is_stepwise=False,
+        ),
         Job("bucket", "data bucket --buckets 4", contents("bucketed/", ".parquet"), PARTS),
         Job("forecast with a page", f"forecast {NAIVE} --report", with_pages, PARTS),
         Job("quality", "data quality --fail duplicates=never", measures, PARTS, is_stepwise=False),

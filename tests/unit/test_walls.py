@@ -183,6 +183,8 @@ def test_the_public_names_of_gigacast_are_the_documented_ones() -> None:
         "plan",
         "plot",
         "read_forecasts",
+        "reconcile",
+        "select_model",
     ]
     assert all(hasattr(gigacast, name) for name in gigacast.__all__)
 
@@ -276,6 +278,13 @@ SIGNATURES = {
     "backtest": "(data=None, *, bucket=None, models=(), windows=1, step=None, segment='partition', "
     "sample_partitions=None, sample_series=None, season=None, config=None, events=None, "
     f"{keywords_without(*RUN, *FORM)})",
+    "reconcile": "(bucket, *, sums=(), method='mint_shrink', windows=2, config=None, "
+    f"events=None, {keywords_without(*RUN, *FORM, 'partition_by')})",
+    "select_model": "(bucket, name, *, models=(), method='best', segment='series', metric='sql', "
+    "windows=4, step=None, least_windows=3, margin=1.0, evidence=20.0, sample_partitions=None, "
+    "sample_series=None, refresh=False, switch=False, why='', new_version=None, config=None, "
+    "events=None, "
+    f"{keywords_without(*RUN, *FORM, 'model', 'model_version', 'enhance', 'calibrate')})",
     "plot": "(data, predictions=None, *, items=None, count=1, steps=96, bucket=None, config=None, "
     f"{keywords_without(*RUN, *FORM, *CSV, *DRAWN)})",
     "evaluate": "(data=None, predictions=None, *, actuals=None, bucket=None, config=None, "

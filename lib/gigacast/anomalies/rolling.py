@@ -26,9 +26,9 @@ from gigacast.forecasting.worker import (
     ModelSetup,
     PartitionWorker,
     Tally,
-    Watched,
     read_options,
 )
+from gigacast.job.watched import watched
 from gigacast.job.worker import Stopwatch
 from gigacast.series.source import ReadOptions
 
@@ -92,7 +92,7 @@ class AnomalyWorker(PartitionWorker[BatchAnomalies]):
     def _results(
         self, task: Task, batches: Iterable[SeriesBatch], watch: Stopwatch, tally: Tally
     ) -> Iterator[BatchAnomalies]:
-        forecaster = Watched(self._forecaster, watch)
+        forecaster = watched(self._forecaster, watch)
         method, resources = self._setup.job.method, self._setup.job.resources
         options = method.options(task.horizon, resources.batch_size)
         self._panels = []

@@ -15,7 +15,7 @@ from gigacast.backtesting.losses import losses_batch, losses_schema
 from gigacast.core.array import ByteArray, FloatArray, IntArray
 from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import SeriesBatch
-from gigacast.core.series.holdout import hold_out
+from gigacast.core.series.holdout import HeldOut, hold_out
 from gigacast.core.series.item_key import ItemKey
 from gigacast.core.series.reason import Reason
 from gigacast.forecasters.around.calibration import scores_of
@@ -28,9 +28,9 @@ from gigacast.forecasting.worker import (
     ModelSetup,
     PartitionWorker,
     Tally,
-    Watched,
     read_options,
 )
+from gigacast.job.watched import watched
 from gigacast.job.worker import Stopwatch
 from gigacast.series.source import ReadOptions
 
@@ -108,6 +108,8 @@ class WindowLosses:
         Number of the window; 0 is the latest.
     scores : float32 [N, H, Q], optional
         Scores of a calibration; NaN where the model did not make the forecast.
+    actuals : float32 [N, H], optional
+    quantiles : float32 [N, H, Q], optional
     """
 
     contexts: SeriesBatch
@@ -115,6 +117,8 @@ class WindowLosses:
     reasons: ByteArray
     window: int
     scores: FloatArray | None = None
+    actuals: FloatArray | None = None
+    quantiles: FloatArray | None = None
 
 
 class PartitionBacktester(PartitionWorker[WindowLosses]):
@@ -143,21 +147,25 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
     def _results(
         self, task: Task, batches: Iterable[SeriesBatch], watch: Stopwatch, tally: Tally
     ) -> Iterator[WindowLosses]:
-        forecaster = Watched(self._forecaster, watch)
+        forecaster = watched(self._forecaster, watch)
         for batch in _first(batches, self._series):
             reasons = batch.reasons.copy()
             # The others keep the reason that the reader gave them.
             good = np.flatnonzero(reasons == Reason.OK)
             tried = np.zeros(len(good), np.bool_)
-            for window, later in enumerate(self._windows.later(task.horizon)):
-                split = hold_out(batch.take(good), task.horizon, later=later)
+            for window, split in self._splits(batch.take(good), task.horizon):
                 tried[split.rows] = True
-                if len(split.rows):
+                if len(split.contexts):
                     with watch.measure("prepare", besides="predict"):
                         yield self._measure(split.contexts, split.actuals, forecaster, window)
             # Series with no window to score count as too short; the others count as forecast.
             reasons[good[~tried]] = Reason.TOO_SHORT
             tally.add(batch, reasons)
+
+    def _splits(self, series: SeriesBatch, horizon: int) -> Iterator[tuple[int, HeldOut]]:
+        """Yield the number of each window, and its contexts and actual values."""
+        for window, later in enumerate(self._windows.later(horizon)):
+            yield window, hold_out(series, horizon, later=later)
 
     def _measure(
         self, contexts: SeriesBatch, actuals: FloatArray, forecaster: Forecaster, window: int
@@ -175,7 +183,9 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
         if self._calibrate:
             scores = scores_of(actual, forecast.median, forecast.quantiles)
             scores[forecast.reasons != Reason.OK] = np.nan
-        return WindowLosses(contexts, losses, forecast.reasons, window, scores)
+        return WindowLosses(
+            contexts, losses, forecast.reasons, window, scores, actual, forecast.quantiles
+        )
 
     def _schema(self, task: Task, first: WindowLosses | None) -> pa.Schema:
         names = self._setup.job.method.columns.items

@@ -6,7 +6,7 @@ only its own forecasts. The leaderboard is made from the outputs of all models.
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -39,7 +39,8 @@ from gigacast.lake.layout import BACKTESTS, LEADERBOARDS, leaderboard_key
 from gigacast.lake.model.resolve import NAIVE_MODEL
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.planner import Plan, make_plan
-from gigacast.runtime.executor import Executor, Failure
+from gigacast.lake.plan.receipt import Receipt
+from gigacast.runtime.executor import Executor, Failure, Setup
 from gigacast.storage.store import StoreAddress
 
 FORMAT_REVISION = 1
@@ -81,9 +82,9 @@ def run_backtest(
     job = replace(job, forecast=pin_months(job.forecast))
     sides = sides or prepare_sides(job)
     name = leaderboard_name(job, sides)
-    ways = _Ways(events or Silent(), executor, clock, start)
-    runs = [_run_side(side, job, name, ways) for side in sides]
-    _refuse_if_all_failed(runs)
+    ways = Ways(events or Silent(), executor, clock, start)
+    runs = [run_side(side_work(side, job, name), ways) for side in sides]
+    refuse_if_all_failed(runs)
     compared = [Side(run.name, run.outputs) for run in runs]
     outputs, method = sides[0].outputs, job.forecast.method
     segmenter = Segmenter(job.segment, sides[0].inputs, method.columns, method.csv)
@@ -113,7 +114,7 @@ def run_backtest(
 
 
 def _calibrate(
-    job: BacktestJob, sides: Sequence[Prepared], runs: Sequence["_SideRun"]
+    job: BacktestJob, sides: Sequence[Prepared], runs: Sequence["SideRun"]
 ) -> tuple[Measured, ...]:
     """Measure the calibrations of all models but the baseline, if the job asks for them."""
     return tuple(
@@ -204,8 +205,43 @@ def _name(side: Prepared) -> str:
     return f"{side.info.name}/{side.info.version}"
 
 
+@dataclass(frozen=True)
+class SideWork:
+    """What is done with one of several models.
+
+    Parameters
+    ----------
+    side : Prepared
+    name : str
+        Name of the model, for people.
+    partitions : int, optional
+        Size of a sample of the partitions; all by default.
+    setup : callable
+        Makes the recipe of the workers from that of the model.
+    describe : callable
+        Makes the description of the run from its plan.
+    """
+
+    side: Prepared
+    name: str
+    partitions: int | None
+    setup: Callable[[ModelSetup], Setup[Task, Receipt]]
+    describe: Callable[[Plan], RunDescription]
+
+
+def side_work(side: Prepared, job: BacktestJob, board: str) -> SideWork:
+    """Return what a backtest does with one of its models, for a leaderboard."""
+    return SideWork(
+        side,
+        _name(side),
+        job.partitions,
+        partial(setup_of, job),
+        lambda plan: _describe_run(side, job, board, plan),
+    )
+
+
 @dataclass
-class _SideRun:
+class SideRun:
     """The run of one model: the outputs by partition, and the failures."""
 
     name: str
@@ -220,30 +256,31 @@ class _SideRun:
 
 
 @dataclass(frozen=True)
-class _Ways:
+class Ways:
     """How the runs of the models are made."""
 
     events: RunEvents
     executor: Executor | None
     clock: Clock
-    start: StartRun
+    start: StartRun = start_run
 
 
-def _run_side(side: Prepared, job: BacktestJob, board: str, ways: _Ways) -> _SideRun:
+def run_side(work: SideWork, ways: Ways) -> SideRun:
     """Plan and run the backtest of one model."""
-    planned, finished = plan_side(side, job, board)
-    ways.events.of_model(_name(side))
+    side = work.side
+    planned, finished = plan_side(work)
+    ways.events.of_model(work.name)
     run = ways.start(planned, events=ways.events, clock=ways.clock, prices=side.job.prices)
     skipped = len(finished)
     if planned.tasks:  # without a task, no model is loaded and no audit written
         run.execute(
             planned.tasks,
-            setup_of(job, ModelSetup.of(side, run.run_id)),
+            work.setup(ModelSetup.of(side, run.run_id)),
             ways.executor or make_executor_for(side, planned.tasks),
             on_done=lambda task, receipt: finished.append(FinishedTask.now(task, receipt)),
         )
-    return _SideRun(
-        name=_name(side),
+    return SideRun(
+        name=work.name,
         run_id=run.run_id,
         outputs={entry.task.partition: (entry.task, entry.output_key) for entry in finished},
         failures=run.failures,
@@ -266,7 +303,7 @@ def _look_back(side: Prepared, plan: Plan, finished: Sequence[FinishedTask]) -> 
     return look_for_spans(side, replace(plan, tasks=[entry.task for entry in finished]))
 
 
-def _refuse_if_all_failed(runs: Sequence[_SideRun]) -> None:
+def refuse_if_all_failed(runs: Sequence[SideRun]) -> None:
     """Raise the first failure if no partition is left to compare: it says why."""
     failures = [failure for run in runs for _, failure in run.failures]
     if failures and not any(run.outputs for run in runs):
@@ -276,10 +313,8 @@ def _refuse_if_all_failed(runs: Sequence[_SideRun]) -> None:
         raise (kind if is_own else DataError)(failures[0].message + more, hint=failures[0].hint)
 
 
-def plan_side(
-    side: Prepared, job: BacktestJob, board: str
-) -> tuple[PlannedJob, list[FinishedTask]]:
-    """Plan the backtest of one model, for a leaderboard: the plan function of the job.
+def plan_side(work: SideWork) -> tuple[PlannedJob, list[FinishedTask]]:
+    """Plan the backtest of one model: the plan function of the job.
 
     Returns
     -------
@@ -287,6 +322,7 @@ def plan_side(
     list of FinishedTask
         Partitions of the sample that are done already.
     """
+    side = work.side
     finished: list[FinishedTask] = []
     plan = make_plan(
         side.inputs,
@@ -300,10 +336,10 @@ def plan_side(
         *(t.partition for t in plan.tasks),
     ]
     # Sampled from finished and pending partitions together, so that a rerun takes the same ones.
-    sample = _sample(partitions, job.partitions)
+    sample = _sample(partitions, work.partitions)
     finished = [entry for entry in finished if entry.task.partition in sample]
     tasks = [task for task in plan.tasks if task.partition in sample][: side.job.limit]
-    description = _describe_run(side, job, board, plan)
+    description = work.describe(plan)
     planned = PlannedJob(
         side.outputs,
         plan,

@@ -17,6 +17,7 @@ from gigacast.backtesting.run import (
     prepare_sides,
     run_backtest,
     setup_of,
+    side_work,
 )
 from gigacast.batch.setup import ArraySetup, fetch_model, fill_cores, prepared_of
 from gigacast.batch.work import (
@@ -95,7 +96,7 @@ def divide_backtest(job: BacktestJob) -> tuple[list[Prepared], list[ArrayJob]]:
 
 
 def _array(job: BacktestJob, side: Prepared, board: str, stored: _Stored) -> ArrayJob:
-    planned, _ = plan_side(side, job, board)
+    planned, _ = plan_side(side_work(side, job, board))
     setup = dump_record(stored)
     queue = job.forecast.model.device.startswith("cuda") and side.model.folder is not None
     return ArrayJob(

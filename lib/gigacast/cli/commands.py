@@ -70,6 +70,10 @@ COMMANDS = {
     "evaluate": Home(
         _BACKTEST, "Compare the forecasts in the bucket with the actuals that have come since."
     ),
+    "reconcile": Home(
+        "gigacast.cli.reconcile",
+        "Forecast the series of each month and their sums, and make the forecasts add up.",
+    ),
     "anomalies": Home(
         "gigacast.cli.anomalies",
         "Find values that the forecasts did not expect, and sensors that stopped measuring.",
@@ -96,6 +100,13 @@ COMMANDS = {
     ),
 }
 """Commands of the program."""
+MODEL_COMMANDS = {
+    "select": Home(
+        "gigacast.cli.models.select",
+        "Choose the best model for each series by a backtest, and publish the choice as NAME.",
+    ),
+}
+"""Commands of the group `models` that have modules of their own."""
 DATA_COMMANDS = {
     "discover": Home(
         "gigacast.cli.data.discover",

@@ -32,6 +32,7 @@ from gigacast.forecasters.levels import (
 from gigacast.forecasters.naive import SeasonalNaive
 from gigacast.forecasters.options import DEFAULT_LEVELS, ForecastOptions
 from gigacast.forecasters.padding import group_by_length
+from gigacast.forecasters.portfolio.forecaster import PortfolioForecaster, forecast_portfolio
 from gigacast.forecasters.screening import count_between, screen, window_starts
 from gigacast.forecasters.seed import series_seeds
 
@@ -74,13 +75,15 @@ def forecast_batch(
     ModelError
         If not even a single series fits into memory.
     """
+    budget = budget or BatchBudget(settings.batch_size)
+    if isinstance(forecaster, PortfolioForecaster):
+        return forecast_portfolio(forecaster, batch, settings, budget, forecast_batch)
     # The median is always written, whether or not it is among the requested levels.
     levels = _levels_of(settings, forecaster.info)
     shape = (len(batch), settings.horizon, len(levels))
     # Beyond the digits of float32 only where a series is: see `core.series.base`.
     kind = np.float32 if batch.bases is None else np.float64
     quantiles: FloatArray = np.full(shape, np.nan, dtype=kind)
-    budget = budget or BatchBudget(settings.batch_size)
     around = settings.around.wrap(forecaster)
     job = _Job(around, settings, levels, budget, settings.calibration)
     reasons = screen(batch, job.context_length, settings.min_length)

@@ -4,7 +4,7 @@ Planning needs the description only, and must start without torch.
 """
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -31,6 +31,9 @@ from gigacast.forecasters.lean.shape import (
     runs_lean,
 )
 from gigacast.forecasters.naive import SeasonalNaive
+from gigacast.forecasters.portfolio.choices import read_choices
+from gigacast.forecasters.portfolio.forecaster import PortfolioForecaster, portfolio_info
+from gigacast.forecasters.portfolio.recipe import read_portfolio
 from gigacast.forecasters.statistical import KINDS, StatisticalForecaster
 from gigacast.forecasters.timegpt.forecaster import NAMES as TIMEGPT
 from gigacast.forecasters.timegpt.forecaster import TimeGptForecaster
@@ -147,11 +150,36 @@ def load_forecaster(
     forecaster = _loader(info.engine)(files)
     # Any other difference would change the numbers, and with them what the spec promises.
     if replace(forecaster.info, device=info.device) != info:
-        raise ModelError(
-            f"{info.name}: this machine runs {forecaster.info}, the plan is for {info}",
-            hint="use the same versions of gigacast and chronos-forecasting on every machine",
-        )
+        raise _differs(info, forecaster.info)
     return forecaster
+
+
+def load_portfolio(
+    folder: Path, info: ForecasterInfo, members: Sequence[Forecaster]
+) -> PortfolioForecaster:
+    """Return the forecaster of a portfolio of loaded members.
+
+    Raises
+    ------
+    ModelIntegrityError
+        If the portfolio is damaged.
+    ModelError
+        If it differs from ``info``.
+    """
+    portfolio = read_portfolio(folder)
+    choices = read_choices(folder, portfolio) if portfolio.rule == "table" else None
+    infos = [member.info for member in members]
+    own = portfolio_info(info.name, info.version, info.digest, portfolio, infos)
+    if replace(own, device=info.device) != info:
+        raise _differs(info, own)
+    return PortfolioForecaster(info, portfolio, tuple(members), choices)
+
+
+def _differs(info: ForecasterInfo, own: ForecasterInfo) -> ModelError:
+    return ModelError(
+        f"{info.name}: this machine runs {own}, the plan is for {info}",
+        hint="use the same versions of gigacast and chronos-forecasting on every machine",
+    )
 
 
 def _load_without_weights(name: str) -> Forecaster:

@@ -64,6 +64,11 @@ class ForecasterInfo:
         """Whether requests have to name frequencies: of models that are asked elsewhere."""
         return self.engine.startswith(API_ENGINE)
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether it, or a member of a portfolio, is asked over an API."""
+        return API_ENGINE in self.engine
+
 
 @dataclass(frozen=True)
 class ModelFiles:

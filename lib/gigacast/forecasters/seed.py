@@ -21,8 +21,13 @@ def series_seeds(batch: SeriesBatch, seed: int = 0) -> UintArray:
 
     It depends on the text of the item id, the name of the target and ``seed`` only.
     """
-    items, targets = _hash_texts(batch.item_ids), _hash_texts(batch.target_names)
-    start = np.full(len(batch), seed % 2**64, dtype=np.uint64)
+    return name_hashes(batch.item_ids, batch.target_names, seed)
+
+
+def name_hashes(item_ids: pa.Array, target_names: pa.Array, seed: int = 0) -> UintArray:
+    """Return a hash of each pair of names, uint64 [N]: the seed of the series of these names."""
+    items, targets = _hash_texts(item_ids), _hash_texts(target_names)
+    start = np.full(len(items), seed % 2**64, dtype=np.uint64)
     # Mixed after each part, so that an item and a target with swapped names get another seed.
     return _mix(_mix(_mix(start) ^ items) ^ targets)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from gigacast.core.array import IntArray
+from gigacast.core.plural import counted
 from gigacast.core.series.batch import NO_TIME, SeriesBatch, concat_batches
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.core.series.reason import Reason
@@ -180,6 +181,7 @@ def forecast_source(
             if len(rows):
                 forecast = forecast_batch(forecaster, batch.take(rows), options, budget)
                 forecasts[place] = _with_rows(forecasts[place], forecast, rows)
+    _log_fallback(info.name, forecasts)
     forecasts = [without_dropped(forecast, method.fallback) for forecast in forecasts]
     # Numbers have one type, that of the series with the most digits.
     ordered = sorted(forecasts, key=lambda forecast: forecast.series.bases is None)
@@ -237,6 +239,22 @@ def _with_rows(forecast: ForecastBatch, other: ForecastBatch, rows: IntArray) ->
         mean=mean,
         unchanged=forecast.unchanged + other.unchanged,
     )
+
+
+def _log_fallback(name: str, forecasts: list[ForecastBatch]) -> None:
+    """Say how many series a portfolio has forecast by its fallback; a bucket's receipts count."""
+    unseen, replaced = (
+        sum(forecast.unseen for forecast in forecasts),
+        sum(forecast.replaced for forecast in forecasts),
+    )
+    if unseen or replaced:
+        logger.warning(
+            "%s forecasts %s by its fallback: no model was selected for %s, and of %s it failed",
+            name,
+            counted(unseen + replaced, "series", "series"),
+            f"{unseen:,}",
+            f"{replaced:,}",
+        )
 
 
 def _time_type(forecasts: list[ForecastBatch]) -> pa.DataType | None:

@@ -31,9 +31,10 @@ from gigacast.forecasting.refresh.task import (
     needs_one_shape,
 )
 from gigacast.forecasting.stored.recipe import recipe_metadata
-from gigacast.forecasting.worker import ModelSetup, PartitionWorker, Tally, Watched, read_options
+from gigacast.forecasting.worker import ModelSetup, PartitionWorker, Tally, read_options
 from gigacast.job.location import dataset_name
 from gigacast.job.spec import make_spec
+from gigacast.job.watched import watched
 from gigacast.job.worker import Stopwatch
 from gigacast.lake.plan.origin import publish_kept, trim_origins
 from gigacast.lake.plan.receipt import Receipt
@@ -90,7 +91,7 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
     ) -> Iterator[ForecastBatch]:
         job = self._setup.job
         options = job.method.options(task.horizon, job.resources.batch_size)
-        forecaster = Watched(self._forecaster, watch)
+        forecaster = watched(self._forecaster, watch)
 
         def compute(batch: SeriesBatch) -> ForecastBatch:
             return forecast_batch(forecaster, batch, options, self._budget)
@@ -100,7 +101,7 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
             with watch.measure("prepare", besides="predict"):
                 forecast = forecast_of(batch)
             tally.add(forecast.series, forecast.reasons)
-            tally.unchanged += forecast.unchanged
+            tally.count(forecast)
             # Where the model ignores covariates, missing future values change no forecast.
             if not self._setup.ignored:
                 tally.futures.add(batch, task.horizon)

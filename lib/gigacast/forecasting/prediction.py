@@ -174,6 +174,8 @@ def without_dropped(forecast: ForecastBatch, fallback: str) -> ForecastBatch:
         median=forecast.median[rows],
         reasons=forecast.reasons[rows],
         unchanged=forecast.unchanged,
+        unseen=forecast.unseen,
+        replaced=forecast.replaced,
         mean=None if forecast.mean is None else forecast.mean[rows],
     )
 

@@ -272,8 +272,12 @@ def prepare_array(
         choice = replace(choice, engine="torch")
     for_cpu = replace(job, model=choice)
     prepared = prepare(for_cpu, compares=compares, models=models, settles=settles)
+    # The models of a portfolio have a precision each, which this machine must not decide either.
+    if prepared.model.members and choice.precision == "auto":
+        for_cpu = replace(job, model=replace(choice, precision="float32"))
+        prepared = prepare(for_cpu, compares=compares, models=models, settles=settles)
     info = prepared.info
-    if info.needs_frequencies:
+    if info.is_remote:
         # A key in the definition of a job could be read by whoever may describe it.
         raise ConfigError(
             f"model: {info.name} is asked over its API, for which the machines of the queues have "
@@ -281,7 +285,8 @@ def prepare_array(
             hint="use --executor joblib",
         )
     # A model that samples is kept in float32; one without weights has no precision to choose.
-    has_choice = prepared.model.folder is not None and choice.engine != "numpy"
+    is_one = prepared.model.folder is not None and not prepared.model.members
+    has_choice = is_one and choice.engine != "numpy"
     if has_choice and choice.precision == "auto":
         info = replace(info, precision="float32" if info.samples else PRECISION)
     model = portable_choice(replace(job.model, engine=choice.engine), prepared.model)

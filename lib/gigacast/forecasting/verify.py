@@ -130,7 +130,8 @@ def _with_holidays(prepared: Prepared) -> Prepared:
 
 
 def _reference_name(prepared: Prepared) -> str:
-    if prepared.model.folder is not None and prepared.info.samples == 0:
+    is_one = prepared.model.folder is not None and not prepared.model.members
+    if is_one and prepared.info.samples == 0:
         return "the stock chronos-forecasting pipeline in float32"
     return "the same forecaster, one series at a time"
 
@@ -194,7 +195,8 @@ def _recompute(
     if options.covariate_regressor is not None and folder is not None and not info.samples:
         return reference_around(folder, info, sample, options)
     # The stock pipeline takes covariates in a form that nothing can be done around.
-    if folder is None or info.samples or (has_covariates and is_changed):
+    is_own = folder is None or info.samples > 0 or bool(prepared.model.members)
+    if folder is None or is_own or (has_covariates and is_changed):
         forecaster = load_resolved(prepared.job.model, prepared.model, info)
         return [forecast_batch(forecaster, batch, options).quantiles[0] for batch in sample]
     if has_covariates:

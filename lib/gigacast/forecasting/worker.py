@@ -15,22 +15,15 @@ from typing import ClassVar, Generic, Self, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from gigacast.core.array import ByteArray, FloatArray
+from gigacast.core.array import ByteArray
 from gigacast.core.column import to_arrow
 from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import SeriesBatch
-from gigacast.core.series.forecast import ForecastRequest
+from gigacast.core.series.forecast import ForecastBatch
 from gigacast.core.series.reason import Reason
 from gigacast.errors import NumberRangeError, SchemaError, TimeRangeError
 from gigacast.forecasters.batching import BatchBudget
-from gigacast.forecasters.forecaster import (
-    Forecaster,
-    ForecasterInfo,
-    PendingForecast,
-    start,
-    usage_of,
-    usage_since,
-)
+from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, usage_of, usage_since
 from gigacast.forecasting.prepare import Prepared
 from gigacast.job.covariates import Futures, describe_companions
 from gigacast.job.forecast_job import ForecastJob, Method
@@ -111,7 +104,9 @@ class ModelSetup:
 class Tally:
     """Counts of a task: series, those the model did not forecast, missing covariates.
 
-    ``unchanged`` series were too short for the changes that ``enhance`` asks for.
+    ``unchanged`` series were too short for the changes that ``enhance`` asks for. A portfolio has
+    chosen no model for ``unseen`` series, and for ``replaced`` ones its model has failed.
+    ``unsummed`` series are in no sum.
     """
 
     series: int = 0
@@ -120,6 +115,15 @@ class Tally:
     newest: datetime | None = None
     futures: Futures = field(default_factory=Futures)
     unchanged: int = 0
+    unseen: int = 0
+    replaced: int = 0
+    unsummed: int = 0
+
+    def count(self, forecast: ForecastBatch) -> None:
+        """Count the series that a forecast has treated in another way than asked."""
+        self.unchanged += forecast.unchanged
+        self.unseen += forecast.unseen
+        self.replaced += forecast.replaced
 
     def add(self, series: SeriesBatch, reasons: ByteArray) -> None:
         """Count a batch, and name the first items of each reason.
@@ -281,7 +285,13 @@ class PartitionWorker(ABC, Generic[T]):
             seconds = {"generate": round(generated_s, 3), **seconds}
         unknown = tally.futures.lacking if method.missing_future == "past" else 0
         repairs = {name: getattr(stats, name) for name in REPAIRS}
-        repairs |= {"unknown_futures": unknown, "not_enhanced": tally.unchanged}
+        repairs |= {
+            "unknown_futures": unknown,
+            "not_enhanced": tally.unchanged,
+            "not_selected": tally.unseen,
+            "model_replaced": tally.replaced,
+            "not_summed": tally.unsummed,
+        }
         work = Work(
             job=self.job,
             run_id=self._setup.run_id,
@@ -301,35 +311,6 @@ class PartitionWorker(ABC, Generic[T]):
         )
         measures = {name: getattr(written, name) for name in ("etag", "size_bytes", "rows")}
         return new_receipt(task, {"key": task.output_key, **measures}, work)
-
-
-class Watched:
-    """A forecaster whose time counts as the stage ``predict``."""
-
-    def __init__(self, forecaster: Forecaster, watch: Stopwatch) -> None:
-        self._forecaster = forecaster
-        self._watch = watch
-
-    @property
-    def info(self) -> ForecasterInfo:
-        """Name, version and abilities of the forecaster."""
-        return self._forecaster.info
-
-    def predict(self, request: ForecastRequest) -> FloatArray:
-        """Forecast a batch."""
-        return self.start(request)()
-
-    def start(self, request: ForecastRequest) -> PendingForecast:
-        """Begin to forecast a batch; return a function that waits for the result."""
-        # On a GPU, `start` returns while the device computes: the wait counts as well.
-        with self._watch.measure("predict"):
-            started = start(self._forecaster, request)
-
-        def result() -> FloatArray:
-            with self._watch.measure("predict"):
-                return started()
-
-        return result
 
 
 def check_times(task: Task, reader: SeriesReader) -> None:

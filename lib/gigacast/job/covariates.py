@@ -12,6 +12,7 @@ from gigacast.core.series.calendar import CALENDAR_REVISION
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.levels import plan_levels
+from gigacast.forecasters.portfolio.forecaster import enhanced_error, is_portfolio_engine
 from gigacast.job.forecast_job import Method
 from gigacast.job.holidays import holiday_table
 
@@ -34,6 +35,8 @@ def fit_method(method: Method, info: ForecasterInfo) -> tuple[Method, tuple[str,
     """
     # Only for its error, which comes here once instead of in every partition.
     plan_levels(method.levels, info.levels, extrapolate=method.extrapolate_levels)
+    if method.enhance is not None and is_portfolio_engine(info.engine):
+        raise enhanced_error(info.name)
     requested = (
         *method.columns.covariates,
         *method.calendar_names,

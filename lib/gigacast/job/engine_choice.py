@@ -11,9 +11,10 @@ from typing import NamedTuple
 from gigacast.core.partition.spec import Spec, horizon_of_spec
 from gigacast.errors import MissingExtraError
 from gigacast.forecasters.catalog import describe_forecaster
-from gigacast.forecasters.engine import has_former_engine, has_quick_engine
+from gigacast.forecasters.engine import has_former_engine
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
+from gigacast.job.model_choice import describe_quick
 from gigacast.job.spec import make_spec
 from gigacast.lake.layout import version_prefix
 from gigacast.lake.model.resolve import ResolvedModel
@@ -38,31 +39,6 @@ class Settled(NamedTuple):
 
     info: ForecasterInfo
     reason: str = ""
-
-
-def quick_info(
-    model: ResolvedModel, info: ForecasterInfo, choice: ModelChoice
-) -> ForecasterInfo | None:
-    """Return the forecaster of the engine that starts at once; ``None`` if there is no choice.
-
-    Parameters
-    ----------
-    model : ResolvedModel
-    info : ForecasterInfo
-        Of the engine that computes fastest.
-    choice : ModelChoice
-    """
-    if model.folder is None or info.device != "cpu":
-        return None
-    if not has_quick_engine(choice.engine_choice, info.engine):
-        return None
-    return describe_forecaster(
-        model.folder,
-        name=info.name,
-        version=info.version,
-        digest=info.digest,
-        choice=replace(choice, engine="numpy", device=info.device).engine_choice,
-    )
 
 
 def former_info(
@@ -105,7 +81,7 @@ def settle_engine(
     ------
     StorageError
     """
-    quick = quick_info(model, info, job.model)
+    quick = describe_quick(model, info, job.model)
     other = quick or former_info(model, info, job.model)
     if other is None:
         return Settled(info)
@@ -150,5 +126,5 @@ def settle_rows(
     model: ResolvedModel, info: ForecasterInfo, choice: ModelChoice, rows: int
 ) -> ForecasterInfo:
     """Return the forecaster of a table or a file of about this many rows."""
-    quick = quick_info(model, info, choice) if rows <= MOST_QUICK_ROWS else None
+    quick = describe_quick(model, info, choice) if rows <= MOST_QUICK_ROWS else None
     return quick or info

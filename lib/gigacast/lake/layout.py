@@ -25,6 +25,7 @@ MODELS = "models/"
 FEATURE_STORE = "feature_store/"
 REPORTS = "reports/"
 ANOMALIES = "anomalies/"
+RECONCILED = "reconciled/"
 CALIBRATIONS = "calibrations/"
 MODEL_MANIFEST = "manifest.json"
 MODEL_CLAIM = "PUBLISHING"
@@ -62,6 +63,7 @@ RESERVED = frozenset(
         FEATURE_STORE,
         REPORTS,
         ANOMALIES,
+        RECONCILED,
         CALIBRATIONS,
         *(f"{layer}/" for layer in LAYERS),
     }

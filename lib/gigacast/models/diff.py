@@ -21,7 +21,6 @@ from gigacast.core.series.holdout import hold_out
 from gigacast.core.series.reason import Reason
 from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.forecasters.batching import NO_LIMIT, BatchBudget, forecast_batch
-from gigacast.forecasters.catalog import describe_forecaster
 from gigacast.forecasters.chronos.reference import context_scale
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecasters.metric import Sums, add_up, figures_of, measure, seasonal_error
@@ -30,11 +29,11 @@ from gigacast.forecasting.prepare import Prepared, check_discovered
 from gigacast.forecasting.worker import read_options, sources_of
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs
-from gigacast.job.model_choice import load_resolved
+from gigacast.job.model_choice import describe_resolved, load_resolved
 from gigacast.job.spec import make_spec
 from gigacast.lake.model.cache import ModelCache
 from gigacast.lake.model.registry import Registry
-from gigacast.lake.model.resolve import ResolvedModel, find_version
+from gigacast.lake.model.resolve import ResolvedModel, find_version, with_members
 from gigacast.lake.plan.planner import make_plan
 from gigacast.series.reader import read_series
 from gigacast.storage.opening import open_store
@@ -192,17 +191,11 @@ def _find(registry: Registry, model: str, version: str) -> ResolvedModel:
     resolved = find_version(registry, model, version, ModelCache())
     if resolved is None:
         raise registry.unknown(model, version)
-    return resolved
+    return with_members(resolved, registry.store)
 
 
 def _info(model: ResolvedModel, job: ForecastJob) -> ForecasterInfo:
-    return describe_forecaster(
-        model.folder,
-        name=model.name,
-        version=model.version,
-        digest=model.digest,
-        choice=job.model.engine_choice,
-    )
+    return describe_resolved(model, job.model.engine_choice)
 
 
 def _sample_tasks(prepared: Prepared, count: int, rng: np.random.Generator) -> list[Task]:

@@ -112,8 +112,8 @@ def origin(source: Mapping[str, Any]) -> str:
             return f"trained from {parent.get('model')}/{parent.get('version')}"
         case "folder":
             return f"folder {source.get('path')}"
-        case "note":
-            return str(source.get("note"))
+        case "note" | "portfolio":
+            return str(source.get("note", "selected by a backtest"))
     return json.dumps(dict(source))
 
 

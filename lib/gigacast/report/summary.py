@@ -172,6 +172,14 @@ def failure_items(failures: Sequence[FailedPartition], limit: int) -> Iterator[I
         yield Item(note, depth=1, tone=Tone.QUIET)
 
 
+_OTHERWISE = {
+    "not_selected": "series that no model was selected for",
+    "model_replaced": "series whose own model failed",
+    "not_summed": "series that are in no sum",
+}
+"""Counts of receipts that are no repairs of the reader."""
+
+
 def _headline(summary: RunSummary) -> str:
     return f"Run {summary.run_id} {summary.status} in {quantity.duration(summary.elapsed_s)}"
 
@@ -183,7 +191,8 @@ def _facts(summary: RunSummary) -> list[tuple[str, str]]:
         ("partitions", _counts(summary.partitions) or "none"),
         ("series", _series(summary)),
         ("not by the model", _counts(summary.quarantined)),
-        ("mended", _counts({**summary.repairs, "conflicts": 0})),
+        ("mended", _counts({**summary.repairs, **dict.fromkeys(_OTHERWISE, 0), "conflicts": 0})),
+        ("by the fallback", _by_fallback(summary.repairs)),
         ("conflicting", _conflicts(summary.repairs.get("conflicts", 0))),
         ("ignored", ", ".join(summary.ignored)),
         ("rows", quantity.count(summary.rows) if summary.rows else ""),
@@ -218,6 +227,12 @@ def _series(summary: RunSummary) -> str:
         return text
     computed = quantity.count(summary.series - summary.kept)
     return f"{text}: {quantity.count(summary.kept)} kept, {computed} computed"
+
+
+def _by_fallback(repairs: Mapping[str, int]) -> str:
+    """Return how many series of a portfolio were forecast by its fallback, and why."""
+    texts = (f"{quantity.count(n)} {_OTHERWISE[k]}" for k, n in repairs.items() if k in _OTHERWISE)
+    return ", ".join(texts)
 
 
 def _conflicts(count: int) -> str:

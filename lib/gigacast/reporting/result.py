@@ -30,6 +30,8 @@ from gigacast.reporting.accuracy import accuracy_blocks
 from gigacast.reporting.picture import worst_blocks
 from gigacast.reporting.quality import quality_pictures
 from gigacast.reporting.sample import Sample
+from gigacast.selection.document import selection_document
+from gigacast.selection.result import SelectionResult
 
 _VERDICTS = {Verdict.OK: Tone.GOOD, Verdict.WARN: Tone.WARNING, Verdict.FAIL: Tone.BAD}
 
@@ -73,6 +75,23 @@ def evaluation_page(result: Evaluation, sample: Sample) -> Document:
 def backtest_report(result: BacktestResult, now: datetime) -> tuple[Document, Frame]:
     """Return a backtest as the document of a page, and what stands around it."""
     return backtest_page(result), Frame("Backtest", result.status, _when(now))
+
+
+def selection_report(result: SelectionResult, now: datetime) -> tuple[Document, Frame]:
+    """Return a selection as the document of a page, and what stands around it."""
+    best = result.candidates[0]
+    tiles = [
+        Tile("Best model", best.model, Kind.TEXT, f"lowest {result.metric.upper()}"),
+        Tile("Series", result.series, Kind.COUNT, "with evidence"),
+        Tile("Own choice", result.own, Kind.COUNT, "of series or segments"),
+    ]
+    if result.ahead is not None and result.ahead[1] > 0:
+        gain = 1 - result.ahead[0] / result.ahead[1]
+        tiles.append(Tile("Gain", gain, Kind.PERCENT, "at the latest origins, chosen before them"))
+    document = selection_document(result)
+    tone = Tone.BAD if result.failures else Tone.GOOD
+    page = Document((Tiles(tuple(tiles)), *document.blocks), document.title, tone)
+    return page, Frame("Selection", result.status, _when(now))
 
 
 def backtest_page(result: BacktestResult) -> Document:

@@ -18,8 +18,10 @@ from gigacast.reporting.result import (
     backtest_report,
     evaluation_report,
     quality_report,
+    selection_report,
 )
 from gigacast.reporting.run import RunReport, report_run, total_of
+from gigacast.selection.result import SelectionResult
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 
@@ -73,6 +75,13 @@ def write_backtest_report(result: BacktestResult, root: StoreAddress, now: datet
     """Write the page of a backtest, and return its address."""
     name = f"backtest_{result.location.rpartition('/')[2] or digest_value([*result.run_ids])}"
     document, frame = backtest_report(result, now)
+    return _publish(root, _entry(name, frame, document, now), document, frame)
+
+
+def write_selection_report(result: SelectionResult, root: StoreAddress, now: datetime) -> str:
+    """Write the page of a selection, and return its address."""
+    document, frame = selection_report(result, now)
+    name = f"selection_{result.location.rpartition('/')[2]}"
     return _publish(root, _entry(name, frame, document, now), document, frame)
 
 

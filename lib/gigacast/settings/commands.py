@@ -12,6 +12,8 @@ from gigacast.settings.command import (
     forecast,
     models,
     quality,
+    reconciliation,
+    selection,
     settings,
     training,
 )
@@ -56,6 +58,8 @@ CLASSES: Mapping[str, type[Any]] = {
     "backup-flags": models.BackupOptions,
     "delete-flags": models.DeleteModelOptions,
     "diff-flags": models.DiffModelOptions,
+    "select-flags": selection.SelectOptions,
+    "reconcile-flags": reconciliation.ReconcileOptions,
     "training-flags": training.TrainingOptions,
     "training-run": training.FinetuneRunOptions,
     "training-version": training.FinetuneVersionOptions,

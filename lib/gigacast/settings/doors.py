@@ -38,6 +38,10 @@ BUCKET: Mapping[str, frozenset[str]] = {
         )
     ),
     "detect_anomalies": frozenset((*_JOB, "limit")).difference(_OUTPUT),
+    "select_model": frozenset((*_JOB, "overwrite", "limit")).difference(
+        _OUTPUT, ("model", "model_version", "enhance", "calibrate")
+    ),
+    "reconcile": frozenset((*_JOB, "overwrite", "limit")).difference(_OUTPUT, ("partition_by",)),
     "promote_model": frozenset(
         (*_PLACE, "input_prefix", *names_of("which"), *_METHOD, *names_of("with"))
     ).difference(_OUTPUT, ("model", "model_version", "calibrate")),

@@ -24,6 +24,8 @@ GROUPS: Mapping[str, str] = {
     "which": "Which partitions",
     "series": "Which series",
     "backtest": "Backtest",
+    "selection": "Selection",
+    "reconciliation": "Sums",
     "anomalies": "Anomalies",
     "gate": "Condition of the switch",
     "features": "Features",

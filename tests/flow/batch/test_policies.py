@@ -272,6 +272,7 @@ UNUSED = {
     "*Role FillTheTable *": "feature-store upload --executor batch",
     "* s3:PutObject */sales/digests/*": "forecast --incremental",
     "* s3:PutObject */sales/calibrations/*": "backtest --calibrate",
+    "* s3:PutObject */sales/reconciled/*": "reconcile",
     "* s3:DeleteObject */sales/evaluations/*": "only scores of months that were replaced",
     "NightlyJobRole LookAtJobs *": "commands that wait for an array of their own",
     "NightlyJobRole Submit *-gpu": "commands with --queue gpu",

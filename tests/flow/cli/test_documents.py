@@ -69,6 +69,7 @@ from tests.support.stored_bucket import (
 WIDTHS = (60, 80, 120, 200)
 FRESH = "--warn stale_hours=never --fail stale_hours=never"
 """The age of the rows is another one in each run."""
+SELECTED = "--model gigacast-bolt-nano --model_engine numpy --windows 2 --least_windows 2"
 COMMANDS = {
     "plan": (f"plan --prefix sales {NAIVE} --horizon 12 --quantiles 0.5", 0),
     "settings": ("config show --limit 3", 0),
@@ -83,6 +84,11 @@ COMMANDS = {
     "backtest": (BACKTEST, 0),
     "evaluate": (EVALUATE, 0),
     "anomalies": (f"anomalies {FORECASTS['nano']} --fail_above 1000", 0),
+    "selection": (
+        f"models select mix --prefix sales {SELECTED} --horizon 4 --overwrite",
+        0,
+    ),
+    "sums": (f"reconcile --prefix sales {NAIVE} --horizon 4 --overwrite", 0),
     "report": ("report --prefix sales", 0),
     "quality of a dataset": (f"{QUALITY['dataset']} {FRESH}", 1),
     "quality of partitions": (f"{QUALITY['partitions']} {FRESH}", 0),

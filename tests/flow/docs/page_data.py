@@ -132,6 +132,7 @@ PREPARATIONS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "forecasting": (put_sales, put_fx, put_shops, put_chain, put_german, put_stores),
     "lake": (put_sales,),
     "models": (put_sales, put_tuned),
+    "selection": (put_sales, put_chain),
     "training": (put_sales, put_frame_file),
     "datasets": (put_bars, put_quotes),
     "feature-store": (put_shop, put_stores),

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gigacast.cli.commands import MODEL_COMMANDS
 from gigacast.cli.flags import (
     JOB_FLAGS,
     PLACE,
@@ -15,6 +16,7 @@ from gigacast.cli.flags import (
     take_config,
 )
 from gigacast.cli.help import Command
+from gigacast.cli.lazy import LazyGroup
 from gigacast.cli.models.gate import GATE_SETTINGS, show_verdict, take_condition
 from gigacast.cli.suggestion import proposed
 from gigacast.core.exit import EXIT_FAILED
@@ -52,7 +54,7 @@ _NOT_HERE = {"model", "model_version", "layout", "fallback", "executor", "n_jobs
 _JOB_FLAGS = [name for name in JOB_FLAGS if name not in {*_NOT_HERE, *names_of("where")}]
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=LazyGroup, homes=MODEL_COMMANDS, invoke_without_command=True)
 @click.pass_context
 def models(context: click.Context) -> None:
     """Versions of models: publish, switch, roll back, verify, back up, compare.

@@ -178,6 +178,21 @@ class SeriesBatch:
                 times[members] = to_wall(moved, self._zone)
         return times
 
+    def steps_since(self, times: IntArray) -> IntArray:
+        """Return the steps from each wall time [N] to the last timestamp, int64 [N].
+
+        They are -1 for series without a frequency, for `NO_TIME`, and for times after the last one.
+        """
+        steps = np.full(len(self), -1, np.int64)
+        is_before = (times != NO_TIME) & (times <= self.last_timestamps)
+        for code, frequency in enumerate(self.frequencies):
+            members = np.flatnonzero((self.frequency_codes == code) & is_before)
+            first, last = times[members], self.last_timestamps[members]
+            if not frequency.in_wall_time:
+                first, last = self._to_utc(first), self._to_utc(last)
+            steps[members] = frequency.grid_index(first, last)[0]
+        return steps
+
     def future_type(self, horizon: int) -> pa.DataType:
         """Return the type of the timestamps after each series.
 

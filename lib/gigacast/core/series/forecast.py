@@ -67,6 +67,9 @@ class ForecastBatch:
         `Reason` why the model did not forecast a series; 0 if it did.
     mean : float32 [N, H], optional
         Mean of the distribution that the quantiles describe.
+    unseen, replaced : int
+        Series of a portfolio that no model was chosen for, and those whose own model failed: both
+        are forecast by its fallback.
     unchanged : int
         Series that were too short to be changed before the model, as ``enhance`` says; of targets
         that are forecast jointly, one for each item.
@@ -79,6 +82,8 @@ class ForecastBatch:
     reasons: ByteArray
     unchanged: int = 0
     mean: FloatArray | None = None
+    unseen: int = 0
+    replaced: int = 0
 
     @property
     def horizon(self) -> int:

@@ -17,6 +17,7 @@ from gigacast.core.plural import counted
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json
 from gigacast.errors import ModelIntegrityError
+from gigacast.forecasters.portfolio.recipe import CHOICES, PORTFOLIO
 
 BASE = "base/"
 """Folder of a LoRA adapter's base model, below the adapter."""
@@ -29,7 +30,7 @@ _NOT_THE_MODEL = "manifest.json"  # describes a published version; not part of t
 _MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
 
 
-_FILE = re.compile(r"(?:base/)?[A-Za-z0-9_][A-Za-z0-9._-]*\.(?:json|safetensors)")
+_FILE = re.compile(r"(?:base/)?[A-Za-z0-9_][A-Za-z0-9._-]*\.(?:json|safetensors)|choices\.parquet")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -95,6 +96,9 @@ def model_names(folder: Path) -> list[str]:
         When there is no ``config.json`` or no safetensors file.
     """
     names = _names_in(folder)
+    # The models of a portfolio have files of their own: it has no weights.
+    if PORTFOLIO in names:
+        return sorted([*names, *(CHOICES for _ in folder.glob(CHOICES))])
     if not {CONFIG, ADAPTER_CONFIG} & set(names):
         raise ModelIntegrityError(f"{folder}: no config.json", hint="is this a model folder?")
     if not any(name.endswith(".safetensors") for name in names):

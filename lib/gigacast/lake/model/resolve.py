@@ -26,7 +26,8 @@ from importlib import resources
 from pathlib import Path
 
 from gigacast.core.problem import did_you_mean
-from gigacast.errors import ModelNotFoundError
+from gigacast.errors import ModelIntegrityError, ModelNotFoundError
+from gigacast.forecasters.portfolio.recipe import Member, is_portfolio, read_portfolio
 from gigacast.lake.layout import MODELS, model_prefix
 from gigacast.lake.model.active import read_active
 from gigacast.lake.model.cache import ModelCache, default_cache
@@ -56,6 +57,7 @@ __all__ = [
     "is_shipped",
     "is_version_folder",
     "resolve_model",
+    "with_members",
 ]
 
 DEFAULT_MODEL = "gigacast-bolt-nano"
@@ -90,6 +92,8 @@ class ResolvedModel:
         Folder of the files; ``None`` for a model without files.
     source : str
         Place where it was found, for people.
+    members : tuple of ResolvedModel
+        Models of a portfolio, none of which is a portfolio; empty for a model.
     """
 
     name: str
@@ -97,6 +101,7 @@ class ResolvedModel:
     digest: str
     folder: Path | None
     source: str
+    members: tuple["ResolvedModel", ...] = ()
 
 
 def resolve_model(
@@ -133,6 +138,55 @@ def resolve_model(
     ModelIntegrityError
         When a file is not the published one, or the folder holds no weights that may be loaded.
     """
+    resolved = _resolve_alone(
+        reference, outputs, version=version, otherwise=otherwise, detect=detect, cache=cache
+    )
+    return with_members(resolved, outputs, cache)
+
+
+def with_members(
+    resolved: ResolvedModel, outputs: Store, cache: Path | None = None
+) -> ResolvedModel:
+    """Return a portfolio with its models resolved; another model as it is.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelIntegrityError
+        When one of them is no longer there, or not as it was when the portfolio was made.
+    """
+    if resolved.folder is None or not is_portfolio(resolved.folder):
+        return resolved
+    portfolio = read_portfolio(resolved.folder)
+    members = [_find_member(resolved.name, m, outputs, cache) for m in portfolio.members]
+    return replace(resolved, members=tuple(members))
+
+
+def _find_member(name: str, member: Member, outputs: Store, cache: Path | None) -> ResolvedModel:
+    hint = "select again: `gigacast models select`"
+    # Names of the package mean the model that this release ships, whatever version is asked for.
+    version = None if is_shipped(member.reference) else member.version
+    model = _resolve_alone(member.reference, outputs, version=version, cache=cache)
+    if is_portfolio(model.folder):
+        raise ModelIntegrityError(f"{name}: {member.label} is a portfolio itself", hint=hint)
+    if model.digest != member.digest:
+        raise ModelIntegrityError(
+            f"{name}: {member.label} has the digest {model.digest[:12]}; it was chosen with "
+            f"{member.digest[:12]}",
+            hint=hint,
+        )
+    return replace(model, name=member.name, version=member.version)
+
+
+def _resolve_alone(
+    reference: str,
+    outputs: Store,
+    *,
+    version: str | None = None,
+    otherwise: str | None = None,
+    detect: bool = True,
+    cache: Path | None = None,
+) -> ResolvedModel:
+    """Return a model as `resolve_model` does, without the models of a portfolio."""
     if reference in FILELESS_MODELS:
         return ResolvedModel(reference, "1", f"{reference}-1", None, "built in")
     # Before everything else, so that the name of a shipped model means the same on every machine,
@@ -163,7 +217,7 @@ def resolve_model(
             reference,
             otherwise,
         )
-        return resolve_model(otherwise, outputs, version=version, cache=cache)
+        return _resolve_alone(otherwise, outputs, version=version, cache=cache)
     return _from_hub(reference, version, outputs)
 
 

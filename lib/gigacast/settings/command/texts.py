@@ -19,6 +19,14 @@ GENERAL_TEXTS: Mapping[str, Mapping[str, str]] = {
         "calibrate": "Measure by the stored forecasts of all origins how quantiles are to be "
         "calibrated, and store that for forecast --calibrate.",
     },
+    "select": {
+        "limit": "Maximum partitions to judge the models on.",
+        "overwrite": "Judge finished partitions again.",
+    },
+    "reconcile": {
+        "limit": "Maximum months to reconcile.",
+        "overwrite": "Reconcile finished months again.",
+    },
     "files": {"limit": "Maximum number of pending partitions to do."},
     "quality": {
         "targets": "Target columns of the forecasts of --accuracy; recognised by default.",

@@ -80,7 +80,7 @@ class S3Lister:
                 [item["path"] for item in page],
                 [strip_etag(item["e_tag"]) for item in page],
                 [item["size"] for item in page],
-                [_to_ns(item["last_modified"]) for item in page],
+                [to_ns(item["last_modified"]) for item in page],
             )
 
         return self._pages(prefix, "", read, Listed.of)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import obstore
 
@@ -27,6 +27,7 @@ from gigacast.storage.s3.client import (
 from gigacast.storage.s3.list import S3Lister
 from gigacast.storage.store import Folder, ObjectMeta, StoreAddress
 
+if TYPE_CHECKING:
     from gigacast.storage.listed import Listed
 
 logger = logging.getLogger(__name__)

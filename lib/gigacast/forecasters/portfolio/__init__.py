@@ -1,0 +1,1 @@
+"""Portfolios: several models, and which of them, or which mixture, forecasts each series."""
