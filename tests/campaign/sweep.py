@@ -35,6 +35,7 @@ CALIBRATED = f"forecast {MODEL} --calibrate"
 BACKTEST = f"backtest {MODEL} --windows 1 --calibrate"
 EVALUATE = "evaluate --model seasonal-naive"
 ANOMALIES = f"anomalies {NAIVE} --origin all"
+RECONCILE = f"reconcile {NAIVE}"
 BUCKET = "data bucket --buckets 2"
 QUALITY = "data quality --fail duplicates=never"
 CLEAN = "data clean partitions cleaned/mine --fail missing=never"
@@ -45,7 +46,7 @@ UPLOAD = f"feature-store upload quickstart.purchases.v1 --ds {DAYS[-1]} --online
 LATER, LATEST = "later rows arrive", "more rows arrive"
 MAKING = (
     *(FORECAST, LATER, FORECAST, EVALUATE, BACKTEST, CALIBRATED, ANOMALIES, BUCKET, QUALITY),
-    *(CLEAN, "data publish {r} cleaned/v1/quotes", "data deprecate cleaned/v1/quotes"),
+    *(RECONCILE, CLEAN, "data publish {r} cleaned/v1/quotes", "data deprecate cleaned/v1/quotes"),
     *("models publish {d} --name mine", BACKFILL, LABEL, UPLOAD, "report", LATEST),
 )
 """What fills the bucket: commands, and the arrival of rows between them.
@@ -62,6 +63,7 @@ READERS: Mapping[str, tuple[str, ...]] = {
     layout.BACKTESTS: (BACKTEST,),
     layout.EVALUATIONS: (EVALUATE, "report"),
     layout.ANOMALIES: (ANOMALIES, "report"),
+    layout.RECONCILED: (RECONCILE,),
     layout.QUALITY: (QUALITY,),
     layout.CLEANING: (CLEAN,),
     layout.BUCKETING: (BUCKET,),
@@ -76,7 +78,7 @@ READERS: Mapping[str, tuple[str, ...]] = {
     feature_layout.FEATURE_UPLOADS: (UPLOAD,),
     layout.TIMINGS: (
         *(FORECAST, EVALUATE, BACKTEST, ANOMALIES, BUCKET, QUALITY, CLEAN, BACKFILL, LABEL),
-        *(f"status {NAIVE}", "report", "report scale"),
+        *(RECONCILE, f"status {NAIVE}", "report", "report scale"),
     ),
 }
 """Commands that read what is below a prefix."""

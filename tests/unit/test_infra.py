@@ -167,11 +167,13 @@ def test_a_child_may_write_only_its_own_outputs() -> None:
         *(
             ("s3:PutObject", f"{root}/*")
             for root in (
-                *("anomalies", "audit", "backtests", "bucketed", "cleaning", "digests"),
+                *("anomalies", "audit", "backtests", "bucketed", "bucketing", "cleaning"),
+                "digests",
                 *("evaluations", "feature_store", "forecasts", "origins", "quality", "timings"),
                 "_smoke",
             )
         ),
+        ("s3:DeleteObject", "bucketed/*"),
         ("s3:DeleteObject", "evaluations/*"),
         ("s3:DeleteObject", "origins/*"),
         ("s3:DeleteObject", "timings/*"),
@@ -410,7 +412,7 @@ def test_a_job_of_the_night_writes_features_and_proofs_and_fills_the_table() -> 
     }
     roots = {root.rstrip("/") for root in layout.RESERVED} - {"models", "raw"} | {"bucketed"}
     removed = {"timings/*", "evaluations/*", "origins/*", "forecasts/*/_manifest.OUTDATED"}
-    removed |= {"cleaned/*/PUBLISHING", "features/*/PUBLISHING"}
+    removed |= {"cleaned/*/PUBLISHING", "features/*/PUBLISHING", "bucketed/*"}
     assert allowed == {
         ("s3:ListBucket", "${Bucket}"),
         ("s3:GetObject", "${Bucket}/${Prefix}*"),

@@ -98,7 +98,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "job.worker": ("job/test_worker.py",),
     "job.calibration": ("job/test_calibration.py",),
     "bucketing.run": _BUCKETS,
-    "core.page": ("core/test_page.py",),
+    "core.page": ("core/footer/test_page.py",),
     "core.series.digest": ("core/test_series_digest.py",),
     "forecasting.refresh.former": _REFRESH,
     "forecasting.refresh.note": _REFRESH,

@@ -74,7 +74,7 @@ RECEIPT_END = len(".0123456789abcdef.0123456789abcdef.json")
 """Characters after the output key in the key of a receipt."""
 RECEIPT_INPUT = (1 - RECEIPT_END, 17 - RECEIPT_END)
 """Place of the input's id, from the end."""
-RECEIPT_ENDING = r"\.[0-9a-f]{16}\.[0-9a-f]{16}\.json$"
+RECEIPT_ENDING = re.compile(r"\.[0-9a-f]{16}\.[0-9a-f]{16}\.json$")
 """Expression for them."""
 _ORIGIN = re.compile(
     r"origins/(?P<rest>[^/]+/[^/]+/[^/]+/.+)/(?P<cutoff>[^/]+)\.(?P<etag>[0-9a-f]{16})\.parquet"

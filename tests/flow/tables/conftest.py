@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.flow.tables.table_formats import TableFormat
 from tests.support.moto_server import MotoServer
-from tests.support.open_tables import TableFormat
 
 
 @pytest.fixture(params=["delta", "iceberg"])

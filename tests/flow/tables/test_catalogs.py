@@ -9,7 +9,7 @@ import pytest
 
 from gigacast.job.location import open_inputs
 from gigacast.storage.store import StoreAddress
-from tests.support.open_tables import TableFormat, panel
+from tests.flow.tables.table_formats import TableFormat, panel
 
 pytest.importorskip("pyiceberg", reason="tables of Iceberg need the extra iceberg")
 pytest.importorskip("deltalake", reason="tables of Delta Lake need the extra delta")

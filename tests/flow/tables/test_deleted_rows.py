@@ -19,7 +19,7 @@ from gigacast.errors import (
 from gigacast.job.location import open_inputs
 from gigacast.lake.table.puffin import read_puffin
 from gigacast.storage.store import StoreAddress
-from tests.support.open_tables import (
+from tests.flow.tables.table_formats import (
     TableFormat,
     add_action,
     delete_rows,

@@ -14,7 +14,7 @@ from gigacast.errors import DataNotFoundError, SchemaError
 from gigacast.job.location import open_inputs, pin_inputs
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
-from tests.support.open_tables import TableFormat, panel
+from tests.flow.tables.table_formats import TableFormat, panel
 
 pytest.importorskip("pyiceberg", reason="tables of Iceberg need the extra iceberg")
 pytest.importorskip("deltalake", reason="tables of Delta Lake need the extra delta")

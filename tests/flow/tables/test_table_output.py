@@ -15,8 +15,8 @@ from gigacast.forecasting.run import RunResult
 from gigacast.lake.table import output
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
+from tests.flow.tables.table_formats import TableFormat, panel
 from tests.support.moto_server import MotoServer
-from tests.support.open_tables import TableFormat, panel
 from tests.support.panels import hourly_panel, put_frame, put_panels
 
 pytest.importorskip("pyiceberg", reason="tables of Iceberg need the extra iceberg")

@@ -211,7 +211,7 @@ def test_a_model_behind_an_api_is_refused_as_other_machines_have_no_key(
 ) -> None:
     monkeypatch.setenv("NIXTLA_API_KEY", "a-key")
 
-    def timegpt(chosen: ForecastJob) -> Prepared:
+    def timegpt(chosen: ForecastJob, **_: object) -> Prepared:
         return prepared(chosen, describe_timegpt("timegpt"))
 
     monkeypatch.setattr("gigacast.forecasting.prepare.prepare", timegpt)

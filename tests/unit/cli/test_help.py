@@ -67,6 +67,7 @@ def test_the_headings_of_a_long_help_are_those_of_the_table() -> None:
         "Covariates and joint targets",
         "Resources",
         "Amount of work",
+        "Array jobs on AWS Batch",
         "Output",
         "Settings file and help",
     ]

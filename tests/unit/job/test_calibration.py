@@ -49,7 +49,7 @@ def test_a_horizon_that_is_not_named_is_that_of_the_model(store: MemoryStore) ->
     name = calibration_name(INFO, METHOD, 64)
     write_calibration(store, INFO, name, STORED)
     assert with_calibration(replace(METHOD, horizon=None), INFO, store).calibration is not None
-    with pytest.raises(ConfigError, match="no backtest has measured m v at 2 steps") as caught:
+    with pytest.raises(ConfigError, match="no backtest or evaluation has measured m v") as caught:
         with_calibration(METHOD, INFO, store)
     assert "backtest --calibrate" in caught.value.hint
 

@@ -22,7 +22,6 @@ is pinned by the ETags of its files, and `ResolvedModel.source` says so.
 import logging
 import re
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 
 from gigacast.core.problem import did_you_mean
@@ -33,6 +32,15 @@ from gigacast.lake.model.active import read_active
 from gigacast.lake.model.cache import ModelCache, default_cache
 from gigacast.lake.model.file import digest_folder
 from gigacast.lake.model.hub import download_from_hub, parse_hub_id
+from gigacast.lake.model.known import (
+    FILELESS_MODELS,
+    NAIVE_MODEL,
+    UNSAFE,
+    is_folder,
+    is_shipped,
+    is_version_folder,
+    packaged,
+)
 from gigacast.lake.model.manifest import (
     ModelManifest,
     check_folder,
@@ -61,20 +69,10 @@ __all__ = [
 ]
 
 DEFAULT_MODEL = "gigacast-bolt-nano"
-NAIVE_MODEL = "seasonal-naive"
 NO_REGISTRY = "memory://no-bucket"
 """Address of the empty store that stands for models of no bucket."""
-FILELESS_MODELS = frozenset(
-    {
-        *(NAIVE_MODEL, "auto-ets", "auto-theta", "auto-arima", "croston-sba"),
-        *("timegpt", "timegpt-long-horizon"),
-    }
-)
-"""Forecasters without weights: baselines, and models behind an API."""
 _DIGEST = re.compile(r"sha256:(?P<digest>[0-9a-f]{8,64})")
-_VERSION_FOLDER = re.compile(r"v?[0-9]+(?:\.[0-9]+)*")
 _VERSION_URL = re.compile(r"(?P<root>[^:]+://.+?)/models/(?P<name>[^/]+)/(?P<version>[^/]+)")
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +189,9 @@ def _resolve_alone(
         return ResolvedModel(reference, "1", f"{reference}-1", None, "built in")
     # Before everything else, so that the name of a shipped model means the same on every machine,
     # whatever folders it has.
-    packaged = _packaged(reference)
-    if packaged is not None:
-        shipped = _pin(packaged, reference, None, "ships with the package")
+    own_folder = packaged(reference)
+    if own_folder is not None:
+        shipped = _pin(own_folder, reference, None, "ships with the package")
         if version not in {None, shipped.version}:
             raise ModelNotFoundError(
                 f"{reference} ships in version {shipped.version}, not {version}",
@@ -221,30 +219,6 @@ def _resolve_alone(
     return _from_hub(reference, version, outputs)
 
 
-def is_shipped(name: str) -> bool:
-    """Check whether a name always means a model of the package."""
-    return name in FILELESS_MODELS or _packaged(name) is not None
-
-
-def _packaged(name: str) -> Path | None:
-    folder = Path(str(resources.files("gigacast"))) / "forecasters" / "weights" / name
-    is_there = _UNSAFE.search(name) is None and _is_folder(folder)
-    is_there = is_there and (folder / "config.json").is_file()
-    return folder if is_there else None
-
-
-def _is_folder(folder: Path) -> bool:
-    try:
-        return folder.is_dir()
-    except (OSError, ValueError):  # too long for a name, or no text of a path
-        return False
-
-
-def is_version_folder(folder: Path) -> bool:
-    """Check whether a folder is named like a version, so that its parent names the model."""
-    return _VERSION_FOLDER.fullmatch(folder.name) is not None
-
-
 def _from_folder(folder: Path, version: str | None) -> ResolvedModel:
     folder = folder.resolve()
     manifest = read_folder_manifest(folder)
@@ -270,7 +244,7 @@ def _at_place(
     if "://" in url and not url.startswith("file://"):
         return _from_url(url, outputs, version, cache)
     folder = Path(url.removeprefix("file://")).expanduser()
-    return _from_folder(folder, version) if _is_folder(folder) else None
+    return _from_folder(folder, version) if is_folder(folder) else None
 
 
 def _from_url(
@@ -296,7 +270,7 @@ def _from_url(
     name, own = folder.name, None
     if is_version_folder(folder):
         name, own = folder.parent.name, folder.name
-    safe_name = _UNSAFE.sub("-", name).strip("-.") or "model"
+    safe_name = UNSAFE.sub("-", name).strip("-.") or "model"
     chosen = version or own or fetched.digest[:12]
     source = f"{url} (pinned by ETags)"
     return ResolvedModel(safe_name, chosen, fetched.digest, fetched.folder, source)
@@ -418,5 +392,5 @@ def _by_digest(digest: str, registry: Registry, cache: ModelCache) -> ResolvedMo
 
 def _pin(folder: Path, name: str, version: str | None, source: str) -> ResolvedModel:
     digest = digest_folder(folder)
-    safe_name = _UNSAFE.sub("-", name).strip("-.") or "model"
+    safe_name = UNSAFE.sub("-", name).strip("-.") or "model"
     return ResolvedModel(safe_name, version or digest[:12], digest, folder, source)

@@ -55,7 +55,7 @@ class Stored:
     @cached_property
     def receipts(self) -> Listed:
         """The objects below the folder of receipts that are receipts."""
-        is_receipt = to_numpy(pc.match_substring_regex(self.listed.keys, RECEIPT_ENDING))
+        is_receipt = to_numpy(pc.match_substring_regex(self.listed.keys, RECEIPT_ENDING.pattern))
         return self.listed.take(np.flatnonzero(is_receipt))
 
     @cached_property

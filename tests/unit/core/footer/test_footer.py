@@ -22,7 +22,7 @@ from gigacast.core.footer import (
     read_footer,
     read_metadata,
 )
-from tests.unit.core import footer_fuzz
+from tests.unit.core.footer import footer_fuzz
 
 ROWS = 60
 PANEL = pa.table(
