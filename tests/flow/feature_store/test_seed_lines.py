@@ -134,15 +134,17 @@ def _values(flags: tuple[str, ...]) -> list[str]:
     ],
 )
 def test_what_is_unknown_is_named(line: str, message: str, hint: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(message)) as error:
+    with pytest.raises(ConfigError) as error:
         translate(line.split())
+    assert message in error.value.message
     assert hint in str(error.value.hint)
 
 
 @pytest.mark.parametrize("flag", WITHOUT_MEANING)
 def test_a_flag_that_means_nothing_here_says_why(flag: str) -> None:
-    with pytest.raises(ConfigError, match=f"--{flag}: means nothing here") as error:
+    with pytest.raises(ConfigError) as error:
         translate(["--mode", "upload", f"--{flag}", "x"])
+    assert f"--{flag}: means nothing here" in error.value.message
     assert "leave it out: " in str(error.value.hint)
 
 

@@ -11,8 +11,12 @@ import pytest
 import gigacast
 from gigacast.cli.program import run
 from gigacast.errors import ConfigError, SchemaError
+from gigacast.forecasting.prepare import prepare_array
 from gigacast.forecasting.run import RunResult
 from gigacast.lake.table import output
+from gigacast.settings.assembly import job_of
+from gigacast.settings.load import load_settings
+from gigacast.settings.options import nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from tests.flow.tables.table_formats import TableFormat, panel
@@ -220,9 +224,12 @@ def test_what_cannot_be_written_to_is_refused_before_the_run(
     bucket: Store, lake: TableFormat
 ) -> None:
     with pytest.raises(ConfigError, match="has options"):
-        gigacast.plan(bucket.address.url, output_table=lake.url("made") + "?version=1")
+        gigacast.forecast(
+            bucket.address.url, output_table=lake.url("made") + "?version=1", dry_run=True
+        )
+    line = {"bucket": "s3://from", "output_table": "delta://s3://into/z", "executor": "batch"}
     with pytest.raises(ConfigError, match="runs on this machine"):
-        gigacast.plan("s3://x", output_table="delta://s3://y/z", executor="batch")
+        prepare_array(job_of(load_settings(nest_arguments(line))))
 
 
 @pytest.mark.parametrize("lake", ["iceberg"], indirect=True)
