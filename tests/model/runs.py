@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import SeriesBatch
+from gigacast.forecasters.naive import SeasonalNaive
 from gigacast.forecasting import prune as prune_module
 from gigacast.forecasting.manifest import ManifestDraft
 from gigacast.forecasting.read import Generation, read_generation
@@ -72,6 +73,7 @@ class ForecastWorker(PartitionWorker[bytes]):
 
     def __init__(self, store: Store) -> None:
         self._inputs = self._outputs = store
+        self._forecaster = SeasonalNaive()  # asked for what it has used of an API: nothing
 
     def _read_options(self, task: Task) -> ReadOptions:
         return ReadOptions()

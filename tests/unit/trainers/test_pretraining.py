@@ -317,7 +317,9 @@ def test_settings_are_checked(tmp_path: Path) -> None:
         load_config(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("name", ["pretrain-nano.yaml", "pretrain-nano-2.yaml"])
+@pytest.mark.parametrize(
+    "name", ["pretrain-nano.yaml", "pretrain-nano-2.yaml", "pretrain-nano-3.yaml"]
+)
 def test_the_settings_of_the_shipped_model_are_valid(name: str) -> None:
     config = load_config(Path(__file__).parents[3] / "config" / name)
     parameters = sum(weight.numel() for weight in build_model(config.model).parameters())
