@@ -185,8 +185,8 @@ def check_discovered(plan: Plan, job: ForecastJob) -> None:
     instead = f"; found instead: {', '.join(ignored)}" if ignored else ""
     raise DataNotFoundError(
         f"no partition under {job.inputs.url} matches the selection{instead}",
-        hint="expected {YYYY}/{MM}/NAME.parquet; see --prefix, --years, --symbol, "
-        "and parquet_loader.file_patterns in the settings",
+        hint="expected {YYYY}/{MM}/part-NAME.parquet, .csv or .json; see --prefix, --years, "
+        "--symbol, and parquet_loader.file_patterns in the settings",
     )
 
 

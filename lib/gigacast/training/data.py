@@ -239,7 +239,8 @@ def find_partitions(job: ForecastJob, inputs: Store) -> PartitionData:
     if not by_series:
         raise DataNotFoundError(
             f"no partition under {inputs.address.url} matches the selection",
-            hint="expected {YYYY}/{MM}/NAME.parquet; see --prefix, --input_prefix, --years, "
+            hint="expected {YYYY}/{MM}/part-NAME.parquet, .csv or .json; see --prefix, "
+            "--input_prefix, --years, "
             "--symbol; a single file is given by --data",
         )
     partitions = {name: tuple(objects) for name, objects in by_series.items()}
