@@ -64,14 +64,14 @@ def demo(as_json: bool, **flags: Any) -> int:
         say(f"   {counted(len(keys), 'partition')} of hourly load, {keys[0]} to {keys[-1]}")
         say("")
         say("2. Forecast the bucket, 24 hours ahead", bold=True)
-        code = run_and_report(job)
+        code, _ = run_and_report(job)
         say("")
         say("3. One forecast, with what came after", bold=True)
         _show(job, options.output)
         say("")
         say("4. Run again: everything is done, everything is skipped", bold=True)
         started = time.monotonic()
-        code = run_and_report(job) or code
+        code = run_and_report(job)[0] or code
         say("")
         say(f"The rerun took {time.monotonic() - started:.1f} s: three listings, no read.")
     return code

@@ -74,15 +74,18 @@ def forecast(*, file: str | None, as_json: bool, quiet: bool, **flags: Any) -> i
     if settings.run.executor == "batch" and not own.dry_run:
         from gigacast.cli.batch import run_on_batch  # noqa: PLC0415 - AWS' clients
 
-        options = array_options_of(settings)
+        options, run_id = array_options_of(settings), None
         code = run_on_batch(job, options, log=own.log, as_json=as_json, quiet=quiet)
     else:
-        code = run_and_report(job, log=own.log, as_json=as_json, quiet=quiet, dry_run=own.dry_run)
+        code, run_id = run_and_report(
+            job, log=own.log, as_json=as_json, quiet=quiet, dry_run=own.dry_run
+        )
     if (has_page or settings.report.write) and not own.dry_run:
         from gigacast.cli.report import announce  # noqa: PLC0415 - not needed by other runs
         from gigacast.reporting.write import write_run_report  # noqa: PLC0415
 
-        announce(write_run_report(job), quiet=quiet or as_json)
+        # By its id: another run may have ended within the same second.
+        announce(write_run_report(job, run_id), quiet=quiet or as_json)
     return code
 
 
@@ -93,8 +96,8 @@ def run_and_report(
     as_json: bool = False,
     quiet: bool = False,
     dry_run: bool = False,
-) -> int:
-    """Run a job with progress and summary, and return the exit code."""
+) -> tuple[int, str | None]:
+    """Run a job with progress and summary, and return the exit code and the id of the run."""
     # With --json stdout is for the summary alone, and who parses it needs no bar on stderr.
     with RunProgress(quiet=quiet or as_json) as progress:
         events: RunEvents = Telemetry(sys.stderr, utc_now) if log == "json" else progress
@@ -106,4 +109,4 @@ def run_and_report(
         show(summary_document(summary))
     elif log != "json":  # whose lines have them
         show(failures_document(summary), sys.stderr)
-    return EXIT_FAILED if result.failures or result.look.impossible else 0
+    return EXIT_FAILED if result.failures or result.look.impossible else 0, result.run_id or None
