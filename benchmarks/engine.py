@@ -4,10 +4,14 @@
                                 [--compiled] [--output FILE]
 
 Random weights of a published shape, or of the shipped model (``--shape nano``). All paths get the
-same batches alternately, each is judged at its best batch size, and medians over the rounds are
+same series alternately, each is judged at its best batch size, and medians over the rounds are
 printed. On a shared machine trust the ratios, and those of processor time (in brackets) more than
 those of elapsed time. The processor's name and what its cores reach in large products stand above:
 the ratios are properties of the processor.
+
+Two baselines: what a user calls, ``predict_df`` on a frame, and the stock model on batches that are
+already arrays of one length ("stock"), which no user has. Our engines get such batches ("torch",
+"numpy", "openvino"), or the frame, from `gigacast.forecast` with loading of the model ("forecast").
 """
 
 import argparse
@@ -24,8 +28,10 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pandas as pd
 import torch
 from bolt_models import LEVELS, random_walks, save_bolt
+from chronos import BaseChronosPipeline
 
 import gigacast
 from gigacast.core.series.forecast import ForecastRequest
@@ -38,7 +44,9 @@ from gigacast.forecasters.padding import group_by_length, pad_left
 from gigacast.runtime.cores import divide_threads
 
 SHIPPED = Path(gigacast.__file__).parent / "forecasters" / "weights" / "gigacast-bolt-nano"
-Predict = Callable[[np.ndarray, int], Any]
+Predict = Callable[[np.ndarray, int], Any]  # context, horizon -> (series, steps, levels)
+Work = Callable[[int], np.ndarray]  # tokens per call -> (series, steps, levels)
+BASELINES = tuple(f"predict_df {precision}" for precision in ("float32", "bfloat16"))
 BUDGETS = (1_024, 2_048, 4_096, 8_192, 32_768)
 PATCH = 16
 
@@ -52,26 +60,47 @@ class Case:
     lengths: tuple[int, int]
     horizon: int
 
-    def batches(self, budget: int) -> list[np.ndarray]:
-        """Return the series as a run would batch them: by length, within a budget of tokens."""
-        rng = np.random.default_rng(0)
-        lengths = rng.integers(self.lengths[0], self.lengths[1] + 1, self.series)
+    def panel(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return all values, series after series, and the length of each."""
+        lengths = np.random.default_rng(0).integers(
+            self.lengths[0], self.lengths[1] + 1, self.series
+        )
+        return random_walks(1, int(lengths.sum())).ravel(), lengths
+
+    def batches(self, budget: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return rows and contexts as a run would batch them: by length, in a budget of tokens."""
+        values, lengths = self.panel()
         stops = np.cumsum(lengths)
-        values = random_walks(1, int(stops[-1])).ravel()
         batches = []
         for group in group_by_length(lengths, PATCH):
             size = max(1, budget // (group.length // PATCH))
             for start in range(0, len(group.rows), size):
                 rows = group.rows[start : start + size]
-                batches.append(
-                    pad_left(values, stops[rows] - lengths[rows], stops[rows], group.length)
-                )
+                context = pad_left(values, stops[rows] - lengths[rows], stops[rows], group.length)
+                batches.append((rows, context))
         return batches
+
+    def frame(self) -> pd.DataFrame:
+        """Return the series as users have them: a row per value, days as times."""
+        values, lengths = self.panel()
+        days = np.concatenate([np.arange(length) for length in lengths])
+        names = np.array([f"series-{row:06}" for row in range(self.series)])
+        return pd.DataFrame(
+            {
+                "item_id": np.repeat(names, lengths),
+                "timestamp": pd.Timestamp("2020-01-01") + pd.to_timedelta(days, unit="D"),
+                "target": values,
+            }
+        )
+
+    def batch_size(self, budget: int) -> int:
+        """Return the series of a batch in which all are as long as the longest."""
+        return max(1, budget // -(-self.lengths[1] // PATCH))
 
 
 CASES = (
-    Case("lengths 100-200, h=7", 2_000, (100, 200), 7),
-    Case("context 2048, h=64", 48, (2048, 2048), 64),
+    Case("lengths 100-200, h=7", 4_000, (100, 200), 7),
+    Case("context 2048, h=64", 192, (2048, 2048), 64),
 )
 
 
@@ -106,10 +135,26 @@ ENGINES = (
 
 
 def make_paths(
-    folder: Path, engines: list[str], *, compiled: bool
-) -> Iterator[tuple[str, Predict]]:
+    folder: Path, case: Case, engines: list[str], *, compiled: bool
+) -> Iterator[tuple[str, Work]]:
+    """Yield a name and what forecasts all series of a case within a budget of tokens per call."""
+    frame, batches = case.frame(), {}
+
+    def batched(predict: Predict) -> Work:
+        def work(budget: int) -> np.ndarray:
+            if budget not in batches:
+                batches[budget] = case.batches(budget)
+            answers = np.empty((case.series, case.horizon, len(LEVELS)), np.float32)
+            for rows, context in batches[budget]:
+                answers[rows] = predict(context, case.horizon)
+            return answers
+
+        return work
+
     for precision in ("float32", "bfloat16"):
-        yield f"stock {precision}", stock_path(folder, getattr(torch, precision))
+        pipeline = BaseChronosPipeline.from_pretrained(folder, dtype=getattr(torch, precision))
+        yield f"predict_df {precision}", predict_df_path(pipeline, case, frame)
+        yield f"stock {precision}", batched(stock_path(pipeline))
     has_bfloat16 = bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
     for engine, precision in ENGINES:
         # OpenVINO computes in float32 where the processor has no bfloat16.
@@ -117,15 +162,52 @@ def make_paths(
         if engine in engines and not emulated:
             choice = EngineChoice(engine, "cpu", precision)  # type: ignore[arg-type]
             info = describe_forecaster(folder, name="b", version="1", digest="d", choice=choice)
-            yield f"{engine} {precision}", protocol_path(load_forecaster(folder, info))
+            yield f"{engine} {precision}", batched(protocol_path(load_forecaster(folder, info)))
+            if engine != "numpy":
+                name = f"forecast, {engine} {precision}"
+                yield name, forecast_path(folder, case, frame, engine, precision)
     for precision in ("float32", "bfloat16") if compiled else ():
-        yield f"lean {precision}, compiled", compiled_path(folder, precision)
+        yield f"lean {precision}, compiled", batched(compiled_path(folder, precision))
 
 
-def stock_path(folder: Path, dtype: torch.dtype) -> Predict:
-    from chronos import BaseChronosPipeline
+def predict_df_path(pipeline: Any, case: Case, frame: pd.DataFrame) -> Work:
+    def work(budget: int) -> np.ndarray:
+        forecasts = pipeline.predict_df(
+            frame,
+            prediction_length=case.horizon,
+            quantile_levels=list(LEVELS),
+            batch_size=case.batch_size(budget),
+        )
+        return quantiles_of(forecasts, case)
 
-    pipeline = BaseChronosPipeline.from_pretrained(folder, dtype=dtype)
+    return work
+
+
+def forecast_path(
+    folder: Path, case: Case, frame: pd.DataFrame, engine: str, precision: str
+) -> Work:
+    def work(budget: int) -> np.ndarray:
+        del budget  # the run chooses its batches itself
+        forecasts = gigacast.forecast(
+            frame,
+            horizon=case.horizon,
+            quantiles=list(LEVELS),
+            model=str(folder),
+            model_engine=engine,
+            precision=precision,
+        )
+        return quantiles_of(forecasts, case)
+
+    return work
+
+
+def quantiles_of(forecasts: pd.DataFrame, case: Case) -> np.ndarray:
+    """Return quantiles of a frame whose series are in the order of their names."""
+    columns = forecasts[[str(level) for level in LEVELS]].to_numpy(np.float32)
+    return columns.reshape(case.series, case.horizon, len(LEVELS))
+
+
+def stock_path(pipeline: Any) -> Predict:
     return lambda context, horizon: (
         pipeline.predict_quantiles(
             torch.from_numpy(context), prediction_length=horizon, quantile_levels=list(LEVELS)
@@ -165,57 +247,58 @@ def compiled_path(folder: Path, precision: str) -> Predict:
 
 
 def measure(
-    case: Case, paths: dict[str, Predict], budgets: list[int], rounds: int
+    case: Case, paths: dict[str, Work], budgets: list[int], rounds: int
 ) -> list[dict[str, Any]]:
-    batches = {budget: case.batches(budget) for budget in budgets}
     timings = {(name, budget): Timing() for name in paths for budget in budgets}
-    truth = None
     errors = {}
-    for name, predict in paths.items():
+    truth = np.empty(0)
+    for name, work in paths.items():
         start = time.perf_counter()
-        answers = [np.asarray(predict(batch, case.horizon)) for batch in batches[budgets[0]]]
-        print(f"  first round of {name:26} {time.perf_counter() - start:6.1f} s", flush=True)
-        truth = truth or answers
+        answers = work(budgets[0])
+        print(f"  first round of {name:28} {time.perf_counter() - start:6.1f} s", flush=True)
+        truth = truth if len(truth) else answers
         errors[name] = deviation(answers, truth)
     for _ in range(rounds):
         for budget in budgets:
-            for name, predict in paths.items():
-                work = batches[budget]
-                timings[name, budget].add(lambda: [predict(b, case.horizon) for b in work])  # noqa: B023
+            for name, work in paths.items():
+                timings[name, budget].add(lambda: work(budget))  # noqa: B023
     return report(case, errors, budgets, timings)
 
 
-def deviation(answers: list[np.ndarray], truth: list[np.ndarray]) -> float:
-    """Return the mean difference from stock float32, in distances of its outermost quantiles."""
-    moved = np.concatenate(
-        [np.abs(a - t).mean(axis=(1, 2)) for a, t in zip(answers, truth, strict=True)]
-    )
-    width = np.concatenate([np.abs(t[..., -1] - t[..., 0]).mean(axis=1) for t in truth])
+def deviation(answers: np.ndarray, truth: np.ndarray) -> float:
+    """Return the mean difference from stock float32, in distances of its outermost quantiles.
+
+    Quantiles of random weights cross; runs give them in order, so all are put in order here.
+    """
+    answers, truth = np.sort(answers), np.sort(truth)
+    moved = np.abs(answers - truth).mean(axis=(1, 2))
+    width = np.abs(truth[..., -1] - truth[..., 0]).mean(axis=1)
     return float((moved / width).mean())
 
 
 def report(
     case: Case, errors: dict[str, float], budgets: list[int], timings: dict[Any, Timing]
 ) -> list[dict[str, Any]]:
-    """Print series/s per budget, then each path at its best against the stock model at its best."""
+    """Print series/s per budget, then each path at its best against `predict_df` at its best."""
     print(f"\n{case.name}: series/s by tokens per call")
-    print(f"  {'':26}" + "".join(f"{budget:>9,}" for budget in budgets))
+    print(f"  {'':28}" + "".join(f"{budget:>9,}" for budget in budgets))
     best = {}
     for name in errors:
         seconds = {b: statistics.median(timings[name, b].elapsed) for b in budgets}
         best[name] = min(seconds, key=lambda b: seconds[b])
-        print(f"  {name:26}" + "".join(f"{case.series / seconds[b]:9,.0f}" for b in budgets))
-    stock = [timings[f"stock {kind}", best[f"stock {kind}"]] for kind in ("float32", "bfloat16")]
+        print(f"  {name:28}" + "".join(f"{case.series / seconds[b]:9,.0f}" for b in budgets))
+    bases = [timings[name, best[name]] for name in BASELINES]
     print(
-        "\n  each at its best          tokens  series/s  times stock float32   bfloat16   deviation"
+        "\n  each at its best            tokens  series/s  times predict_df float32  bfloat16"
+        "   deviation"
     )
     rows = []
     for name, budget in best.items():
         timing = timings[name, budget]
-        (elapsed, processor), (elapsed16, processor16) = (timing.ratios(base) for base in stock)
+        (elapsed, processor), (elapsed16, processor16) = (timing.ratios(base) for base in bases)
         rate = case.series / statistics.median(timing.elapsed)
         print(
-            f"  {name:26}{budget:6,} {rate:9,.0f}   {elapsed:9.2f} ({processor:.2f}) "
+            f"  {name:28}{budget:6,} {rate:9,.0f}   {elapsed:9.2f} ({processor:.2f}) "
             f"{elapsed16:9.2f} ({processor16:.2f})   {errors[name]:.1e}"
         )
         rows.append(
@@ -224,8 +307,8 @@ def report(
                 "path": name,
                 "tokens": budget,
                 "series_per_second": round(rate),
-                "times_stock_float32": round(processor, 2),
-                "times_stock_bfloat16": round(processor16, 2),
+                "times_predict_df_float32": round(processor, 2),
+                "times_predict_df_bfloat16": round(processor16, 2),
                 "deviation": float(f"{errors[name]:.2g}"),
             }
         )
@@ -299,8 +382,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, torch.inference_mode():
         is_shipped = options.shape == "nano"
         folder = SHIPPED if is_shipped else save_bolt(Path(scratch), options.shape)
-        paths = dict(make_paths(folder, options.engines, compiled=options.compiled))
         for case in CASES:
+            paths = dict(make_paths(folder, case, options.engines, compiled=options.compiled))
             rows += measure(case, paths, options.tokens, options.rounds)
     if options.output:
         record = {**machine, "shape": options.shape, "threads": options.threads, "rows": rows}
