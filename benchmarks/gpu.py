@@ -5,8 +5,10 @@
 For each shape and context, random weights in bfloat16:
 
 - *engine*: series/s of the forward alone, contexts already on the device, at its best batch;
+- *graph*: the same from a recorded CUDA graph;
 - *fed*: the same through `forecast_batch`, from arrays on the host to arrays on the host;
-- *end to end*: a folder of partitions through `gigacast.forecast`, all GPUs, reading and writing;
+- *end to end*: a folder of partitions through `gigacast.forecast`, all GPUs, reading and writing,
+  with one process for each GPU and with as many as the run chooses;
 - *busy*: the share of the fed run's elapsed time in which the device ran kernels;
 - *ceiling*: series/s if every operation ran at the speed of a large matrix product, which is
   measured on the spot;
@@ -36,9 +38,12 @@ from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.time.frequency import Frequency
 from gigacast.forecasters.batching import ForecastOptions, forecast_batch
 from gigacast.forecasters.config import read_model_config
+from gigacast.forecasters.forecaster import ModelFiles
+from gigacast.forecasters.gpu_sharing import MOST_PER_GPU
 from gigacast.forecasters.hardware import count_gpus
-from gigacast.forecasters.lean.forecaster import LeanForecaster, load_lean
+from gigacast.forecasters.lean.forecaster import load_lean
 from gigacast.forecasters.lean.shape import count_operations, read_shape
+from gigacast.forecasters.network.graphs import GraphedPass
 
 ROWS = (1_024, 4_096, 16_384, 65_536)
 HORIZONS = {208: 7, 2048: 64}
@@ -58,8 +63,11 @@ class Row:
     horizon: int
     engine: float
     batch: int
+    graph: float
     fed: float
+    one_process: float
     end_to_end: float
+    processes: int
     gpus: int
     busy: float
     ceiling: float
@@ -91,16 +99,16 @@ def best_time(work: Callable[[], object], device: torch.device, rounds: int = 7)
 
 
 def measure_engine(
-    forecaster: LeanForecaster, context: int, horizon: int, device: torch.device
+    forward: Callable[..., torch.Tensor], context: int, horizon: int, device: torch.device
 ) -> tuple[float, int]:
-    """Return the best series/s of the forward alone, and its batch size."""
+    """Return the best series/s of a forward alone, and its batch size."""
     rates = {}
     for rows in ROWS:
         try:
             values = torch.from_numpy(random_walks(rows, context)).to(device)
             with torch.inference_mode():
                 seconds = best_time(
-                    lambda: forecaster._model(values, horizon, masked=False),  # noqa: B023, SLF001
+                    lambda: forward(values, horizon, masked=False),  # noqa: B023
                     device,
                 )
         except torch.OutOfMemoryError:
@@ -177,29 +185,40 @@ def busy_share(shares: dict[str, float]) -> float:
     return computing / (computing + idle)
 
 
-def measure_whole(folder: Path, model: Path, context: int, horizon: int, series: int) -> float:
-    """Return series/s of a folder, reading and writing included, a partition or more per GPU."""
-    per_partition = -(-series // (2 * count_gpus()))
-    list(write_panels(folder, series, per_partition, (context, context)))
+def measure_whole(
+    folder: Path, model: Path, context: int, horizon: int, series: int
+) -> tuple[float, float, int]:
+    """Return series/s of a folder, reading and writing included, and the processes of the second.
+
+    The first is with one process for each GPU, the second with as many as the run chooses.
+    """
+    per_partition = -(-series // (2 * MOST_PER_GPU * count_gpus()))
+    if not folder.exists():
+        list(write_panels(folder, series, per_partition, (context, context)))
     options: dict[str, Any] = {"model": str(model), "horizon": horizon, "device": "cuda"}
-    warm = gigacast.forecast(f"file://{folder}", limit=1, **options)  # kernels are chosen once
-    result = gigacast.forecast(f"file://{folder}", overwrite=True, **options)
-    if "failed" in (warm.status, result.status):
-        raise SystemExit(str(result.failures[:1] or warm.failures[:1]))
-    return series / result.elapsed_s
+    gigacast.forecast(f"file://{folder}", limit=1, **options)  # files of libraries are read once
+    rates = []
+    for n_jobs in (-1, None):
+        result = gigacast.forecast(f"file://{folder}", overwrite=True, n_jobs=n_jobs, **options)
+        if result.status == "failed":
+            raise SystemExit(str(result.failures[:1]))
+        rates.append(series / result.elapsed_s)
+    chosen = str(gigacast.plan(f"file://{folder}", overwrite=True, **options).processes)
+    return rates[0], rates[1], int(chosen.split(" ", maxsplit=1)[0])
 
 
 def measure(shape: str, context: int, series: int, scratch: Path, peak: float) -> Row:
     device = torch.device("cuda")
     horizon = HORIZONS.get(context, 64)
     model = save_bolt(scratch / shape / "v1", shape)
-    ours = load_lean(model, name=shape, version="v1", digest="d", device="cuda")
-    engine, batch = measure_engine(ours, context, horizon, device)
+    ours = load_lean(ModelFiles(model, shape, "v1", "d", "cuda", "bfloat16"))
+    engine, batch = measure_engine(ours._model, context, horizon, device)  # noqa: SLF001
+    graph, _ = measure_engine(GraphedPass(ours._model), context, horizon, device)  # noqa: SLF001
     fed, seconds = measure_fed(ours, batch, context, horizon, device)
-    end_to_end = measure_whole(scratch / f"{shape}-{context}", model, context, horizon, series)
+    whole = measure_whole(scratch / f"{shape}-{context}", model, context, horizon, series)
     operations = count_operations(read_shape(read_model_config(model)), context, horizon)
     return Row(
-        *(shape, context, horizon, engine, batch, fed, end_to_end, count_gpus()),
+        *(shape, context, horizon, engine, batch, graph, fed, *whole, count_gpus()),
         *(busy_share(seconds), peak / operations, seconds),
     )
 
@@ -207,7 +226,8 @@ def measure(shape: str, context: int, series: int, scratch: Path, peak: float) -
 def report(row: Row) -> None:
     print(
         f"| {row.shape} | {row.context} | {row.horizon} | {row.engine:,.0f} ({row.batch:,}) "
-        f"| {row.fed:,.0f} | {row.end_to_end:,.0f} | {row.busy:.0%} | {row.ceiling:,.0f} "
+        f"| {row.graph:,.0f} | {row.fed:,.0f} | {row.one_process:,.0f} "
+        f"| {row.end_to_end:,.0f} ({row.processes}) | {row.busy:.0%} | {row.ceiling:,.0f} "
         f"| {row.engine / row.ceiling:.0%} | {row.limit} |",
         flush=True,
     )
@@ -229,8 +249,11 @@ def main() -> None:
     print(
         f"{count_gpus()} x {torch.cuda.get_device_name()}, {peak / 1e12:.0f} TFLOP/s in products\n"
     )
-    print("| shape | context | h | engine (batch) | fed | end to end | busy | ceiling | | limit |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        "| shape | context | h | engine (batch) | graph | fed | end to end, one process a GPU "
+        "| as chosen (processes) | busy | ceiling | | limit |"
+    )
+    print("| " + "--- | " * 12)
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         for shape in options.shapes:

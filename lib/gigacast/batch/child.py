@@ -84,7 +84,8 @@ def run_child(
     events : RunEvents, optional
         Receives the progress; ignored by default.
     executor : Executor, optional
-        Runs the tasks; by default one process per GPU, or per core without a GPU.
+        Runs the tasks; by default as many processes as keep the GPUs busy, or one per core
+        without a GPU.
     clock : callable
         Gives the current time, with its zone.
 

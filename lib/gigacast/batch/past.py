@@ -164,7 +164,7 @@ class BacktestWork:
         return setup_of(self.stored.job, work)
 
     def executor(self, tasks: int) -> Executor:
-        """Return one process per GPU, or per core without a GPU."""
+        """Return as many processes as keep the GPUs busy, or one per core without a GPU."""
         return make_executor_for(fill_cores(prepared_of(self.setup), tasks), (), tasks)
 
     def close(self, closing: Closing, tables: Iterable[pa.Table]) -> None:

@@ -215,7 +215,7 @@ class ForecastWork:
         return ForecastSetup(job, model, info, run_id, ignored=self.setup.ignored)
 
     def executor(self, tasks: int) -> Executor:
-        """Return one process per GPU, or per core without a GPU."""
+        """Return as many processes as keep the GPUs busy, or one per core without a GPU."""
         return make_executor_for(fill_cores(prepared_of(self.setup), tasks), (), tasks)
 
     def close(self, closing: Closing, tables: Iterable[pa.Table]) -> None:

@@ -5,16 +5,54 @@ Planning resolves the device and the precision, and importing torch for that wou
 
 import ctypes
 import ctypes.util
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gigacast.errors import ConfigError
 
-_COMPUTE_CAPABILITY_MAJOR = 75
-"""``CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR`` of the CUDA driver API."""
+_CLOCK_RATE, _MULTIPROCESSORS = 13, 16
+_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
+"""``CU_DEVICE_ATTRIBUTE_...`` of the CUDA driver API; the clock in kHz."""
 
 _AMPERE = 8
 """Compute capability of the first generation with bfloat16 products in hardware."""
+
+_OPERATIONS_PER_CLOCK = {
+    (7, 0): {"float32": 128},
+    (8, 0): {"float32": 128, "bfloat16": 2_048},
+    (8, 6): {"float32": 256, "bfloat16": 1_024},
+    (9, 0): {"float32": 256, "bfloat16": 4_096},
+}
+"""Operations of a multiprocessor in a cycle, from a compute capability on. Source: the throughput
+tables of NVIDIA's "CUDA C++ Programming Guide" and the white papers of A100, A10 and H100."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU as its driver describes it.
+
+    Parameters
+    ----------
+    memory_bytes : int
+    capability : tuple of int
+        Major and minor compute capability.
+    multiprocessors : int
+    clock_hz : float
+        The highest clock of the multiprocessors.
+    """
+
+    memory_bytes: int
+    capability: tuple[int, int]
+    multiprocessors: int
+    clock_hz: float
+
+    def speed(self, precision: str) -> float:
+        """Return the operations per second of products by the data sheet, 0 if unknown."""
+        generations = [least for least in _OPERATIONS_PER_CLOCK if least <= self.capability]
+        rates = _OPERATIONS_PER_CLOCK[max(generations)] if generations else {}
+        per_clock = rates.get(precision, 0)
+        return per_clock * self.multiprocessors * self.clock_hz
 
 
 def list_devices(name: str, gpus: int) -> tuple[str, ...]:
@@ -41,13 +79,16 @@ def count_processes(n_jobs: int | None, devices: tuple[str, ...]) -> int | None:
     Parameters
     ----------
     n_jobs : int, optional
-        Requested number. None and -1 mean one process per GPU, because more processes would only
-        share a GPU and its memory.
+        Requested number; -1 means one process per GPU.
     devices : tuple of str
         Result of `list_devices`.
     """
-    on_gpus = all(device.startswith("cuda") for device in devices)
-    return len(devices) if on_gpus and n_jobs in (None, -1) else n_jobs
+    return len(devices) if n_jobs == -1 and are_gpus(devices) else n_jobs
+
+
+def are_gpus(devices: tuple[str, ...]) -> bool:
+    """Return whether devices of `list_devices` are GPUs; they are all of one kind."""
+    return all(device.startswith("cuda") for device in devices)
 
 
 def resolve_device(name: str) -> str:
@@ -130,10 +171,27 @@ def _cuda_driver() -> ctypes.CDLL | None:
 
 def _cuda_major() -> int | None:
     """Return the compute capability's major number of the first GPU; ``None`` without a GPU."""
+    gpu = describe_gpu()
+    return gpu.capability[0] if gpu is not None else None
+
+
+def describe_gpu() -> Gpu | None:
+    """Return the first GPU, as which all of a machine are taken; ``None`` without a GPU."""
     driver = _cuda_driver()
     if driver is None or not count_gpus():
         return None
-    device, major = ctypes.c_int(0), ctypes.c_int(0)
+    device, memory = ctypes.c_int(0), ctypes.c_size_t(0)
     driver.cuDeviceGet(ctypes.byref(device), 0)
-    driver.cuDeviceGetAttribute(ctypes.byref(major), _COMPUTE_CAPABILITY_MAJOR, device)
-    return major.value
+    driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
+
+    def attribute(number: int) -> int:
+        answer = ctypes.c_int(0)
+        driver.cuDeviceGetAttribute(ctypes.byref(answer), number, device)
+        return answer.value
+
+    return Gpu(
+        memory_bytes=memory.value,
+        capability=(attribute(_COMPUTE_CAPABILITY_MAJOR), attribute(_COMPUTE_CAPABILITY_MINOR)),
+        multiprocessors=attribute(_MULTIPROCESSORS),
+        clock_hz=attribute(_CLOCK_RATE) * 1e3,
+    )

@@ -212,9 +212,9 @@ def shared_frequency(batches: Sequence[SeriesBatch], reading: ReadOptions) -> Fr
     """
     if reading.freq is not None or not any(len(_short_rows(batch)) for batch in batches):
         return None
-    others = {frequency for batch in batches for frequency in batch.frequencies}
+    frequencies = {frequency for batch in batches for frequency in batch.frequencies}
     is_irregular = any((batch.reasons == Reason.IRREGULAR).any() for batch in batches)
-    return others.pop() if len(others) == 1 and not is_irregular else None
+    return frequencies.pop() if len(frequencies) == 1 and not is_irregular else None
 
 
 def _short_rows(batch: SeriesBatch) -> IntArray:

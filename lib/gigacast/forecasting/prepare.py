@@ -9,7 +9,8 @@ from gigacast.core.partition.task import Task
 from gigacast.core.text import blank_secrets
 from gigacast.errors import ConfigError, DataError, DataNotFoundError
 from gigacast.forecasters.forecaster import ForecasterInfo
-from gigacast.forecasters.hardware import count_processes
+from gigacast.forecasters.gpu_sharing import operations_per_point, processes_per_gpu
+from gigacast.forecasters.hardware import are_gpus, count_processes, describe_gpu
 from gigacast.job.calibration import with_calibration
 from gigacast.job.covariates import check_context, fit_method, warn_of_horizon
 from gigacast.job.engine_choice import settle_engine
@@ -23,7 +24,7 @@ from gigacast.lake.plan.months import with_latest_month
 from gigacast.lake.plan.planner import Plan, PlanRequest
 from gigacast.lake.table.address import is_table
 from gigacast.runtime.cores import resolve_jobs
-from gigacast.runtime.processes import Processes, choose_processes
+from gigacast.runtime.processes import Processes, choose_processes, share_gpus
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 
@@ -155,8 +156,19 @@ def checked_address(job: ForecastJob, address: StoreAddress) -> StoreAddress:
     return job.bucket if is_folder and address.is_below(job.bucket) else address
 
 
-def processes_for(prepared: Prepared, tasks: Sequence[Task]) -> Processes:
-    """Return the number of processes that a job gets on this machine for some tasks."""
+def processes_for(
+    prepared: Prepared, tasks: Sequence[Task], n_tasks: int | None = None
+) -> Processes:
+    """Return the number of processes that a job gets on this machine for some tasks.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    tasks : sequence of Task
+    n_tasks : int, optional
+        Their number, where the tasks themselves are not at hand.
+    """
+    count = len(tasks) if n_tasks is None else n_tasks
     resources = prepared.job.resources
     devices = usable_devices(prepared.job.model, prepared.info)
     named = count_processes(resources.n_jobs, devices)
@@ -164,8 +176,12 @@ def processes_for(prepared: Prepared, tasks: Sequence[Task]) -> Processes:
         return Processes(resolve_jobs(named))
     if resources.executor not in ("auto", "joblib"):
         return Processes(1)
+    if are_gpus(devices):
+        operations = operations_per_point(prepared.model.folder, prepared.info)
+        wanted = processes_per_gpu(operations, describe_gpu(), prepared.info.precision)
+        return share_gpus(len(devices), wanted, count, resources.memory_limit_bytes)
     work = sum(task.size_bytes for task in tasks)
-    return choose_processes(len(tasks), work, resources.memory_limit_bytes)
+    return choose_processes(count, work, resources.memory_limit_bytes)
 
 
 def check_discovered(plan: Plan, job: ForecastJob) -> None:

@@ -252,8 +252,6 @@ def make_executor_for(
 ) -> Executor:
     """Return the executor that a job names, by default with as many processes as pay.
 
-    On GPUs that is one for each.
-
     Parameters
     ----------
     prepared : Prepared
@@ -264,8 +262,8 @@ def make_executor_for(
     resources = prepared.job.resources
     # A cluster has its own workers, which this machine cannot count.
     is_here = resources.executor in ("auto", "joblib", "inline")
-    processes = processes_for(prepared, tasks).count if is_here else resources.n_jobs
     count = len(tasks) if n_tasks is None else n_tasks
+    processes = processes_for(prepared, tasks, count).count if is_here else resources.n_jobs
     return make_executor(resources.executor, processes, n_tasks=count)
 
 

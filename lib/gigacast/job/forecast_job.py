@@ -258,7 +258,7 @@ class Resources:
     ----------
     executor : {"auto", "inline", "joblib", "dask", "ray", "batch"}
     n_jobs : int, optional
-        Processes, -1 for all cores; by default one, or one for each GPU.
+        Processes, -1 for all cores; by default as many as pay.
     batch_size : int, optional
         Series per call of the model; found automatically by default.
     memory_limit_bytes : int

@@ -48,6 +48,32 @@ def choose_processes(tasks: int, work_bytes: int, held_bytes: int) -> Processes:
     return Processes(limits[name], f"limited by {name}")
 
 
+GPU_PROCESS_BYTES = 2 * 1024**3
+"""Memory of a process with torch and CUDA on the host, beside what reading may hold."""
+
+
+def share_gpus(gpus: int, wanted: int, tasks: int, held_bytes: int) -> Processes:
+    """Return the number of processes for tasks on the GPUs of this machine, at least one for each.
+
+    Parameters
+    ----------
+    gpus : int
+    wanted : int
+        Processes that keep one GPU busy and fit into its memory.
+    tasks : int
+    held_bytes : int
+        Memory that a process may hold for reading.
+    """
+    limits = {"GPU": wanted, "tasks": -(-tasks // gpus)}
+    if min(limits.values()) > 1:
+        limits["cores"] = count_cores() // gpus
+        limits["free memory"] = free_memory() // (GPU_PROCESS_BYTES + held_bytes) // gpus
+    name = min(limits, key=lambda limit: limits[limit])
+    if limits[name] <= 1:
+        return Processes(gpus, "one for each GPU")
+    return Processes(gpus * limits[name], f"{limits[name]} for each GPU, limited by {name}")
+
+
 _SINGLE = {
     "tasks": "a single task",
     "work": "little work",

@@ -76,12 +76,12 @@ class RunSettings(Section):
     )
     n_jobs: Jobs = option(
         _RESOURCES.n_jobs,
-        "Processes; -1 for all cores. auto is as many as pay, or one for each GPU.",
+        "Processes; -1 for all cores. auto is as many as pay, also on a GPU.",
         group="with",
         details="`auto` takes cores, free memory, limits of a container and the size of the inputs "
         "into account when series are forecast; small runs, and jobs without a model, have one. "
-        "-1 is one for each core. Each process loads the model once; threads are divided between "
-        "them.",
+        "-1 is one for each core, or for each GPU. Each process loads the model once; threads are "
+        "divided between them.",
     )
     device: str = option(
         _MODEL.device,

@@ -44,7 +44,7 @@ def _request(windows: Windows, rows: IntArray, levels: tuple[float, ...]) -> For
     members = np.concatenate([context, windows.past[rows]], axis=1)
     size, horizon = members.shape[1], windows.target.shape[1]
     unknown = np.full((len(rows), 1, horizon), np.nan, np.float32)
-    known = np.concatenate([unknown, ahead], axis=1).reshape(-1, horizon) if size > 1 else None
+    coming = np.concatenate([unknown, ahead], axis=1).reshape(-1, horizon) if size > 1 else None
     return ForecastRequest(
         context=members.reshape(-1, members.shape[2]),
         horizon=horizon,
@@ -53,5 +53,5 @@ def _request(windows: Windows, rows: IntArray, levels: tuple[float, ...]) -> For
         seasons=np.ones(len(rows) * size, np.int64),
         seeds=np.zeros(len(rows) * size, np.uint64),
         group_size=size,
-        future=known,
+        future=coming,
     )

@@ -3,7 +3,14 @@
 import pytest
 
 from gigacast.runtime import processes
-from gigacast.runtime.processes import PROCESS_BYTES, WORK_BYTES, choose_processes, free_memory
+from gigacast.runtime.processes import (
+    GPU_PROCESS_BYTES,
+    PROCESS_BYTES,
+    WORK_BYTES,
+    choose_processes,
+    free_memory,
+    share_gpus,
+)
 
 GIB = 2**30
 
@@ -41,6 +48,34 @@ def test_free_memory_limits_the_processes(monkeypatch: pytest.MonkeyPatch) -> No
     assert choose_processes(100, 100 * WORK_BYTES, 50 * GIB).count > 3
     monkeypatch.setattr(processes, "free_memory", lambda: 0)
     assert str(choose_processes(100, 100 * GIB, GIB)) == "1 (little free memory)"
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize(
+    ("gpus", "wanted", "tasks", "expected"),
+    [
+        (1, 6, 100, "6 (6 for each GPU, limited by GPU)"),
+        (1, 20, 100, "8 (8 for each GPU, limited by cores)"),
+        (4, 6, 100, "8 (2 for each GPU, limited by cores)"),
+        (4, 6, 5, "8 (2 for each GPU, limited by tasks)"),
+        (4, 6, 4, "4 (one for each GPU)"),
+        (16, 6, 100, "16 (one for each GPU)"),
+        (1, 1, 100, "1 (one for each GPU)"),
+        (2, 6, 0, "2 (one for each GPU)"),
+    ],
+)
+def test_each_gpu_has_the_same_number_of_processes_and_at_least_one(
+    gpus: int, wanted: int, tasks: int, expected: str
+) -> None:
+    assert str(share_gpus(gpus, wanted, tasks, GIB)) == expected
+
+
+@pytest.mark.usefixtures("large")
+def test_free_memory_limits_the_processes_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "free_memory", lambda: 7 * (GPU_PROCESS_BYTES + GIB))
+    assert share_gpus(2, 6, 100, GIB).count == 6
+    monkeypatch.setattr(processes, "free_memory", lambda: 0)
+    assert share_gpus(2, 6, 100, GIB).count == 2
 
 
 def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

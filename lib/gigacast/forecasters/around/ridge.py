@@ -105,10 +105,10 @@ def _centred(panel: Panel) -> tuple[DoubleArray, DoubleArray]:
     counts = np.maximum(has_value.sum(axis=2), 1)
     means = np.where(has_value, panel.past, 0.0).sum(axis=2) / counts
     # What is not known ahead would be missed there: a part of the past without its future.
-    known = np.asarray(np.isfinite(panel.ahead).all(axis=2))[:, :, None]
-    is_past = known & np.isfinite(panel.past)
+    is_given = np.asarray(np.isfinite(panel.ahead).all(axis=2))[:, :, None]
+    is_past = is_given & np.isfinite(panel.past)
     past = np.where(is_past, panel.past - means[:, :, None], 0.0)
-    ahead = np.where(known, panel.ahead - means[:, :, None], 0.0)
+    ahead = np.where(is_given, panel.ahead - means[:, :, None], 0.0)
     # Sizes of covariates are as different as dollars and degrees.
     size = np.abs(past).max(axis=2, initial=0.0)
     size = np.where(size > 0, size, 1.0)[:, :, None]

@@ -21,6 +21,7 @@ from gigacast.forecasters.network.device import (
     translate_memory_errors,
 )
 from gigacast.forecasters.network.forecaster import NetworkForecaster
+from gigacast.forecasters.network.graphs import GraphedPass, Pass
 from gigacast.forecasters.network.groups import GroupUnrolling
 
 MAX_TOKENS = 2_048
@@ -87,6 +88,7 @@ class LeanChronos2Forecaster(NetworkForecaster):
     ) -> None:
         super().__init__(info, device, centre=True)
         self._model = model
+        self._alone: Pass = GraphedPass(model) if device.type == "cuda" else model
         self._unrolling = unrolling
 
     def _quantiles(
@@ -136,6 +138,8 @@ class LeanChronos2Forecaster(NetworkForecaster):
         masked: bool,
     ) -> Tensor:
         """Return the quantiles of one pass, [B, K, F * P], computed in pieces."""
+        if size == 1 and future is None and self._device.type == "cuda":
+            return self._alone(context, patches, masked=masked)
         excess = sum(sizes) * size - len(context)
         pieces = [count * size for count in sizes]
         contexts = torch.split(_fill(context, excess, size), pieces)

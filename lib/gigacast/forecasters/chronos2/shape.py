@@ -116,5 +116,28 @@ def read_chronos2_shape(config: Mapping[str, Any]) -> Chronos2Shape:
     )
 
 
+def count_chronos2_operations(shape: Chronos2Shape, steps: int) -> int:
+    """Return the floating-point operations for a series alone in one pass of one patch ahead.
+
+    A multiplication with its addition counts as two. Left out are norms, softmax and activations,
+    which are small beside the products.
+
+    Parameters
+    ----------
+    shape : Chronos2Shape
+    steps : int
+        Steps of the context; padded to whole patches.
+    """
+    tokens = -(-steps // shape.patch_size) + 2  # the REG token and the patch ahead
+    # Attention over time, its scores and means, the matrix of a group of one, and feed-forward.
+    time = 4 * shape.d_model * shape.inner + 2 * tokens * shape.inner
+    layer = time + shape.d_model**2 + 2 * shape.d_model * shape.d_ff
+    inputs = 3 * shape.patch_size  # values, mask and time
+    embed = inputs * shape.d_ff + shape.d_ff * shape.d_model + inputs * shape.d_model
+    outputs = shape.patch_size * len(shape.levels)
+    head = shape.d_model * shape.d_ff + (shape.d_ff + shape.d_model) * outputs
+    return 2 * (tokens * (shape.layers * layer + embed) + head)
+
+
 def _core(config: Mapping[str, Any], name: str) -> Any:
     return config.get(name, _CORE_DEFAULTS[name])

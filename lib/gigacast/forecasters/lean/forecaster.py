@@ -21,6 +21,7 @@ from gigacast.forecasters.network.device import (
     translate_memory_errors,
 )
 from gigacast.forecasters.network.forecaster import NetworkForecaster
+from gigacast.forecasters.network.graphs import GraphedPass, Pass
 from gigacast.forecasters.network.unrolling import Unrolling
 
 
@@ -63,6 +64,7 @@ class LeanForecaster(NetworkForecaster):
     def __init__(self, info: ForecasterInfo, model: LeanBolt, device: torch.device) -> None:
         super().__init__(info, device, centre=True)
         self._model = model
+        self._whole: Pass = GraphedPass(model) if device.type == "cuda" else model
 
     def _quantiles(
         self, context: Tensor, future: Tensor | None, request: ForecastRequest
@@ -86,7 +88,7 @@ class LeanForecaster(NetworkForecaster):
         """Return the quantiles of one pass, [B, K, steps]; on a CPU computed in pieces."""
         # Only oneDNN compiles products by size; a GPU gets the whole batch at once.
         if self._device.type != "cpu":
-            return self._model(context, steps, masked=masked)
+            return self._whole(context, steps, masked=masked)
         tokens = -(-context.shape[1] // self._info.patch_size)
         sizes = piece_sizes(len(context), tokens)
         # Filled up with copies of the last row, whose results are cut off again.

@@ -2,11 +2,13 @@
 
 On a GPU three steps run at the same time: the next batch is copied to the device, the current one
 is computed, and the previous one is copied back. Each has its own stream. Host memory is
-page-locked, because only then can the device copy without the processor. Source: "CUDA semantics"
-and ``Tensor.record_stream`` in torch's documentation.
+page-locked, because only then can the device copy without the processor; it is locked once and used
+in turn. Source: "CUDA semantics" and ``Tensor.record_stream`` in torch's documentation.
 """
 
+from collections import deque
 from collections.abc import Callable
+from math import prod
 from typing import Any, Protocol
 
 import torch
@@ -44,11 +46,48 @@ class HostTransfer:
 
 
 def empty_pinned(*shape: int) -> Tensor:
-    """Return page-locked host memory, float32.
-
-    Locking pages is slow, but torch caches freed blocks and reuses them for the next batch.
-    """
+    """Return page-locked host memory, float32."""
     return torch.empty(shape, dtype=torch.float32, pin_memory=True)
+
+
+MOST_BUFFERS = 3
+"""Buffers of a ring: one is filled, one copied, and one waits to be read."""
+
+
+class BufferRing:
+    """Page-locked buffers that are used again, the longest unused first.
+
+    Locking pages takes longer than copying them, and locked pages are lost to everything else.
+
+    Parameters
+    ----------
+    pinned : callable
+        Allocates page-locked host memory.
+    most : int
+        Buffers after which the host waits for a copy instead of locking more memory.
+    """
+
+    def __init__(self, pinned: Callable[..., Tensor], most: int = MOST_BUFFERS) -> None:
+        self._pinned = pinned
+        self._most = most
+        self._free: deque[tuple[Tensor, Any]] = deque()
+
+    def take(self, *shape: int) -> tuple[Tensor, Tensor]:
+        """Return a buffer and its beginning as an array of a shape; nobody else has the buffer."""
+        count = prod(shape)
+        buffer = None
+        # The oldest copy ends first, so that no other one needs to be looked at.
+        if self._free and (self._free[0][1].query() or len(self._free) >= self._most):
+            buffer, copied = self._free.popleft()
+            copied.synchronize()
+        if buffer is None or len(buffer) < count:
+            # To the next power of two: batches grow and shrink by a few rows.
+            buffer = self._pinned(1 << max(0, count - 1).bit_length())
+        return buffer, buffer[:count].view(shape)
+
+    def give_back(self, buffer: Tensor, copied: Any) -> None:
+        """Take a buffer back that may be used again after an event."""
+        self._free.append((buffer, copied))
 
 
 class CudaTransfer:
@@ -72,15 +111,18 @@ class CudaTransfer:
     ) -> None:
         self._device = device
         self._cuda = cuda
-        self._pinned = pinned
+        self._sending = BufferRing(pinned)
+        self._fetching = BufferRing(pinned)
         self._inward = cuda.Stream(device)
         self._outward = cuda.Stream(device)
 
     def send(self, context: FloatArray) -> Tensor:
         """Return an array as a tensor on the device, while its copy is still running."""
-        staged = self._pinned(*context.shape).copy_(torch.from_numpy(context))
+        buffer, staged = self._sending.take(*context.shape)
+        staged.copy_(torch.from_numpy(context))
         with self._cuda.stream(self._inward):
             on_device = staged.to(self._device, non_blocking=True)
+            self._sending.give_back(buffer, self._inward.record_event())
         computing = self._cuda.current_stream(self._device)
         computing.wait_stream(self._inward)
         # The memory belongs to the inward stream. Without this note torch could give it to the next
@@ -91,7 +133,7 @@ class CudaTransfer:
     def fetch(self, values: Tensor) -> PendingArray:
         """Start to copy a tensor to the host once it is computed; only the result waits for it."""
         ready = values.contiguous()
-        on_host = self._pinned(*ready.shape)
+        buffer, on_host = self._fetching.take(*ready.shape)
         self._outward.wait_stream(self._cuda.current_stream(self._device))
         with self._cuda.stream(self._outward):
             on_host.copy_(ready, non_blocking=True)
@@ -99,10 +141,15 @@ class CudaTransfer:
         # The memory belongs to the computing stream and must not be reused before it is copied.
         ready.record_stream(self._outward)
 
+        arrays: list[FloatArray] = []
+
         def result() -> FloatArray:
-            copied.synchronize()
-            array: FloatArray = on_host.numpy()
-            return array
+            if not arrays:  # the buffer is given back once, however often somebody asks
+                copied.synchronize()
+                # A copy, so that the buffer is free for the next batch, whatever becomes of it.
+                arrays.append(on_host.numpy().copy())
+                self._fetching.give_back(buffer, copied)
+            return arrays[0]
 
         return result
 

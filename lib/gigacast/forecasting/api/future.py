@@ -37,10 +37,10 @@ def with_future(table: pa.Table, future: pa.Table, method: Method) -> tuple[pa.T
         )
     keys = (*layout.id_names, layout.timestamp)
     shared = [name for name in future.column_names if name in table.column_names]
-    others = [name for name in shared if name not in (*keys, *layout.targets)]
-    known = method.columns.known_covariates or tuple(others)
-    missing = [name for name in (*keys, *known) if name not in future.column_names]
-    if missing or not known:
+    companions = [name for name in shared if name not in (*keys, *layout.targets)]
+    names = method.columns.known_covariates or tuple(companions)
+    missing = [name for name in (*keys, *names) if name not in future.column_names]
+    if missing or not names:
         raise SchemaError(
             f"future: it has no column {missing[0]!r}"
             if missing
@@ -53,10 +53,10 @@ def with_future(table: pa.Table, future: pa.Table, method: Method) -> tuple[pa.T
                 f"future: the target {name!r} has values",
                 hint="leave it out: what is known of it belongs to the data",
             )
-    rows = _like(future.select([*keys, *known]), table)
+    rows = _like(future.select([*keys, *names]), table)
     _check_items(table, rows, layout.id_names)
     joined = pa.concat_tables([table, rows], promote_options="default")
-    columns = replace(method.columns, known_covariates=known)
+    columns = replace(method.columns, known_covariates=names)
     return joined, replace(method, columns=columns)
 
 

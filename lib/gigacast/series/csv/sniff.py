@@ -240,10 +240,10 @@ def _is_data(rows: list[list[str]]) -> bool:
     """Check that the first row is like all others: times and numbers in the same columns."""
     if len(rows) < 2:
         return False
-    first, others = rows[0], rows[1:-1] or rows[1:]
-    if any(len(row) != len(first) for row in others):
+    first, following = rows[0], rows[1:-1] or rows[1:]
+    if any(len(row) != len(first) for row in following):
         return False
-    columns = list(zip(*others, strict=True))
+    columns = list(zip(*following, strict=True))
     kinds = {
         kind
         for kind, pattern in (("time", _MOMENT), ("number", _NUMBER))

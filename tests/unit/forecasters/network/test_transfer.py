@@ -4,6 +4,7 @@ No GPU is needed: a stand-in for ``torch.cuda`` runs the work of a stream only w
 for it, so that a missing wait shows as values that are not there.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gigacast.forecasters.network.transfer import CudaTransfer, HostTransfer, make_transfer  # noqa: E402
+from gigacast.forecasters.network.transfer import (  # noqa: E402
+    MOST_BUFFERS,
+    CudaTransfer,
+    HostTransfer,
+    PendingArray,
+    make_transfer,
+)
 
 CPU = torch.device("cpu")
 
@@ -33,6 +40,9 @@ class LazyStream:
 
     def record_event(self) -> "LazyStream":
         return self
+
+    def query(self) -> bool:
+        return not self.work
 
     def synchronize(self) -> None:
         self.run()
@@ -81,6 +91,15 @@ class LazyTensor:
     def contiguous(self) -> "LazyTensor":
         return self
 
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: slice) -> "LazyTensor":
+        return LazyTensor(self.cuda, self.values[rows])
+
+    def view(self, shape: tuple[int, ...]) -> "LazyTensor":
+        return LazyTensor(self.cuda, self.values.reshape(shape))
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.values.shape
@@ -109,8 +128,15 @@ def cuda() -> LazyCuda:
 
 
 @pytest.fixture
-def transfer(cuda: LazyCuda) -> CudaTransfer:
+def locked() -> list[int]:
+    """Return the sizes of the buffers that were locked, filled as they are asked for."""
+    return []
+
+
+@pytest.fixture
+def transfer(cuda: LazyCuda, locked: list[int]) -> CudaTransfer:
     def pinned(*shape: int) -> LazyTensor:
+        locked.append(int(np.prod(shape)))
         return LazyTensor(cuda, np.full(shape, np.nan, np.float32))
 
     return CudaTransfer(CPU, cuda=cuda, pinned=pinned)  # type: ignore[arg-type]
@@ -150,6 +176,48 @@ def test_a_context_may_be_modified_once_it_is_sent(cuda: LazyCuda, transfer: Cud
     result = transfer.fetch(double(cuda, transfer.send(context)))
     context[:] = 0
     assert np.array_equal(result(), numbers(0) * 2)
+
+
+def test_memory_is_locked_once_and_used_in_turn(
+    cuda: LazyCuda, transfer: CudaTransfer, locked: list[int]
+):
+    pending: deque[PendingArray] = deque()
+    results = []
+    for seed in range(20):
+        pending.append(transfer.fetch(double(cuda, transfer.send(numbers(seed)))))
+        if len(pending) > 1:  # as batches are collected: one is computed, one is read
+            results.append(pending.popleft()())
+    results += [result() for result in pending]
+    assert all(np.array_equal(r, numbers(seed) * 2) for seed, r in enumerate(results))
+    assert len(locked) <= 2 * MOST_BUFFERS
+
+
+def test_a_buffer_is_not_filled_before_its_copy_is_done(
+    cuda: LazyCuda, transfer: CudaTransfer, locked: list[int]
+):
+    sent = [transfer.send(numbers(seed)) for seed in range(10)]
+    fetched = [transfer.fetch(double(cuda, tensor)) for tensor in sent]
+    for seed, result in reversed(list(enumerate(fetched))):  # in whichever order they are read
+        assert np.array_equal(result(), numbers(seed) * 2)
+    assert len(locked) == MOST_BUFFERS + 10
+
+
+def test_larger_batches_get_larger_buffers(
+    cuda: LazyCuda, transfer: CudaTransfer, locked: list[int]
+):
+    for rows in (1, 200, 3, 150, 201):
+        values = np.arange(rows * 5, dtype=np.float32).reshape(rows, 5)
+        assert np.array_equal(transfer.fetch(double(cuda, transfer.send(values)))(), values * 2)
+    assert locked == [8, 8, 1024, 1024]
+
+
+def test_a_result_may_be_asked_for_twice_and_kept(cuda: LazyCuda, transfer: CudaTransfer):
+    result = transfer.fetch(double(cuda, transfer.send(numbers(1))))
+    kept = result()
+    assert result() is kept
+    for seed in range(5):
+        transfer.fetch(double(cuda, transfer.send(numbers(seed + 2))))()
+    assert np.array_equal(kept, numbers(1) * 2)
 
 
 def test_on_a_cpu_nothing_is_copied():
