@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from gigacast.core.partition.name import EXPECTED_NAMES
 from gigacast.core.plural import counted
 from gigacast.forecasting.plan import PlanReport
 from gigacast.forecasting.prepare import Prepared
@@ -108,7 +109,10 @@ def _plan_facts(report: PlanReport, job: ForecastJob) -> list[tuple[str, str]]:
     plan, info = report.plan, report.prepared.info
     totals = plan.totals
     has_estimate = report.estimate.series is not None or plan.tasks
-    unmatched = f"{counted(plan.unmatched_count, 'object')} ({', '.join(plan.unmatched[:_FIRST])})"
+    unmatched = (
+        f"{counted(plan.unmatched_count, 'object')} ({', '.join(plan.unmatched[:_FIRST])}): "
+        f"{EXPECTED_NAMES}"
+    )
     orphans = counted(totals.orphaned, "forecast")
     foreign = f"not taken for input: {', '.join(plan.foreign_folders[:_FIRST])}"
     return [

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from gigacast.core.cost.array_plan import QueueKind
+from gigacast.core.partition.name import EXPECTED_NAMES
 from gigacast.core.partition.spec import Spec
 from gigacast.core.partition.task import Task
 from gigacast.core.text import blank_secrets
@@ -201,8 +202,8 @@ def check_discovered(plan: Plan, job: ForecastJob) -> None:
     instead = f"; found instead: {', '.join(ignored)}" if ignored else ""
     raise DataNotFoundError(
         f"no partition under {job.inputs.url} matches the selection{instead}",
-        hint="expected {YYYY}/{MM}/part-NAME.parquet, .csv or .json; see --prefix, --years, "
-        "--symbol, and parquet_loader.file_patterns in the settings",
+        hint=f"{EXPECTED_NAMES}; see --prefix, --years, --symbol, and "
+        "parquet_loader.file_patterns in the settings",
     )
 
 

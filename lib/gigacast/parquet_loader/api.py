@@ -168,7 +168,7 @@ class ParquetDataLoader:
 
         A chunk holds at most `processing.chunk_size` rows, all of one file, and takes about a
         quarter of `performance.memory_limit` at most. Missing values are filled across the borders
-        of chunks, lines drawn to the next chunk at the furthest; integers keep their types.
+        of chunks, as in a load at once; integers are not narrowed.
         """
         files = self.discover_files(symbol, year, year_range, month, month_range, timeframes)
         request = self._parts.request(symbol, files, target_columns, feature_columns)

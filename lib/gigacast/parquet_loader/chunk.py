@@ -1,8 +1,7 @@
 """The rows of files chunk by chunk, for data larger than memory.
 
 Missing values are filled across the borders of chunks: of the chunks before, the rows with the last
-known values are kept. A line is drawn to the next chunk at the furthest, so gaps over a whole chunk
-stay missing.
+known values are kept. Lines are drawn to the next known value, in whichever chunk it is; see `gap`.
 """
 
 import time
@@ -18,6 +17,7 @@ from gigacast.parquet_loader.column import Normaliser, check_columns, loaded_sch
 from gigacast.parquet_loader.dataset import LoadColumns, LoadedDataset, LoadStats
 from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.parquet_loader.file import FileRows
+from gigacast.parquet_loader.gap import AheadReader, ItemEnds
 from gigacast.parquet_loader.process import Processing, Surroundings, edge_rows, process_rows
 from gigacast.parquet_loader.recovery import BAD, Recovery
 from gigacast.parquet_loader.request import LoadRequest, LoadResources
@@ -34,6 +34,28 @@ class _Raw:
     table: pa.Table
     info: ParquetFileInfo
     stats: LoadStats
+    number: int
+    start: "_Start"
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A file at which chunks are read from: its place, and the number of its first chunk."""
+
+    file: int = 0
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What all passes over the files share."""
+
+    columns: LoadColumns
+    files: tuple[ParquetFileInfo, ...]
+    shape: "_Shape"
+    normaliser: Normaliser
+    rows: int
+    batch_bytes: int
 
 
 class ChunkReader:
@@ -63,33 +85,70 @@ class ChunkReader:
         InputChangedError, DataError, StorageError
         """
         started = time.perf_counter()
-        for raw, around in _surrounded(self._raw(columns), columns, processing):
+        reading = self._reading(columns, processing)
+        for raw, around in self._surrounded(reading, processing):
             table = process_rows(raw.table, columns, processing, raw.stats, around)
             raw.stats.rows, raw.stats.memory_bytes = table.num_rows, table.nbytes
             raw.stats.seconds = time.perf_counter() - started
             yield LoadedDataset(table, columns, self._request.symbol, (raw.info,), raw.stats)
             started = time.perf_counter()
 
-    def _raw(self, columns: LoadColumns) -> Iterator[_Raw]:
-        limit = self._resources.memory_limit_bytes
+    def _reading(self, columns: LoadColumns, processing: Processing) -> _Reading:
         # Four parts of the memory limit are in use at a time: the chunk of the caller, the chunk
-        # read ahead, the one being read, and the bytes it is decoded from. A value is counted as
-        # 16 bytes, twice a float64, as rows are copied when they are sorted.
-        max_rows = limit // 4 // (16 * len(columns.all))
-        rows = min(self._resources.chunk_rows, max(_SMALLEST_CHUNK_ROWS, max_rows))
+        # read ahead, the one being read, and the bytes it is decoded from; six where gaps are read
+        # ahead. A value is counted as 16 bytes, twice a float64, as rows are copied when they are
+        # sorted.
+        parts = 6 if processing.nulls == "interpolate" else 4
+        part = self._resources.memory_limit_bytes // parts
+        rows = max(_SMALLEST_CHUNK_ROWS, part // (16 * len(columns.all)))
         shape = _Shape(columns, self._types(columns))
-        normaliser = Normaliser(columns, self._request.columns.unit)
-        for info in self._recovery.files_read(self._request.files):
+        return _Reading(
+            columns,
+            self._recovery.files_read(self._request.files),
+            shape,
+            Normaliser(columns, self._request.columns.unit),
+            min(self._resources.chunk_rows, rows),
+            part,
+        )
+
+    def _raw(self, reading: _Reading, first: _Start) -> Iterator[_Raw]:
+        """Yield the chunks from a file on."""
+        number = first.number
+        for place, info in enumerate(reading.files[first.file :], first.file):
+            start = _Start(place, number)
             try:
-                for batch in self._files.chunks(info, columns, rows, limit // 4):
+                batches = self._files.chunks(
+                    info, reading.columns, reading.rows, reading.batch_bytes
+                )
+                for batch in batches:
                     raw = pa.Table.from_batches([batch])
-                    normaliser.settle(raw)
-                    table, dropped = normaliser.apply(raw, info.key)
-                    table = sort_rows(shape.apply(table, info.key), columns)
-                    yield _Raw(table, info, LoadStats(files=1, null_timestamps=dropped))
+                    reading.normaliser.settle(raw)
+                    table, dropped = reading.normaliser.apply(raw, info.key)
+                    table = sort_rows(reading.shape.apply(table, info.key), reading.columns)
+                    stats = LoadStats(files=1, null_timestamps=dropped)
+                    yield _Raw(table, info, stats, number, start)
+                    number += 1
             except BAD as error:
                 # Rows before the damage may have been given: they cannot be taken back.
                 self._recovery.leave_out(info, error)
+
+    def _surrounded(
+        self, reading: _Reading, processing: Processing
+    ) -> Iterator[tuple[_Raw, Surroundings]]:
+        """Yield each chunk with the rows that its missing values are filled from."""
+        columns, ahead = reading.columns, None
+        before: pa.Table | None = None
+        for chunk in self._raw(reading, _Start()):
+            if not processing.fills:
+                yield chunk, Surroundings()
+                continue
+            # Most chunks of most data end with known values: nothing is read twice then.
+            if ahead is None and processing.nulls == "interpolate" and _ends_open(chunk, columns):
+                again = self._raw(reading, chunk.start)
+                ahead = AheadReader(((raw.number, raw.table) for raw in again), columns)
+            yield chunk, Surroundings(before, ahead and ahead.after(chunk.number))
+            parts = [chunk.table] if before is None else [before, chunk.table]
+            before = edge_rows(sort_rows(pa.concat_tables(parts), columns), columns, first=False)
 
     def _types(self, columns: LoadColumns) -> list[pa.Field]:
         """Return the fields of all chunks, without times: types that hold the values of all files.
@@ -147,22 +206,5 @@ class _Shape:
         return conform(table, pa.schema(fields), label)
 
 
-def _surrounded(
-    chunks: Iterator[_Raw], columns: LoadColumns, processing: Processing
-) -> Iterator[tuple[_Raw, Surroundings]]:
-    """Yield each chunk with the rows that its missing values are filled from."""
-    if not processing.fills:
-        for chunk in chunks:
-            yield chunk, Surroundings()
-        return
-    before: pa.Table | None = None
-    looks_ahead = processing.nulls == "interpolate"
-    current = next(chunks, None)
-    while current is not None:
-        chunk = current
-        following = next(chunks, None) if looks_ahead else None
-        after = edge_rows(following.table, columns, first=True) if following else None
-        yield chunk, Surroundings(before, after)
-        parts = [chunk.table] if before is None else [before, chunk.table]
-        before = edge_rows(sort_rows(pa.concat_tables(parts), columns), columns, first=False)
-        current = following if looks_ahead else next(chunks, None)
+def _ends_open(chunk: _Raw, columns: LoadColumns) -> bool:
+    return chunk.table.num_rows > 0 and bool(ItemEnds(chunk.table, columns).open.any())

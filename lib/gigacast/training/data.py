@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from gigacast.core.digest import digest_etags, digest_value
-from gigacast.core.partition.name import NamingPattern
+from gigacast.core.partition.name import EXPECTED_NAMES, NamingPattern
 from gigacast.core.partition.task import InputObject
 from gigacast.core.series.holdout import end_before
 from gigacast.errors import (
@@ -239,9 +239,8 @@ def find_partitions(job: ForecastJob, inputs: Store) -> PartitionData:
     if not by_series:
         raise DataNotFoundError(
             f"no partition under {inputs.address.url} matches the selection",
-            hint="expected {YYYY}/{MM}/part-NAME.parquet, .csv or .json; see --prefix, "
-            "--input_prefix, --years, "
-            "--symbol; a single file is given by --data",
+            hint=f"{EXPECTED_NAMES}; see --prefix, --input_prefix, --years, --symbol; a single "
+            "file is given by --data",
         )
     partitions = {name: tuple(objects) for name, objects in by_series.items()}
     return PartitionData(inputs, partitions, frozenset(parts))

@@ -114,6 +114,18 @@ def test_the_settings_file_of_the_working_folder_is_read(
 # -- looking ---------------------------------------------------------------------------------------
 
 
+def test_a_plan_says_how_files_are_named_where_it_takes_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bucket").mkdir()
+    store = open_store(StoreAddress(f"file://{tmp_path}/bucket"))
+    store.put("2024/01/sales.parquet", b"not read")
+    assert run(["plan", *flags(store)]) == 0
+    assert "sales.parquet): expected {YYYY}/{MM}/part-NAME.parquet" in capsys.readouterr().out
+    assert run(flags(store)) == 2
+    assert "expected {YYYY}/{MM}/part-NAME.parquet" in capsys.readouterr().err
+
+
 def test_plan_counts_exactly_and_estimates_from_receipts(
     bucket: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,6 +68,38 @@ def test_each_item_of_a_panel_is_filled_from_its_own_earlier_chunks(
     assert filled == [1.0, 1.0, 20.0, 20.0, 1.0, 3.0, 20.0, 40.0]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_gaps_over_many_chunks_are_filled_as_in_a_load_at_once(
+    folder: Store, tmp_path: Path, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    for month in range(1, 6):
+        items = np.sort(rng.choice(6, 1 + rng.integers(6), replace=False))
+        days = np.arange(
+            np.datetime64(f"2014-{month:02d}-01"), np.datetime64(f"2014-{month:02d}-09")
+        )
+        rows = {
+            "item_id": np.repeat([f"i{item}" for item in items], len(days)),
+            "timestamp": np.tile(days.astype("M8[us]"), len(items)),
+        }
+        for name in ("target", "feature_1"):
+            # Some months have no value at all, so gaps span whole files.
+            missing = rng.random(len(rows["item_id"])) < rng.choice([0.3, 0.9, 1.0])
+            rows[name] = pa.array(rng.normal(size=len(missing)), mask=missing)
+        folder.put(f"2014/{month:02d}/part-0.parquet", parquet(pa.table(rows), row_group_size=5))
+    sections = "schema: {datetime_column: timestamp, target_columns: [target], "
+    loader = loader_of(
+        folder,
+        tmp_path,
+        f"processing: {{null_handling: interpolate, chunk_size: {1 + seed * 4}}}\n"
+        f"{sections}feature_columns: [feature_1]}}",
+    )
+    chunks = [chunk.table for chunk in loader.iterate_training_data("part-0", 2014)]
+    whole = loader.load_training_data("part-0", 2014).table
+    in_order = [("item_id", "ascending"), ("timestamp", "ascending")]
+    assert pa.concat_tables(chunks).sort_by(in_order).equals(whole.sort_by(in_order))
+
+
 def test_columns_that_hold_times_are_in_chunks_too_also_where_a_file_lacks_them(
     folder: Store, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ NAMED_PATTERN = (
     r"_(?P<year>[0-9]{4})_(?P<month>[0-9]{2})_(?P<hash>[0-9a-fA-F]+)\.(?P<extension>parquet|json|csv)"
 )
 PANEL_PATTERN = r"(?P<stem>part[-_.][^/]+)\.(?P<extension>parquet|json|csv)"
+EXPECTED_NAMES = "expected {YYYY}/{MM}/part-NAME.parquet, .csv or .json"
 _HIVE_PANEL = re.compile(r"(?P<stem>[^/_.][^/]*)\.(?P<extension>parquet|json|csv)")
 _GROUPS = ("symbol", "timeframe", "horizon", "year", "month", "hash", "extension")
 # Possessive (`*+`): where no year follows, the levels above it must not be taken for its folder.
