@@ -83,7 +83,10 @@ def requirements_of_images() -> dict[str, tuple[str, list[str]]]:
     planner = [line for line in lines if line and not line.startswith("#")]
     return {
         "planner": ("LAMBDA_IMAGE", planner),
-        "cpu, gpu, jobs": ("PYTHON_IMAGE", requirements(project, ["torch", "store"])),
+        "cpu, gpu, jobs": (
+            "PYTHON_IMAGE",
+            requirements(project, ["torch", "iceberg", "delta", "store"]),
+        ),
     }
 
 

@@ -13,11 +13,11 @@ from gigacast.batch.work import (
     dump_record,
     for_children,
     load_record,
+    reachable_files,
 )
 from gigacast.cleaning.run import CleanJob, clean_dataset, clean_setup, plan_cleaning
 from gigacast.core.partition.task import Task
 from gigacast.job.forecast_job import Resources
-from gigacast.job.location import check_reach
 from gigacast.job.run import utc_now
 from gigacast.job.settled import LEFT
 from gigacast.lake.plan.plan_file import PlanFile
@@ -47,13 +47,11 @@ def divide_cleaning(job: CleanJob, author: Author) -> ArrayJob:
     ConfigError
         If inputs or outputs are out of reach of other machines.
     """
-    for address in (job.files.outputs, job.files.sources.address):
-        check_reach(address)
-    if job.table is not None:
-        check_reach(job.table.address)
+    job = replace(job, files=reachable_files(job.files))
     _, planned = plan_cleaning(job, author)
     files = replace(job.files, resources=for_children(job.files.resources))
-    setup = dump_record(_Stored(KIND, replace(job, files=files), author.who))
+    # A table is written by the command, which waits for the end of the array.
+    setup = dump_record(_Stored(KIND, replace(job, files=files, table=None), author.who))
     return ArrayJob(planned, job.files.outputs, lambda run_id: setup)
 
 

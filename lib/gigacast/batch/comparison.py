@@ -21,12 +21,12 @@ from gigacast.batch.work import (
     dump_record,
     for_children,
     load_record,
+    reachable_job,
 )
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError
 from gigacast.job.forecast_job import Resources
-from gigacast.job.location import check_reach
 from gigacast.lake.layout import scores_prefix
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt, list_receipts, read_receipt
@@ -73,8 +73,7 @@ def divide_evaluation(job: EvaluationJob) -> ArrayJob:
         If inputs or outputs are out of reach of other machines.
     StorageError
     """
-    for address in (job.forecast.outputs, job.forecast.inputs):
-        check_reach(address)
+    job = replace(job, forecast=reachable_job(job.forecast))
     planned = plan_evaluation(job)
     setup = dump_evaluation(planned.job)
     return ArrayJob(describe_evaluation(planned), job.forecast.outputs, lambda run_id: setup)

@@ -13,6 +13,7 @@ from gigacast.batch.work import (
     dump_record,
     for_children,
     load_record,
+    reachable_job,
 )
 from gigacast.bucketing.partition import BucketSetup
 from gigacast.bucketing.run import BucketJob, files_of, plan_bucketing
@@ -20,7 +21,6 @@ from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.job.file_worker import FilePlaces
 from gigacast.job.forecast_job import ForecastJob, Resources
-from gigacast.job.location import check_reach
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.executor import Setup
@@ -69,9 +69,8 @@ def divide_bucketing(work: "BucketWork") -> ArrayJob:
         If no partition matches.
     StorageError
     """
-    job = work.job
-    for address in (job.outputs, job.inputs):
-        check_reach(address)
+    job = reachable_job(work.job)
+    work = replace(work, job=job)
     planned = plan_bucketing(BucketJob(files_of(job), work.buckets, work.into))
     return ArrayJob(planned.shell, job.outputs, lambda run_id: dump_bucketing(work))
 

@@ -28,6 +28,7 @@ from gigacast.batch.work import (
     find_done,
     for_children,
     load_record,
+    reachable_job,
 )
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
@@ -85,7 +86,7 @@ def divide_backtest(job: BacktestJob) -> tuple[list[Prepared], list[ArrayJob]]:
         When the data or a model is out of reach of the children.
     StorageError, ModelError
     """
-    job = replace(job, forecast=pin_months(job.forecast))
+    job = replace(job, forecast=pin_months(reachable_job(job.forecast)))
     sides = prepare_sides(job, prepare_array)
     name = leaderboard_name(job, sides)
     setups = tuple(ArraySetup(s.job, s.info, s.model.digest, s.ignored) for s in sides)

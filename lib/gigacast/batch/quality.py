@@ -13,10 +13,10 @@ from gigacast.batch.work import (
     dump_record,
     for_children,
     load_record,
+    reachable_files,
 )
 from gigacast.core.partition.task import Task
 from gigacast.job.forecast_job import Resources
-from gigacast.job.location import check_reach
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.quality.run import QualityJob, measure_quality, plan_quality, quality_setup
@@ -45,8 +45,7 @@ def divide_quality(job: QualityJob) -> ArrayJob:
         If inputs or outputs are out of reach of other machines.
     StorageError
     """
-    for address in (job.files.outputs, job.files.sources.address):
-        check_reach(address)
+    job = replace(job, files=reachable_files(job.files))
     files = replace(job.files, resources=for_children(job.files.resources))
     setup = dump_record(_Stored(KIND, replace(job, files=files)))
     return ArrayJob(plan_quality(job).shell, job.files.outputs, lambda run_id: setup)

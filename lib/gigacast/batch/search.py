@@ -18,12 +18,12 @@ from gigacast.batch.work import (
     dump_record,
     for_children,
     load_record,
+    reachable_job,
 )
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.errors import ObjectNotFoundError
 from gigacast.job.forecast_job import Resources
-from gigacast.job.location import check_reach
 from gigacast.lake.layout import anomalies_key
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt
@@ -52,9 +52,8 @@ def divide_search(job: AnomalyJob) -> ArrayJob:
         If no forecasts are stored, or inputs or outputs are out of reach of other machines.
     StorageError
     """
-    forecast = job.forecast
-    for address in (forecast.outputs, forecast.inputs):
-        check_reach(address)
+    forecast = reachable_job(job.forecast)
+    job = replace(job, forecast=forecast)
     planned = plan_search(job)
     stored = replace(job, forecast=replace(forecast, resources=for_children(forecast.resources)))
     setup = dump_record(_Stored(KIND, stored))

@@ -16,7 +16,7 @@ from gigacast.batch.setup import dump_setup
 from gigacast.batch.work import ArrayJob
 from gigacast.core.cost.array_plan import QueueKind, choose_queue, divide_work, split_arrays
 from gigacast.core.partition.task import Task
-from gigacast.errors import GigacastError
+from gigacast.errors import ConfigError, GigacastError
 from gigacast.forecasting.estimate import Workload
 from gigacast.forecasting.generation import generate_missing
 from gigacast.forecasting.plan import plan_prepared
@@ -90,6 +90,13 @@ def submit_run(
     ConfigError, StorageError, ModelError, ComputeError
         No job is running then.
     """
+    if job.table is not None:
+        raise ConfigError(
+            f"output_table: {job.table.address.url} is written at the end of a run, by the command "
+            "that waits for it",
+            hint="run `gigacast forecast --executor batch`, or `gigacast forecast` when the array "
+            "has ended",
+        )
     prepared = prepare_array(job)
     generation = generate_missing(prepared, job.resources)
     if job.synthetic is not None:

@@ -14,7 +14,9 @@ from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.errors import GigacastError, PlanError
 from gigacast.job.audit import PlannedJob
-from gigacast.job.forecast_job import Resources
+from gigacast.job.file_job import FileJob
+from gigacast.job.forecast_job import ForecastJob, Resources
+from gigacast.job.location import check_reach, reachable_inputs
 from gigacast.job.outage import Patience
 from gigacast.job.settled import Settled
 from gigacast.lake.plan.plan_file import PlanFile
@@ -170,6 +172,31 @@ class ArrayJob:
 def for_children(resources: Resources) -> Resources:
     """Return the resources of a job as its plan holds them: children choose their executor."""
     return replace(resources, executor="auto")
+
+
+def reachable_files(files: FileJob) -> FileJob:
+    """Return the files of a job as the children open them.
+
+    Raises
+    ------
+    ConfigError
+        If inputs or outputs are out of their reach.
+    """
+    check_reach(files.outputs)
+    address = reachable_inputs(files.sources.address)
+    return replace(files, sources=replace(files.sources, address=address))
+
+
+def reachable_job(job: ForecastJob) -> ForecastJob:
+    """Return a job as the children open it.
+
+    Raises
+    ------
+    ConfigError
+        If inputs or outputs are out of their reach.
+    """
+    check_reach(job.outputs)
+    return replace(job, inputs=reachable_inputs(job.inputs))
 
 
 @contextmanager

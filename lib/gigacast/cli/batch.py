@@ -39,7 +39,7 @@ from gigacast.job.run import RunEvents, Silent, utc_now
 from gigacast.job.settled import Settled
 from gigacast.job.telemetry import Telemetry
 from gigacast.report.progress import Progress, items_of
-from gigacast.report.summary import failures_document
+from gigacast.report.summary import failures_document, table_text
 from gigacast.report.terminal import say, show, show_json
 from gigacast.settings.assembly import addresses, array_options_of, job_of
 from gigacast.settings.command.forecast import LogsOptions
@@ -146,14 +146,25 @@ def run_on_batch(
 ) -> int:
     """Submit a run, watch it, and return the exit code."""
     events: RunEvents = Telemetry(sys.stderr, utc_now) if log == "json" else Silent()
-    submission = submit_run(job, options, service_for(job.outputs), events=events)
+    contents = list[dict[str, Any]]()
+    plain = replace(job, table=None)
+    submission = submit_run(plain, options, service_for(job.outputs), events=events)
     # JSON lines on stderr would be torn by a bar.
-    is_silent = quiet or log == "json"
-    report_submission(submission, job.outputs, as_json=as_json, quiet=quiet)
-    if not submission.tasks:
-        return 0
-    run = ArrayRun.open(submission.run_id, job.outputs)
-    return follow(run, events=events, as_json=as_json, quiet=is_silent)
+    is_silent, code = quiet or log == "json", 0
+    report_submission(submission, job.outputs, as_json=as_json, quiet=quiet, emit=contents.append)
+    if submission.tasks:
+        run = ArrayRun.open(submission.run_id, job.outputs)
+        code = follow(run, events=events, as_json=as_json, quiet=is_silent, emit=contents.append)
+    written: dict[str, object] = {}
+    if job.table is not None and code != EXIT_INTERRUPTED:
+        from gigacast.batch.table import write_results  # noqa: PLC0415 - few runs write tables
+
+        written = write_results(job, submission).describe()
+        if not (as_json or is_silent):
+            say(f"table  {table_text(written)}")
+    for content in contents:
+        _emit({**content, **({"table": written} if written else {})})
+    return code
 
 
 def backfill_on_batch(

@@ -16,7 +16,13 @@ from gigacast.job.calibration import with_calibration
 from gigacast.job.covariates import check_context, fit_method, warn_of_horizon
 from gigacast.job.engine_choice import settle_engine
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
-from gigacast.job.location import check_reach, exact_inputs, open_inputs, pin_inputs
+from gigacast.job.location import (
+    check_reach,
+    exact_inputs,
+    open_inputs,
+    pin_inputs,
+    reachable_inputs,
+)
 from gigacast.job.model_choice import resolve_choice, usable_devices
 from gigacast.job.spec import make_spec
 from gigacast.lake.layout import spec_prefix
@@ -268,15 +274,9 @@ def prepare_array(
         When the data or the model is out of reach of the children.
     BucketNotFoundError, AccessDeniedError, ModelError
     """
-    tables = [job.inputs.url] if is_table(job.inputs.url) else []
-    tables += [job.table.address.url] if job.table is not None else []
-    if tables:
-        raise ConfigError(
-            f"{tables[0]}: tables are read and written by runs on this machine",
-            hint="use --executor joblib",
-        )
+    job = replace(job, inputs=reachable_inputs(job.inputs))
+    check_reach(job.outputs)
     for address in (job.inputs, job.outputs):
-        check_reach(address)
         # Whoever may describe jobs of AWS Batch would read them in the command of the job.
         if blank_secrets(address.endpoint_url or "") != (address.endpoint_url or ""):
             raise ConfigError(

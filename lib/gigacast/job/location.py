@@ -93,6 +93,24 @@ def check_reach(address: StoreAddress) -> None:
     )
 
 
+def reachable_inputs(address: StoreAddress) -> StoreAddress:
+    """Return an input root as the machines of array jobs open it: of a table, its exact snapshot.
+
+    Raises
+    ------
+    ConfigError
+        If it is out of their reach.
+    DataNotFoundError
+        When there is no such table.
+    """
+    if not is_table(address.url):
+        check_reach(address)
+        return address
+    from gigacast.lake.table.opening import pin_for_others  # noqa: PLC0415 - few jobs read tables
+
+    return pin_for_others(address)
+
+
 def pin_inputs(address: StoreAddress) -> StoreAddress:
     """Return an input root with an exact version, where it names a dataset or table without one.
 

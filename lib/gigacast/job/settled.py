@@ -50,16 +50,23 @@ class Settled:
         Partitions that are not done, and why.
     unknown : Failure, optional
         Why any other task is not done; such tasks are neither done nor failed by default.
+    done : int
+        Partitions that the others have done.
+    totals : mapping of str
+        What their audit counts.
     """
 
     run_id: str
     left: Mapping[str, Failure] = field(default_factory=dict)
     unknown: Failure | None = None
+    done: int = 0
+    totals: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, audit: Audit) -> "Settled":
         """Return a run that has ended, by its audit."""
-        return cls(audit.session_id, failures_of(audit.failures))
+        left = failures_of(audit.failures)
+        return cls(audit.session_id, left, done=audit.files_processed, totals=audit.totals)
 
     def start(
         self,

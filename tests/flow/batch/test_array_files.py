@@ -80,7 +80,7 @@ def test_the_children_of_an_array_measure_as_a_local_run(
     shown = json.loads(capsys.readouterr().out)
     result = measure_quality(QualityJob(files_of(local)))
     expected = json.loads(json.dumps(result.to_json(), default=str))
-    assert (shown["computed"], shown["skipped"], result.computed) == (0, 1, 1)
+    assert (shown["computed"], shown["skipped"], result.computed) == (1, 0, 1)
     assert [(p["partition"], p["verdict"]) for p in shown["partitions"]] == [
         (p["partition"], p["verdict"]) for p in expected["partitions"]
     ]
@@ -113,7 +113,9 @@ def test_the_children_of_an_array_clean_and_its_end_publishes_the_version(
     # Mended, the partition is all that is left, and the next version has both.
     put_panels(store, ("2024-02",), 1)
     assert run(["data", "clean", "partitions", "cleaned/panels", *array(store)]) == 0
-    assert "cleaned/v1.1/panels" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "published cleaned/v1.1/panels" in shown
+    assert "cleaned 1, known before 1" in shown
     assert run(["data", "clean", "partitions", "cleaned/panels", *array(store)]) == 0
     assert "nothing to do: 2 partitions are done" in capsys.readouterr().out
 

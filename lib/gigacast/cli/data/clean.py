@@ -86,4 +86,8 @@ def _clean(job: CleanJob, settings: Settings, *, as_json: bool, quiet: bool) -> 
         return None
     # The children's closing has published the version: this finds it, and says what is in it.
     settled = replace(settled, unknown=LEFT)
-    return clean_dataset(job, author, executor=settled, start=settled.start)
+    result = clean_dataset(job, author, executor=settled, start=settled.start)
+    # As of a local run: what the children did in this run was not there before it.
+    is_new = bool(settled.totals.get("cleaning", {}).get("new"))
+    skipped = result.skipped - settled.done
+    return replace(result, new=result.new or is_new, computed=settled.done, skipped=skipped)

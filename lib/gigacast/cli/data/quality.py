@@ -100,7 +100,9 @@ def _measure(
     )
     if code == EXIT_INTERRUPTED:
         return None
-    return measure_quality(job, executor=settled, start=settled.start)
+    result = measure_quality(job, executor=settled, start=settled.start)
+    # As of a local run: what the children did in this run was not there before it.
+    return replace(result, computed=settled.done, skipped=result.skipped - settled.done)
 
 
 def _binning_of(method: Method) -> Binning | None:

@@ -48,6 +48,8 @@ class TableAddress:
         Column of times; the only one of such a type by default.
     columns : tuple of str
         Columns that are read; all by default.
+    metadata : str, optional
+        URL of the metadata file of an Iceberg table, which is read in place of its catalog.
     """
 
     kind: Kind
@@ -58,6 +60,7 @@ class TableAddress:
     by: By = "table"
     time: str | None = None
     columns: tuple[str, ...] = ()
+    metadata: str | None = None
 
     @classmethod
     def parse(cls, url: str) -> Self:
@@ -103,9 +106,10 @@ class TableAddress:
             "by": self.by if self.by != "table" else None,
             "time": self.time,
             "columns": ",".join(quote(name, safe="") for name in self.columns) or None,
+            "metadata": self.metadata,
         }
         named = [
-            f"{name}={value if name == 'columns' else quote(str(value), safe=':')}"
+            f"{name}={value if name == 'columns' else quote(str(value), safe=':/')}"
             for name, value in options.items()
             if value is not None
         ]
@@ -158,7 +162,7 @@ def _is_identifier(place: str) -> bool:
 
 def _options(kind: Kind, query: str, url: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    allowed = (_SNAPSHOT[kind], "as_of", *(("ref",) if kind == "iceberg" else ()))
+    allowed = (_SNAPSHOT[kind], "as_of", *(("ref", "metadata") if kind == "iceberg" else ()))
     for name, value in parse_qsl(_kept_commas(query), keep_blank_values=True):
         if name in allowed[:1]:
             options["snapshot"] = _number(name, value, url)

@@ -7,6 +7,7 @@ job's own store. Position deletes and deletion vectors are respected, equality d
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -51,8 +52,7 @@ def read_iceberg(address: TableAddress, store: StoreAddress) -> TableContent:
     ConfigError, DataNotFoundError, SchemaError, StorageError
         `SchemaError` also for deletes and formats that cannot be read.
     """
-    with open_catalog(address, store) as catalog, translated(address):
-        table = load_table(catalog, address)
+    with _opened(address, store) as table:
         scan = table.scan(snapshot_id=address.snapshot)
         snapshot = table.snapshot_by_id(address.snapshot) if address.snapshot else None
         if snapshot is None:
@@ -83,8 +83,7 @@ def pin_iceberg(address: TableAddress, store: StoreAddress) -> TableAddress:
     """
     if address.is_pinned:
         return address
-    with open_catalog(address, store) as catalog, translated(address):
-        table = load_table(catalog, address)
+    with _opened(address, store) as table:
         if address.as_of is not None:
             entry = table.snapshot_as_of_timestamp(int(address.as_of.timestamp() * 1000))
         elif address.ref is not None:
@@ -98,6 +97,40 @@ def pin_iceberg(address: TableAddress, store: StoreAddress) -> TableAddress:
                 hint="write rows to the table first, or name another snapshot",
             )
         return address.pinned(entry.snapshot_id)
+
+
+def with_metadata(address: TableAddress, store: StoreAddress) -> TableAddress:
+    """Return a pinned address with the metadata file of its snapshot, which needs no catalog.
+
+    Raises
+    ------
+    ConfigError, DataNotFoundError, StorageError
+    """
+    if address.metadata is not None:
+        return address
+    with _opened(address, store) as table:
+        return replace(address, metadata=table.metadata_location)
+
+
+@contextmanager
+def _opened(address: TableAddress, store: StoreAddress) -> Iterator["Table"]:
+    """Open a table, through its catalog or by its metadata file; a context manager."""
+    if address.metadata is None:
+        with open_catalog(address, store) as catalog, translated(address):
+            yield load_table(catalog, address)
+        return
+    try:
+        from pyiceberg.table import StaticTable  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise _missing() from error
+    with translated(address):
+        yield StaticTable.from_metadata(address.metadata, _defaults({}, store))
+
+
+def _missing() -> MissingExtraError:
+    return MissingExtraError(
+        "tables of Iceberg need pyiceberg", hint="pip install 'gigacast[iceberg]'"
+    )
 
 
 @contextmanager
@@ -115,9 +148,7 @@ def open_catalog(address: TableAddress, store: StoreAddress) -> Iterator["Catalo
         from pyiceberg.catalog import load_catalog  # noqa: PLC0415 - an extra
         from pyiceberg.utils.config import Config  # noqa: PLC0415
     except ImportError as error:
-        raise MissingExtraError(
-            "tables of Iceberg need pyiceberg", hint="pip install 'gigacast[iceberg]'"
-        ) from error
+        raise _missing() from error
     name = address.place.partition("/")[0]
     try:
         configured = Config().get_catalog_config(name) or {}

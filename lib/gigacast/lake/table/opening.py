@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from gigacast.errors import DataNotFoundError, SchemaError
+from gigacast.errors import ConfigError, DataNotFoundError, SchemaError
 from gigacast.lake.table.address import TableAddress
 from gigacast.lake.table.content import TableContent
 from gigacast.lake.table.delta import pin_delta, read_delta
-from gigacast.lake.table.iceberg import pin_iceberg, read_iceberg
-from gigacast.lake.table.place import TablePlaces, is_remote
+from gigacast.lake.table.iceberg import pin_iceberg, read_iceberg, with_metadata
+from gigacast.lake.table.place import S3_SCHEMES, TablePlaces, is_remote
 from gigacast.lake.table.store import TableStore
 from gigacast.storage.store import StoreAddress
 
@@ -22,6 +22,28 @@ def pin_table(address: StoreAddress) -> StoreAddress:
     table = TableAddress.parse(address.url)
     pin = pin_iceberg if table.kind == "iceberg" else pin_delta
     return replace(address, url=pin(table, address).url)
+
+
+def pin_for_others(address: StoreAddress) -> StoreAddress:
+    """Return the address of a snapshot as other machines open it, which have no catalog.
+
+    Raises
+    ------
+    ConfigError
+        If the table is on this machine.
+    DataNotFoundError, MissingExtraError, StorageError
+    """
+    pinned = pin_table(address)
+    table = TableAddress.parse(pinned.url)
+    if table.kind == "iceberg":
+        table = with_metadata(table, pinned)
+    place = table.metadata if table.metadata is not None else table.folder
+    if place.partition("://")[0] not in S3_SCHEMES:
+        raise ConfigError(
+            f"{table.name} is at {place}, out of reach of other machines",
+            hint="use a table in a bucket of S3, or --executor joblib",
+        )
+    return replace(address, url=table.url)
 
 
 def check_reach(content: TableContent, address: TableAddress) -> None:

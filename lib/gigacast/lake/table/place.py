@@ -7,6 +7,8 @@ from gigacast.errors import ConfigError
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 
+S3_SCHEMES = ("s3", "s3a", "s3n")
+
 
 def is_remote(url: str) -> bool:
     """Return whether a file is elsewhere than on this machine."""
@@ -38,7 +40,7 @@ class TablePlaces:
             If the URL is of no bucket and no folder.
         """
         scheme, separator, place = url.partition("://")
-        if scheme in {"s3", "s3a", "s3n"} and separator:
+        if scheme in S3_SCHEMES and separator:
             bucket, _, key = place.partition("/")
             return self._open(f"s3://{bucket}"), key
         # Writers spell local files as file:/a, file:///a and /a.
