@@ -71,13 +71,13 @@ def statements(name: str) -> list[tuple[str, dict[str, Any]]]:
 
 def statements_of(name: str, role: str) -> list[dict[str, Any]]:
     """The statements of a role that it has in each deployment, whatever the conditions."""
-    optional = ("UseTheKey", "FindInputs", "ReadInputs", "PublishTheModel")
+    optional = ("UseTheKey", "FindInputs", "PublishTheModel")
     optional += ("ReleaseTheClaimOnTheModel", "WriteTables")
     return [
         statement
         for place, statement in statements(name)
         if place == role and not statement.get("Sid", "").startswith(optional)
-        if "AssumeRole" not in str(statement["Action"])
+        if statement.get("Sid") != "ReadInputs" and "AssumeRole" not in str(statement["Action"])
     ]
 
 
