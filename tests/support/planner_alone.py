@@ -8,11 +8,16 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import venv
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from gigacast.job.location import reachable_inputs
 from gigacast.storage.opening import open_store
+from gigacast.storage.store import StoreAddress
+from tests.flow.tables.table_formats import TableFormat, panel
 from tests.support.local_batch import LocalBatch
 from tests.support.moto_server import MotoServer
 from tests.support.panels import put_panels
@@ -52,6 +57,17 @@ def call(python: Path, name: str, event: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def put_table(server: MotoServer) -> str:
+    """Write a table of Iceberg to a bucket; return its address without a catalog."""
+    root = f"s3://{server.create_bucket()}/tables"
+    with tempfile.TemporaryDirectory() as folder:
+        tables = TableFormat("iceberg", root, Path(folder) / "catalog.db", {})
+        with mock.patch.dict(os.environ, tables.variables):
+            tables.append("sales", panel("2024-01"), ["month"])
+            address = StoreAddress(tables.url("sales"), server.endpoint_url, "us-east-1")
+            return reachable_inputs(address).url
+
+
 def main() -> int:
     """Play the functions; return 0 if each did its part."""
     python = make_environment()
@@ -74,8 +90,13 @@ def main() -> int:
         batch.wait()
         closed = call(python, "closing", ended.pop())
         idle = call(python, "schedule", {"arguments": {}})
+        table = call(python, "schedule", {"arguments": {"input_prefix": put_table(server)}})
+        batch.wait()
+        of_table = call(python, "closing", ended.pop())
     outcomes = (submitted["outcome"], waiting["outcome"], closed["status"], idle["outcome"])
+    outcomes += (table["outcome"], of_table["status"])
     expected = ("submitted", "another run is under way", "completed", "nothing pending")
+    expected += ("submitted", "completed")
     return 0 if outcomes == expected else 1
 
 
