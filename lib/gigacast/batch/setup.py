@@ -24,7 +24,6 @@ from gigacast.lake.model.resolve import ResolvedModel, resolve_model
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.planner import make_plan
 from gigacast.lake.plan.receipt import Receipt
-from gigacast.lake.table.address import is_table
 from gigacast.runtime.executor import Executor, Setup
 from gigacast.runtime.instance import this_machine
 from gigacast.storage.opening import open_store
@@ -127,7 +126,7 @@ def load_setup(plan: PlanFile) -> ArraySetup:
 def prepared_of(setup: ArraySetup) -> Prepared:
     """Return the prepared job of a setup with its stores open; the model is not downloaded."""
     job, info = setup.job, setup.info
-    inputs = open_inputs(job.inputs) if is_table(job.inputs.url) else open_store(job.inputs)
+    inputs = open_inputs(job.inputs)
     outputs = inputs if job.outputs == job.inputs else open_store(job.outputs)
     model = ResolvedModel(info.name, info.version, setup.digest, None, "plan")
     return Prepared(job, inputs, outputs, model, info, make_spec(info, job.method, job.selection))

@@ -14,10 +14,15 @@ from gigacast.batch.close import close_run
 from gigacast.batch.result import array_of
 from gigacast.batch.submit import submit_run
 from gigacast.batch.watch import ArrayProgress, cancel_run, read_logs, watch_run
+from gigacast.cleaning.run import CleanJob, clean_dataset
+from gigacast.core.dataset.ref import DatasetRef
 from gigacast.forecasting.run import run_forecast
+from gigacast.job.file_job import FileJob, Sources
+from gigacast.job.run import utc_now
 from gigacast.lake.layout import manifest_key
 from gigacast.lake.plan.audit import read_audit
 from gigacast.lake.plan.manifest import read_manifest
+from gigacast.lake.publication import Author
 from gigacast.settings.assembly import array_options_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
@@ -35,6 +40,22 @@ from tests.support.local_batch import EXITED, LocalBatch
 from tests.support.moto_server import MotoServer
 
 CLUMSY = (sys.executable, "-m", "tests.support.batch_child")
+
+
+def test_a_version_of_a_dataset_is_an_input_whose_manifest_names_every_partition(
+    server: MotoServer, batch: LocalBatch, service: BatchService
+) -> None:
+    store = bucket_of(server, 1)
+    files = FileJob(Sources(store.address), store.address)
+    clean_dataset(CleanJob(files, DatasetRef.parse("cleaned/sales")), Author("ann", utc_now))
+    place = "cleaned/latest/sales"
+    first = submit(store, service, limit=1, input_prefix=place)
+    assert watch(store, first, service).status == "completed"
+    second = submit(store, service, input_prefix=place)
+    assert (second.tasks, watch(store, second, service).status) == (1, "completed")
+    (key,) = [e.key for page in store.list("forecasts/") for e in page if "_manifest" in e.key]
+    entries, _ = read_manifest(store, key)
+    assert len(entries) == 2
 
 
 def test_an_array_of_eight_children_writes_the_same_forecasts_as_a_local_run(
