@@ -226,7 +226,8 @@ def settle_on_batch(
         if submission.tasks:
             run = ArrayRun.open(submission.run_id, job.outputs)
             ended = Settled.of(run.audit)
-            settled = replace(ended, left={**settled.left, **ended.left})
+            left = {**settled.left, **ended.left}
+            settled = replace(ended, left=left, done=settled.done + ended.done)
     return max(codes), settled
 
 

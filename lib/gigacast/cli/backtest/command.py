@@ -134,7 +134,9 @@ def _backtest(
     code, settled = settle_on_batch(*divided, options=array, as_json=as_json, quiet=quiet)
     if code == EXIT_INTERRUPTED:
         return None
-    return run_backtest(job, executor=settled, start=settled.start, sides=sides)
+    result = run_backtest(job, executor=settled, start=settled.start, sides=sides)
+    # As of a local run: what the children did in this run was not there before it.
+    return replace(result, computed=settled.done, skipped=result.skipped - settled.done)
 
 
 def _draw(path: Path, document: Document) -> None:
