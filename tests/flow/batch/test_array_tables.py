@@ -95,16 +95,6 @@ def test_the_command_that_waits_writes_the_table_in_one_commit(
     assert lake.commits("made") == 1
 
 
-@pytest.mark.parametrize("lake", ["delta"], indirect=True)
-def test_a_submission_that_nobody_waits_for_refuses_a_table_of_results(
-    server: MotoServer, service: BatchService, lake: TableFormat
-) -> None:
-    store = open_store(server.new_address())
-    job = job_in(store, input_prefix=lake.url("sales"), output_table=lake.url("made"))
-    with pytest.raises(ConfigError, match="by the command that waits for it"):
-        submit_run(job, OPTIONS, service)
-
-
 def test_a_table_of_this_machine_is_out_of_reach(
     server: MotoServer, service: BatchService, tmp_path: Path
 ) -> None:

@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 import gigacast
+from gigacast.batch.aws import BatchService
+from gigacast.batch.submit import submit_run
 from gigacast.cli.program import run
 from gigacast.errors import ConfigError, SchemaError
-from gigacast.forecasting.prepare import prepare_array
 from gigacast.forecasting.run import RunResult
+from gigacast.job.batch_options import ArrayOptions
 from gigacast.lake.table import output
 from gigacast.settings.assembly import job_of
 from gigacast.settings.load import load_settings
@@ -228,8 +230,8 @@ def test_what_cannot_be_written_to_is_refused_before_the_run(
             bucket.address.url, output_table=lake.url("made") + "?version=1", dry_run=True
         )
     line = {"bucket": "s3://from", "output_table": "delta://s3://into/z", "executor": "batch"}
-    with pytest.raises(ConfigError, match="runs on this machine"):
-        prepare_array(job_of(load_settings(nest_arguments(line))))
+    with pytest.raises(ConfigError, match="by the command that waits for it"):
+        submit_run(job_of(load_settings(nest_arguments(line))), ArrayOptions(), BatchService())
 
 
 @pytest.mark.parametrize("lake", ["iceberg"], indirect=True)
