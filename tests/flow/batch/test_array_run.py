@@ -49,8 +49,7 @@ def test_a_version_of_a_dataset_is_an_input_whose_manifest_names_every_partition
     files = FileJob(Sources(store.address), store.address)
     clean_dataset(CleanJob(files, DatasetRef.parse("cleaned/sales")), Author("ann", utc_now))
     place = "cleaned/latest/sales"
-    first = submit(store, service, limit=1, input_prefix=place)
-    assert watch(store, first, service).status == "completed"
+    run_forecast(job_in(store, limit=1, input_prefix=place))
     second = submit(store, service, input_prefix=place)
     assert (second.tasks, watch(store, second, service).status) == (1, "completed")
     (key,) = [e.key for page in store.list("forecasts/") for e in page if "_manifest" in e.key]
