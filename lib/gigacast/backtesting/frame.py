@@ -247,6 +247,7 @@ def _read_options(job: ForecastJob, items: tuple[str, ...]) -> ReadOptions:
         context_length=MOST_HISTORY,
         item_id="series",
         memory_limit_bytes=job.resources.memory_limit_bytes,
+        precise=True,
     )
 
 

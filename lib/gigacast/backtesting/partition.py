@@ -109,6 +109,7 @@ class WindowLosses:
     scores : float32 [N, H, Q], optional
         Scores of a calibration; NaN where the model did not make the forecast.
     actuals : float32 [N, H], optional
+        float64 of series with bases.
     quantiles : float32 [N, H, Q], optional
     """
 
@@ -140,9 +141,10 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
         steps = HISTORY + self._windows.span(task.horizon)
         # About four batches are in memory at once, and series are float32: a quarter of the limit.
         limit_series = max(1, limit // 16 // (4 * steps))
-        return replace(
-            options, context_length=steps, batch_series=min(options.batch_series, limit_series)
-        )
+        # All models are compared with the same values, so that those of large numbers keep their
+        # steps whatever a model can see of them.
+        batch_series = min(options.batch_series, limit_series)
+        return replace(options, context_length=steps, batch_series=batch_series, precise=True)
 
     def _results(
         self, task: Task, batches: Iterable[SeriesBatch], watch: Stopwatch, tally: Tally

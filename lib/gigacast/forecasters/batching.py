@@ -19,7 +19,13 @@ from gigacast.forecasters.around.calibration import Calibration
 from gigacast.forecasters.around.regression import RegressedForecaster
 from gigacast.forecasters.around.wrapping import unchanged_of
 from gigacast.forecasters.budget import BatchBudget, fixed_length, series_tokens
-from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
+from gigacast.forecasters.forecaster import (
+    Forecaster,
+    ForecasterInfo,
+    PendingForecast,
+    is_shift_free,
+    start,
+)
 from gigacast.forecasters.grouping import Windows, gather_members, group_rows
 from gigacast.forecasters.levels import (
     MEDIAN,
@@ -78,6 +84,8 @@ def forecast_batch(
     budget = budget or BatchBudget(settings.batch_size)
     if isinstance(forecaster, PortfolioForecaster):
         return forecast_portfolio(forecaster, batch, settings, budget, forecast_batch)
+    if not is_shift_free(forecaster.info):
+        batch = batch.with_bases_added()  # such a model has to see the values as they are
     # The median is always written, whether or not it is among the requested levels.
     levels = _levels_of(settings, forecaster.info)
     shape = (len(batch), settings.horizon, len(levels))

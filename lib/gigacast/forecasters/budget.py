@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gigacast.forecasters.chronos2.shape import chronos2_engine
-from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasters.forecaster import NAIVE_ENGINE, ForecasterInfo
 from gigacast.forecasters.lean.shape import lean_engine, numpy_engine, openvino_engine
-from gigacast.forecasters.naive import NAIVE_ENGINE
 
 logger = logging.getLogger(__name__)
 

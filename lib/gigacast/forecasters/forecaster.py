@@ -9,6 +9,8 @@ from gigacast.core.array import FloatArray
 from gigacast.core.series.forecast import ForecastRequest
 
 API_ENGINE = "nixtla-api"
+NAIVE_ENGINE = "seasonal-naive-1"
+"""Code and revision of the seasonal naive forecast, as stored in specs."""
 """Beginning of the engine of a model behind an API."""
 
 PendingForecast = Callable[[], FloatArray]
@@ -148,10 +150,10 @@ class StartingForecaster(Forecaster, Protocol):
 def is_shift_free(info: ForecasterInfo) -> bool:
     """Return whether a model subtracts the level of a context, whatever it is.
 
-    Chronos-Bolt and Chronos-2 do. T5, which samples, divides by the level; baselines may take its
-    logarithm.
+    Chronos-Bolt, Chronos-2 and seasonal naive do. T5, which samples, divides by the level; other
+    baselines may take its logarithm.
     """
-    return bool(info.levels) and not info.samples
+    return info.engine == NAIVE_ENGINE or (bool(info.levels) and not info.samples)
 
 
 def start(forecaster: Forecaster, request: ForecastRequest) -> PendingForecast:

@@ -10,15 +10,11 @@ import numpy as np
 
 from gigacast.core.array import DoubleArray, FloatArray
 from gigacast.core.series.forecast import ForecastRequest
-from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasters.forecaster import NAIVE_ENGINE, ForecasterInfo
 from gigacast.forecasters.levels import normal_score
 
 CONTEXT_LENGTH = 8192
 """Steps of history: twelve of the longest common seasons, a week of quarter hours (672 steps)."""
-
-
-NAIVE_ENGINE = "seasonal-naive-1"
-"""Code and revision, as stored in specs."""
 
 
 class SeasonalNaive:

@@ -226,6 +226,7 @@ def summarise_run(result: "RunResult", job: ForecastJob | None = None) -> RunSum
         ignored=result.ignored,
         problems=result.look.problems,
         kept=totals.kept,
+        usage=totals.usage,
         table=result.table.describe() if result.table is not None else {},
         cost=result.cost,
         output_url=result.outputs,

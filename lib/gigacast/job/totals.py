@@ -11,6 +11,7 @@ class Totals:
     """Sums over the partitions that a run finished.
 
     ``kept`` are the series that kept their rows; ``None`` for runs that are not incremental.
+    ``usage`` is that of a model behind an API, by name; empty for other models.
     """
 
     partitions: int = 0
@@ -24,6 +25,7 @@ class Totals:
     reasons: dict[str, int] = field(default_factory=dict)
     repairs: dict[str, int] = field(default_factory=dict)
     kept: int | None = None
+    usage: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, receipt: Receipt) -> "Totals":
@@ -40,6 +42,7 @@ class Totals:
             reasons=receipt.reasons,
             repairs=receipt.repairs,
             kept=receipt.kept,
+            usage=receipt.usage,
         )
 
     def add(self, receipt: Receipt) -> None:
@@ -56,9 +59,14 @@ class Totals:
         self.peak_rss_bytes = max(self.peak_rss_bytes, totals.peak_rss_bytes)
         for stage, seconds in totals.seconds.items():
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 3)
+        for name, amount in totals.usage.items():
+            self.usage[name] = round(self.usage.get(name, 0.0) + amount, 6)
         merge_counts(self.reasons, totals.reasons)
         merge_counts(self.repairs, totals.repairs)
 
     def describe(self) -> dict[str, Any]:
         """Return the sums for an audit, where those of runs that keep nothing stay as they were."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        sums = {name: value for name, value in asdict(self).items() if value is not None}
+        if not self.usage:
+            del sums["usage"]
+        return sums

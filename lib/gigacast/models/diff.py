@@ -235,9 +235,8 @@ def _read(sides: list[_Side], task: Task) -> Iterator[SeriesBatch]:
     steps = max(longest, HISTORY) + task.horizon
     # About four batches are in memory at once, together at most a quarter of the limit.
     series_limit = max(1, limit // 16 // (4 * steps))
-    reading = replace(
-        options[0], context_length=steps, batch_series=min(options[0].batch_series, series_limit)
-    )
+    batch_series = min(options[0].batch_series, series_limit)
+    reading = replace(options[0], context_length=steps, batch_series=batch_series, precise=True)
     return iter(read_series(sources_of(task, first.inputs), reading))
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gigacast.core.array import IntArray
+from gigacast.core.array import DoubleArray, IntArray
 from gigacast.core.column import text_column, to_arrow, to_numpy
+from gigacast.core.series.base import split_bases
 from gigacast.core.series.batch import NO_TIME, SeriesBatch
 from gigacast.core.series.reason import Reason
 from gigacast.errors import ConfigError
@@ -156,7 +157,10 @@ def _sums_of(batch: SeriesBatch, hierarchy: Hierarchy) -> SeriesBatch:
     # Steps are counted from the end, which is the same for all.
     step = steps - lengths[owner] + (np.arange(len(owner)) - batch.offsets[:-1][owner])
     is_missing = ~np.isfinite(batch.values)
-    filled = np.where(is_missing, 0.0, batch.values).astype(np.float64)
+    exact = batch.values.astype(np.float64)
+    if batch.bases is not None:
+        exact += batch.bases[owner]
+    filled = np.where(is_missing, 0.0, exact)
     parts, sizes = [], []
     for codes, count in zip(hierarchy.codes, hierarchy.counts, strict=True):
         cell = codes[owner] * steps + step
@@ -165,10 +169,11 @@ def _sums_of(batch: SeriesBatch, hierarchy: Hierarchy) -> SeriesBatch:
         longest = np.zeros(count, np.int64)
         np.maximum.at(longest, codes, lengths)
         is_within = np.arange(steps) >= (steps - longest)[:, None]
-        parts.append(total.reshape(count, steps)[is_within].astype(np.float32))
+        parts.append(total.reshape(count, steps)[is_within])
         sizes.append(longest)
     number = hierarchy.sums
     offsets = np.cumsum(np.concatenate([[0], *sizes, lengths]))
+    sums, bases = split_bases(np.concatenate(parts), offsets[: number + 1])
     names = [f"{TOTAL}{place}" for place in range(number)]
     ids = pa.concat_arrays([text_column(names), pc.cast(batch.item_ids, pa.string())])
     return SeriesBatch(
@@ -176,7 +181,7 @@ def _sums_of(batch: SeriesBatch, hierarchy: Hierarchy) -> SeriesBatch:
         target_names=pa.concat_arrays(
             [batch.target_names.take(to_arrow(np.zeros(number, np.int64))), batch.target_names]
         ),
-        values=np.concatenate([*parts, batch.values]),
+        values=np.concatenate([sums, batch.values]),
         offsets=offsets.astype(np.int64),
         last_timestamps=np.concatenate(
             [np.repeat(batch.last_timestamps[:1], number), batch.last_timestamps]
@@ -187,4 +192,13 @@ def _sums_of(batch: SeriesBatch, hierarchy: Hierarchy) -> SeriesBatch:
         ),
         reasons=np.concatenate([np.zeros(number, np.int8), batch.reasons]),
         timestamp_type=batch.timestamp_type,
+        bases=_joined(bases, number, batch),
     )
+
+
+def _joined(bases: DoubleArray | None, count: int, batch: SeriesBatch) -> DoubleArray | None:
+    """Return the bases of sums and series; ``None`` if neither have any."""
+    if bases is None and batch.bases is None:
+        return None
+    own = np.zeros(count) if bases is None else bases
+    return np.concatenate([own, np.zeros(len(batch)) if batch.bases is None else batch.bases])

@@ -90,7 +90,7 @@ class PartitionReconciler(PartitionWorker[Reconciled]):
         limit = job.resources.memory_limit_bytes
         options = read_options(task, job.method, self._setup.info, memory_limit_bytes=limit)
         steps = options.context_length + self._own.windows.span(task.horizon)
-        return replace(options, context_length=steps)
+        return replace(options, context_length=steps, precise=True)
 
     def _results(
         self, task: Task, batches: Iterable[SeriesBatch], watch: Stopwatch, tally: Tally
@@ -132,7 +132,7 @@ class PartitionReconciler(PartitionWorker[Reconciled]):
         def moved(values: FloatArray) -> FloatArray:
             # In this form, values that nothing moves keep all their bits.
             own = values + shift + more * (values - base)
-            return np.maximum(own, 0 if method.non_negative else -np.inf).astype(np.float32)
+            return np.maximum(own, 0 if method.non_negative else -np.inf).astype(values.dtype)
 
         quantiles = [moved(forecast.quantiles[..., q]) for q in range(len(method.levels))]
         changed = replace(

@@ -65,6 +65,8 @@ class RunSummary:
         What the run has changed in the table of the results; empty without one.
     kept : int, optional
         Series among ``series`` whose rows were kept; ``None`` for runs that are not incremental.
+    usage : mapping of str to float
+        What a model behind an API has used of it; empty for other models.
     """
 
     run_id: str
@@ -89,6 +91,7 @@ class RunSummary:
     problems: tuple[str, ...] = ()
     kept: int | None = None
     table: Mapping[str, Any] = field(default_factory=dict)
+    usage: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def series_per_second(self) -> float:
@@ -103,6 +106,7 @@ class RunSummary:
             "problems": bool(self.problems),
             "kept": self.kept is not None,
             "table": bool(self.table),
+            "usage": bool(self.usage),
         }
         return {name: value for name, value in values.items() if later.get(name, True)}
 
@@ -198,6 +202,7 @@ def _facts(summary: RunSummary) -> list[tuple[str, str]]:
         ("rows", quantity.count(summary.rows) if summary.rows else ""),
         ("data", _data(summary)),
         ("time in stages", _stages(summary.seconds_by_stage)),
+        ("asked of the service", usage_text(summary.usage)),
         ("cost", _cost(summary.cost.get("actual"))),
         ("output", summary.output_url),
         ("table", table_text(summary.table)),
@@ -216,6 +221,14 @@ def table_text(table: Mapping[str, Any]) -> str:
     if not table["partitions_written"] and not removed:
         changes = "unchanged"
     return f"{table['url']}: {changes}"
+
+
+def usage_text(usage: Mapping[str, float]) -> str:
+    """Return what was used of the service of a model behind an API; empty for other models."""
+    counts = {name: int(amount) for name, amount in usage.items() if name != "dollars" and amount}
+    texts = [f"{quantity.count(count)} {name.replace('_', ' ')}" for name, count in counts.items()]
+    texts += [quantity.dollars(usage["dollars"])] if "dollars" in usage else []
+    return ", ".join(texts)
 
 
 def _series(summary: RunSummary) -> str:

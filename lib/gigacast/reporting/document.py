@@ -26,7 +26,7 @@ from gigacast.report.document import (
     Tone,
 )
 from gigacast.report.html.page import Frame
-from gigacast.report.summary import FailedPartition, failure_items
+from gigacast.report.summary import FailedPartition, failure_items, usage_text
 from gigacast.reporting.accuracy import accuracy_blocks
 from gigacast.reporting.anomaly import anomaly_blocks
 from gigacast.reporting.drift import drift_blocks, drift_tile
@@ -79,6 +79,7 @@ def run_document(report: RunReport) -> Document:
         *_counted("Mended by the reader", "repair", "rows", counts_of(audit, "repairs")),
         *_changes(report),
         *_stages(audit),
+        *_usage(audit),
         *_costs(audit),
         *_made_with(report),
         Heading("Keys"),
@@ -243,6 +244,14 @@ def _stages(audit: Audit) -> tuple[Block, ...]:
     columns = (Column("stage"), Column("time", Kind.DURATION, has_bar=True))
     note = Paragraph("Summed over processes; stages overlap.", Tone.QUIET)
     return Heading("Time"), Table(columns, tuple(rows)), note
+
+
+def _usage(audit: Audit) -> tuple[Block, ...]:
+    """Return what was used of the service of a model behind an API."""
+    usage = audit.totals.get("usage")
+    if not isinstance(usage, dict) or not usage:
+        return ()
+    return Heading("Asked of the service"), Paragraph(usage_text(usage))
 
 
 def _costs(audit: Audit) -> tuple[Block, ...]:

@@ -19,7 +19,7 @@ from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import NO_TIME, SeriesBatch
 from gigacast.core.series.holdout import HeldOut, hold_out
 from gigacast.core.series.item_key import items_of
-from gigacast.errors import ObjectNotFoundError
+from gigacast.errors import NumberRangeError, ObjectNotFoundError
 from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasters.seed import name_hashes
 from gigacast.forecasting.prediction import item_fields
@@ -30,11 +30,7 @@ from gigacast.storage.store import Store
 
 ORIGIN_TIME = "origin_time"
 ACTUALS, QUANTILES = "actuals", "quantiles"
-_OWN = (
-    pa.field(ORIGIN_TIME, pa.int64()),
-    pa.field(ACTUALS, pa.list_(pa.float32())),
-    pa.field(QUANTILES, pa.list_(pa.float32())),
-)
+_OWN = (ORIGIN_TIME, ACTUALS, QUANTILES)
 
 
 @dataclass(frozen=True)
@@ -195,7 +191,18 @@ class EvidenceWorker(PartitionBacktester):
             self._setup.job.method.levels,
             self._metadata(task),
         )
-        return pa.schema([*schema, *_OWN], metadata=schema.metadata)
+        lists = pa.list_(self._number_of(first))
+        kinds = (pa.int64(), lists, lists)
+        own = [pa.field(name, kind) for name, kind in zip(_OWN, kinds, strict=True)]
+        return pa.schema([*schema, *own], metadata=schema.metadata)
+
+    def _number_of(self, first: WindowLosses | None) -> pa.DataType:
+        """Return the type of actual values and quantiles: doubles if float loses their steps."""
+        former = self._former
+        if former is not None and has_doubles(former.table):
+            return pa.float64()
+        is_wide = first is not None and _is_wide(first)
+        return pa.float64() if is_wide else pa.float32()
 
     def _rows(self, result: WindowLosses | KeptRows, schema: pa.Schema) -> pa.RecordBatch:
         if isinstance(result, KeptRows):
@@ -204,11 +211,17 @@ class EvidenceWorker(PartitionBacktester):
         own = pa.schema(list(schema)[: -len(_OWN)], metadata=schema.metadata)
         rows = losses_batch(result.contexts, result.losses, result.reasons, result.window, own)
         assert result.actuals is not None and result.quantiles is not None  # noqa: S101, PT018
+        number = schema.field(ACTUALS).type.value_type
+        if _is_wide(result) and not pa.types.is_float64(number):
+            raise NumberRangeError(
+                "the numbers are float, which loses steps of the actual values",
+                hint="write the numbers of the file as doubles",
+            )
         columns = [
             *rows.columns,
             to_arrow(result.contexts.last_timestamps),
-            _as_lists(result.actuals),
-            _as_lists(result.quantiles),
+            _as_lists(result.actuals, number),
+            _as_lists(result.quantiles, number),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -222,8 +235,17 @@ def _of_all(entry: tuple[int, HeldOut], rows: IntArray) -> tuple[int, HeldOut]:
     return window, replace(split, rows=rows[split.rows])
 
 
-def _as_lists(values: AnyArray) -> pa.Array:
+def _is_wide(result: WindowLosses) -> bool:
+    return result.actuals is not None and result.actuals.dtype == np.float64
+
+
+def has_doubles(table: pa.Table) -> bool:
+    """Return whether evidence has numbers whose steps float32 would lose."""
+    return bool(pa.types.is_float64(table.schema.field(ACTUALS).type.value_type))
+
+
+def _as_lists(values: AnyArray, number: pa.DataType) -> pa.Array:
     width = int(np.prod(values.shape[1:]))
     offsets = to_arrow(np.arange(len(values) + 1, dtype=np.int32) * np.int32(width))
-    flat = np.ascontiguousarray(values, np.float32).ravel()
+    flat = np.ascontiguousarray(values, number.to_pandas_dtype()).ravel()
     return pa.ListArray.from_arrays(offsets, to_arrow(flat))

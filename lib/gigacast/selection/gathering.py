@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 
 from gigacast.backtesting.leaderboard.breakdown import Segmenter
 from gigacast.backtesting.losses import read_losses
-from gigacast.core.array import BoolArray, DoubleArray, FloatArray, IntArray, UintArray
+from gigacast.core.array import BoolArray, DoubleArray, FloatArray, IntArray, RealArray, UintArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.partition.task import Task
 from gigacast.core.series.item_key import items_of
 from gigacast.errors import DataNotFoundError
 from gigacast.selection.decision import Evidence, Forecasts
-from gigacast.selection.evidence import ACTUALS, ORIGIN_TIME, QUANTILES, hashes_of
+from gigacast.selection.evidence import ACTUALS, ORIGIN_TIME, QUANTILES, has_doubles, hashes_of
 from gigacast.selection.job import ALL, SERIES
 from gigacast.settings.command.selection import SelectMetric
 from gigacast.storage.parquet.read import read_table
@@ -145,9 +145,9 @@ def _add(
     rows.targets.append(_text(first["target_name"]))
     rows.label.append(_label(rows, reading, first, task))
     if reading.most_values:
-        sampled = [table.take(to_arrow(keep)) for table in aligned]
-        rows.quantiles.append(np.stack([_matrix(t, QUANTILES, reading.levels) for t in sampled]))
-        rows.actuals.append(_matrix(first, ACTUALS, ())[..., 0])
+        quantiles, actuals = _numbers([t.take(to_arrow(keep)) for t in aligned], reading.levels)
+        rows.quantiles.append(quantiles)
+        rows.actuals.append(actuals)
         rows.unit_loss.append(factor[keep])
 
 
@@ -263,10 +263,26 @@ def _forecasts(rows: _Rows, levels: tuple[float, ...]) -> Forecasts:
     )
 
 
-def _matrix(table: pa.Table, name: str, levels: tuple[float, ...]) -> FloatArray:
+def _numbers(
+    tables: Sequence[pa.Table], levels: tuple[float, ...]
+) -> tuple[FloatArray, FloatArray]:
+    """Return quantiles [M, R, H, Q] and actual values [R, H] of the rows of M candidates.
+
+    Where numbers are large and change little, both are distances to the first actual value of the
+    row: losses are the same, and float32 has no others.
+    """
+    quantiles = np.stack([_matrix(table, QUANTILES, levels) for table in tables])
+    actuals = _matrix(tables[0], ACTUALS, ())[..., 0]
+    if any(map(has_doubles, tables)):
+        first = np.isfinite(actuals).argmax(axis=1)
+        level = actuals.astype(np.float64)[np.arange(len(actuals)), first]
+        quantiles, actuals = quantiles - level[:, None, None], actuals - level[:, None]
+    return quantiles.astype(np.float32, copy=False), actuals.astype(np.float32, copy=False)
+
+
+def _matrix(table: pa.Table, name: str, levels: tuple[float, ...]) -> RealArray:
     flat = to_numpy(table[name].combine_chunks().flatten())
-    width = max(1, len(levels))
-    matrix: FloatArray = np.asarray(flat, np.float32).reshape(table.num_rows, -1, width)
+    matrix: RealArray = flat.reshape(table.num_rows, -1, max(1, len(levels)))
     return matrix
 
 

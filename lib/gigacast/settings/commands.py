@@ -103,7 +103,8 @@ TRAIN_SHARED = (
     *("years", "months", "symbol", "timeframe", "partition_by", "limit"),
     *("model", "model_version", "horizon", "context_length"),
     *names_of("columns", "csv"),
-    *("past_covariates", "known_covariates", "unsupported_covariates"),
+    *("past_covariates", "known_covariates", "known_calendar", "known_holidays"),
+    "unsupported_covariates",
     *("freq", "aggregate", "partial_bins", "zone", "duplicates", "min_length", "seed"),
     *("device", "precision", "batch_size", "memory_limit"),
 )

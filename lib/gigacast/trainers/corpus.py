@@ -18,6 +18,7 @@ from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.reason import Reason
 from gigacast.errors import DataNotFoundError, SchemaError
 from gigacast.trainers.disk import disk_errors
+from gigacast.trainers.encoding import encode_windows
 
 VALUES, OFFSETS, COVARIATES = "values.f32", "offsets.i64", "covariates.f32"
 _LARGEST = 1e17
@@ -42,6 +43,8 @@ class Corpus:
         Names of the V covariates.
     known : int
         Number of covariates, from the last, that are known over the horizon.
+    categories : tuple
+        Texts of the codes of each covariate; ``None`` for a covariate of numbers.
     """
 
     values: FloatArray
@@ -50,6 +53,7 @@ class Corpus:
     covariates: FloatArray = field(default_factory=lambda: np.empty((0, 0), np.float32))
     names: tuple[str, ...] = ()
     known: int = 0
+    categories: tuple[tuple[str, ...] | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -89,6 +93,7 @@ class CorpusWriter:
         self._skipped: dict[str, int] = {}
         self._names: tuple[str, ...] = ()
         self._known = 0
+        self._codes: list[dict[str, int] | None] = []
 
     def __enter__(self) -> "CorpusWriter":
         with disk_errors(self._folder):
@@ -115,7 +120,7 @@ class CorpusWriter:
         Raises
         ------
         SchemaError
-            If a covariate is no number.
+            If a covariate has texts here, and numbers in another batch.
         StorageError
             If the disk is full.
         """
@@ -142,16 +147,23 @@ class CorpusWriter:
         covariates = batch.covariates
         if covariates is None or not self._takes_covariates:
             return np.empty((0, 0), np.float32)
-        for name, texts in zip(covariates.names, covariates.categories, strict=True):
-            if texts is not None:
-                # A forecaster encodes texts by the targets of its context, which every step of a
-                # training cuts anew.
-                raise SchemaError(
-                    f"the covariate {name!r} has texts: training takes numbers",
-                    hint="leave it out, or write it as numbers",
-                )
         self._names, self._known = covariates.names, covariates.known
-        return covariates.steps(batch.lengths)
+        steps = covariates.steps(batch.lengths)
+        self._codes = self._codes or [None if t is None else {} for t in covariates.categories]
+        for column, texts in enumerate(covariates.categories):
+            codes = self._codes[column]
+            if (codes is None) != (texts is None):
+                raise SchemaError(
+                    f"the covariate {covariates.names[column]!r} has texts in some partitions, and "
+                    "numbers in others",
+                    hint="write it in one way everywhere, or leave it out",
+                )
+            if codes is not None and texts is not None:
+                # Every reader numbers its texts anew; the last entry is that of -1, no text.
+                own = np.array([*(codes.setdefault(t, len(codes)) for t in texts), -1], np.float32)
+                has_code = np.isfinite(steps[:, column])
+                steps[has_code, column] = own[steps[has_code, column].astype(np.int64)]
+        return steps
 
     def finish(self) -> Corpus:
         """Return the written corpus.
@@ -180,7 +192,8 @@ class CorpusWriter:
                 shape = (len(values), len(self._names))
                 covariates = np.memmap(self._folder / COVARIATES, np.float32, "r", shape=shape)
         skipped = dict(self._skipped)
-        return Corpus(values, offsets, skipped, covariates, self._names, self._known)
+        categories = tuple(None if codes is None else tuple(codes) for codes in self._codes)
+        return Corpus(values, offsets, skipped, covariates, self._names, self._known, categories)
 
 
 def _overflows(batch: SeriesBatch) -> BoolArray:
@@ -283,12 +296,9 @@ class WindowSource:
         seen, ahead = before >= firsts[:, None], after < stops[:, None]
         future = self._companions(after, ahead)
         future[:, : len(self._corpus.names) - self._corpus.known] = np.nan
-        return Windows(
-            self._take(before, seen),
-            self._take(after, ahead),
-            self._companions(before, seen),
-            future,
-        )
+        context, past = self._take(before, seen), self._companions(before, seen)
+        past, future = encode_windows(self._corpus.categories, context, past, future)
+        return Windows(context, self._take(after, ahead), past, future)
 
     def _companions(self, indices: IntArray, inside: BoolArray) -> FloatArray:
         """Return the covariates at indices, [B, V, steps]; NaN where these are not inside."""

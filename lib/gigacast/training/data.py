@@ -18,6 +18,7 @@ import pyarrow as pa
 from gigacast.core.digest import digest_etags, digest_value
 from gigacast.core.partition.name import EXPECTED_NAMES, NamingPattern
 from gigacast.core.partition.task import InputObject
+from gigacast.core.series.calendar import CalendarColumns
 from gigacast.core.series.holdout import end_before
 from gigacast.errors import (
     DataNotFoundError,
@@ -25,6 +26,7 @@ from gigacast.errors import (
     ObjectNotFoundError,
     PreconditionFailedError,
 )
+from gigacast.job.covariates import calendar_fields
 from gigacast.job.forecast_job import ForecastJob, Method
 from gigacast.job.spec import aggregation_fields
 from gigacast.lake.plan.discovery import Partition, Selection
@@ -273,6 +275,13 @@ class Reading:
     memory_limit_bytes: int = 2**30
     takes_covariates: bool = True
 
+    @property
+    def calendar(self) -> CalendarColumns:
+        """Columns of the calendar beside the series, as a forecast by a Chronos-2 has them."""
+        if not self.takes_covariates:
+            return CalendarColumns()
+        return CalendarColumns(self.method.calendar, self.method.holiday_tables, compact=True)
+
     def digest(self, data: TrainingData) -> str:
         """Return the digest of data read with these options; a checkpoint belongs to it."""
         columns = self.method.columns
@@ -289,6 +298,8 @@ class Reading:
         if columns.covariates and self.takes_covariates:
             past, known = sorted(columns.past_covariates), sorted(columns.known_covariates)
             options.append({"past": past, "known": known})
+        if self.takes_covariates and (dated := calendar_fields(method)):
+            options.append(dated)
         if aggregation := aggregation_fields(method):
             options.append(aggregation)
         if method.csv.named:
@@ -298,7 +309,7 @@ class Reading:
     def options(self, name: str) -> ReadOptions:
         """Return the reader's options for a group; ``name`` is the id of a lone series."""
         # A batch of float32 values and covariates takes at most a quarter of the memory.
-        width = 4 * (1 + len(self.method.columns.covariates))
+        width = 4 * (1 + len(self.method.columns.covariates) + len(self.method.calendar_names))
         limit = self.memory_limit_bytes // 4 // (width * self.history)
         return replace(
             self.method.reading,
@@ -357,11 +368,12 @@ def _write_group(
     writer: CorpusWriter, group: Group, reading: Reading, guard: SpanGuard, hold_out: int
 ) -> ReadStats:
     """Write the series of a group, and return what was read."""
-    reader = read_series(group.sources, reading.options(group.name))
+    reader, columns = read_series(group.sources, reading.options(group.name)), reading.calendar
     if group.is_part:
         guard.begin(group.name, group.sources[0].name)
     for batch in reader:
         if group.is_part:
             guard.add(batch.item_ids, reader.id_columns)
-        writer.add(end_before(batch, hold_out))
+        dated = columns.add_to(batch, reading.history, 0)
+        writer.add(end_before(dated, hold_out))
     return reader.stats

@@ -40,6 +40,8 @@ class TrainOptions(TypedDict, total=False):
     csv_header: str
     past_covariates: str | Sequence[str]
     known_covariates: str | Sequence[str]
+    known_calendar: bool
+    known_holidays: str | Sequence[str]
     unsupported_covariates: str
     freq: str
     aggregate: str

@@ -22,6 +22,7 @@ from gigacast.forecasters.config import ADAPTER_CONFIG, BASE, is_adapter, read_m
 from gigacast.forecasters.engine import EngineChoice, require_torch
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasting.prepare import checked_address
+from gigacast.job.covariates import with_holiday_tables
 from gigacast.job.forecast_job import ForecastJob, Method
 from gigacast.job.location import open_inputs, pin_inputs
 from gigacast.job.model_choice import resolve_choice
@@ -319,16 +320,17 @@ def _fit_columns(method: Method, info: ForecasterInfo) -> Method:
     ConfigError
         If it takes none, and the settings do not say ``ignore``.
     """
-    names = method.columns.covariates
+    names = (*method.columns.covariates, *method.calendar_names)
     if not names or info.takes_groups:
-        return method
+        return with_holiday_tables(method)
     if method.unsupported_covariates == "error":
         raise ConfigError(
             f"{info.name} learns from each series alone: it has no use for {', '.join(names)}",
             hint="start from a Chronos-2 model, or --unsupported_covariates ignore",
         )
     # The known ones stay: the reader cuts off the rows that hold nothing else.
-    return replace(method, columns=replace(method.columns, past_covariates=()))
+    columns = replace(method.columns, past_covariates=())
+    return replace(method, columns=columns, calendar=False, holidays=())
 
 
 def _device(job: ForecastJob) -> str:

@@ -57,6 +57,20 @@ def test_diff_scales_errors_by_the_same_history_as_a_backtest(bucket: Store, mod
         assert score.wql == pytest.approx(figures[name].wql, rel=1e-5)
 
 
+def test_diff_scales_errors_of_large_numbers_as_of_small_ones(bucket: Store, models: Path) -> None:
+    manager = gigacast.ModelManager(bucket=bucket.address.url)
+    manager.publish_model(tiny_bolt(models), "demand", "v1.0")
+    steps = 60 + np.random.default_rng(0).integers(0, 9, 96)
+    frame = hourly_panel("2024-01", steps=96, items=("a",))
+    sides = []
+    for level in (0.0, 1.7e9):
+        put_frame(bucket, "2024/01/part-0.parquet", frame.assign(target=level + steps.cumsum()))
+        options = {"horizon": 6, "precision": "float32"}
+        compared = manager.diff_versions("demand", "v1.0", "v1.0", **options)  # type: ignore[arg-type]
+        sides.append([score.mase for score in compared.scores])
+    np.testing.assert_allclose(sides[0], sides[1], rtol=1e-4)
+
+
 def test_diff_scores_agree_with_a_slow_obvious_oracle(
     bucket: Store, models: Path, tmp_path: Path
 ) -> None:

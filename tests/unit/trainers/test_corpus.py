@@ -9,8 +9,11 @@ import pytest
 
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.covariate import Covariates
+from gigacast.core.series.holdout import hold_out
 from gigacast.core.series.reason import Reason
-from gigacast.errors import DataNotFoundError, StorageError
+from gigacast.errors import DataNotFoundError, SchemaError, StorageError
+from gigacast.forecasters.grouping import Windows as SeenWindows
+from gigacast.forecasters.grouping import gather_members
 from gigacast.trainers.corpus import Corpus, CorpusWriter, Cut, WindowSource
 from tests.support.tiny_models import series_batch
 
@@ -181,3 +184,64 @@ def test_windows_have_known_covariates_ahead_and_past_ones_only_before(tmp_path:
         ahead = 101 + context[-1] + np.arange(4)
         assert future[1, ahead < 120].tolist() == ahead[ahead < 120].tolist()
         assert np.isnan(future[1, ahead >= 120]).all()
+
+
+def with_categories(length: int, texts: tuple[str, ...], seed: int = 0) -> SeriesBatch:
+    """A series with a category that is known ahead, coded by its place among texts."""
+    batch = with_covariates([length], ("load", "promotion"), known=1)
+    assert batch.covariates is not None
+    values = batch.covariates.values.copy()
+    values[1] = np.random.default_rng(seed).integers(-1, len(texts), values.shape[1])
+    covariates = replace(batch.covariates, categories=(None, texts), values=values)
+    return replace(batch, covariates=covariates)
+
+
+def test_categories_of_a_window_are_those_of_a_forecast_at_its_origin(tmp_path: Path) -> None:
+    batch = with_categories(40, ("sale", "none", "advert"))
+    corpus = corpus_of(tmp_path, batch)
+    assert corpus.categories == (None, ("sale", "none", "advert"))
+    (windows,) = WindowSource(corpus, CUT, 4, 0).validation(8, 8)
+    context = hold_out(batch, 4, later=2).contexts
+    starts = np.maximum(context.offsets[:-1], context.offsets[1:] - CUT.context_length)
+    seen = SeenWindows(context, context.values, starts, context.offsets[1:])
+    width = windows.context.shape[1]
+    members = gather_members(seen, np.array([[0]]), context.covariates, width, CUT.horizon)
+    assert members.future is not None
+    np.testing.assert_array_equal(windows.past[0], members.context[1:])
+    np.testing.assert_array_equal(windows.future[0], members.future[1:])
+    assert np.isfinite(windows.future[0, 1]).all()
+
+
+def test_nothing_after_an_origin_is_in_the_categories_of_its_window(tmp_path: Path) -> None:
+    batch = with_categories(40, ("sale", "none"))
+    later = replace(batch, values=np.where(np.arange(40) < 34, batch.values, 1e6))
+    sides = []
+    for name, own in (("as it was", batch), ("with another end", later)):
+        (tmp_path / name).mkdir()
+        (windows,) = WindowSource(corpus_of(tmp_path / name, own), CUT, 4, 0).validation(8, 8)
+        sides.append((windows.past[0], windows.future[0]))
+    for first, second in zip(*sides, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_texts_that_readers_number_differently_are_the_same_category(tmp_path: Path) -> None:
+    with CorpusWriter(tmp_path, 10) as writer:
+        writer.add(with_categories(20, ("sale", "none")))
+        writer.add(with_categories(20, ("none", "sale", "advert")))
+        corpus = writer.finish()
+    assert corpus.categories == (None, ("sale", "none", "advert"))
+    own = [("sale", "none"), ("none", "sale", "advert")]
+    for part, texts in enumerate(own):
+        batch = with_categories(20, texts)
+        assert batch.covariates is not None
+        codes = batch.covariates.values[1, :20].astype(int)
+        stored = corpus.covariates[20 * part : 20 * part + 20, 1].astype(int)
+        named = [("sale", "none", "advert", "")[code] for code in stored]
+        assert named == [(*texts, "")[code] for code in codes]
+
+
+def test_texts_in_one_part_and_numbers_in_another_are_refused(tmp_path: Path) -> None:
+    with CorpusWriter(tmp_path, 10) as writer:
+        writer.add(with_categories(20, ("sale", "none")))
+        with pytest.raises(SchemaError, match="'promotion' has texts in some partitions"):
+            writer.add(with_covariates([20], ("load", "promotion"), known=1))

@@ -20,8 +20,11 @@ from gigacast.errors import (
     ModelIntegrityError,
     StorageError,
 )
+from gigacast.trainers.corpus import Corpus
+from gigacast.trainers.encoding import encode_windows
 from gigacast.trainers.finetuning import config as finetuning_config
 from gigacast.trainers.finetuning.bolt import BoltTrainer, rate_factor
+from gigacast.trainers.finetuning.chronos2 import LazySeries
 from gigacast.trainers.finetuning.config import Finetuned, FinetuneOptions, Limits, Origin
 from gigacast.trainers.finetuning.run import window_source
 from gigacast.trainers.pretraining.checkpoint import LATEST
@@ -350,3 +353,35 @@ def test_lora_without_its_library_is_refused_with_the_way_to_get_it(
     with pytest.raises(MissingExtraError, match="needs peft") as info:
         config_of(tiny_chronos2(models), method="lora")
     assert "gigacast[train]" in str(info.value.hint)
+
+
+def test_windows_of_a_fit_have_categories_as_their_contexts_tell(tmp_path: Path) -> None:
+    from chronos.chronos2.dataset import Chronos2Dataset
+
+    rng = np.random.default_rng(0)
+    values = np.arange(60, dtype=np.float32)
+    codes = np.stack([rng.normal(size=60), rng.integers(0, 3, 60)], axis=1).astype(np.float32)
+    texts = (None, ("none", "sale", "advert"))
+    offsets = np.array([0, 60])
+    corpus = Corpus(values, offsets, {}, codes, ("load", "promotion"), 1, texts)
+    series = LazySeries(corpus, 4, np.array([0]), cut=2)
+    batches = iter(Chronos2Dataset(series, 16, 4, 9, 16, min_past=5))
+    for _ in range(5):
+        batch = next(batches)
+        for place in range(3):
+            rows = slice(3 * place, 3 * place + 3)
+            context = batch["context"][rows].numpy()
+            target, ahead = (batch[n][rows].numpy() for n in ("future_target", "future_covariates"))
+            assert np.isnan(target[1:]).all()
+            assert np.isnan(ahead[:2]).all()
+            origin = int(target[0, 0])  # values are their places
+            first = int(np.nanmin(context[0]))
+            seen = context[:, np.isfinite(context[0])]
+            past, future = encode_windows(
+                texts,
+                values[None, first:origin],
+                codes[None, first:origin].transpose(0, 2, 1),
+                codes[None, origin : origin + 4].transpose(0, 2, 1),
+            )
+            np.testing.assert_array_equal(seen[1:], past[0])
+            np.testing.assert_array_equal(ahead[2], future[0, 1])

@@ -158,7 +158,7 @@ class Actuals:
         self, month: Month, lineage: str, items: tuple[str, ...]
     ) -> Iterator[SeriesBatch]:
         for partition in self._own(month, lineage):
-            options = self._options(partition, items, MOST_HISTORY)
+            options = replace(self._options(partition, items, MOST_HISTORY), precise=True)
             yield from read_series(self._sources([partition]), options)
 
     def _own(self, month: Month, lineage: str) -> list[Partition]:

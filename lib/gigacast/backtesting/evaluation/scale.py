@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from gigacast.backtesting.evaluation.join import Forecasts
 from gigacast.backtesting.partition import HISTORY, seasons_of
-from gigacast.core.array import DoubleArray, FloatArray, IntArray
+from gigacast.core.array import DoubleArray, IntArray, RealArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.series.batch import NO_TIME, SeriesBatch
 from gigacast.core.time.zone import from_wall, zone_of
@@ -35,12 +35,13 @@ class Contexts:
     series : SeriesBatch
         M series.
     values : float32 [sum of T_m]
-        Values of the series; NaN at and after the first step of the forecast.
+        Values of the series; NaN at and after the first step of the forecast. They are float64 if
+        the series have bases, which are added to them.
     """
 
     rows: IntArray
     series: SeriesBatch
-    values: FloatArray
+    values: RealArray
 
 
 def contexts_before(batches: Iterable[SeriesBatch], forecasts: Forecasts) -> Iterator[Contexts]:
@@ -109,7 +110,10 @@ def _contexts(rows: IntArray, series: SeriesBatch, first: IntArray) -> Contexts:
     position = np.bincount(owner[before], minlength=len(series))
     # As many steps as a backtest has at this origin, so that both have the same scale.
     before &= within >= (position - HISTORY)[owner]
-    return Contexts(rows, series, np.where(before, series.values, np.float32(np.nan)))
+    values: RealArray = series.values
+    if series.bases is not None:
+        values = values + series.bases[owner]
+    return Contexts(rows, series, np.where(before, values, np.float32(np.nan)))
 
 
 def _times(contexts: SeriesBatch, owner: IntArray, within: IntArray) -> IntArray:

@@ -24,7 +24,8 @@ class HeldOut:
     contexts : SeriesBatch
         Series up to the origin, N.
     actuals : float32 [N, H]
-        Values of the H steps after the origin; NaN if missing.
+        Values of the H steps after the origin; NaN if missing. They are float64 if the batch has
+        bases, which are added to them.
     """
 
     rows: IntArray
@@ -69,6 +70,8 @@ def hold_out(batch: SeriesBatch, horizon: int, *, later: int = 0) -> HeldOut:
     long = batch.take(rows)
     origins = long.offsets[1:] - cut
     actuals = long.values[origins[:, None] + np.arange(horizon)]
+    if long.bases is not None:
+        actuals = actuals + long.bases[:, None]  # as forecasts have them
     owner = np.repeat(np.arange(len(rows)), long.lengths)
     is_past = np.arange(len(long.values)) < origins[owner]
     # A series without a value in its context or in its actuals cannot be scored.

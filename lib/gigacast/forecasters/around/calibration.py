@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gigacast.core.array import DoubleArray, FloatArray, IntArray
+from gigacast.core.array import DoubleArray, FloatArray, IntArray, RealArray
 from gigacast.core.digest import digest_value
 from gigacast.errors import ConfigError
 from gigacast.forecasters.levels import MEDIAN, find_level, same_level
@@ -54,7 +54,7 @@ class Calibration:
         return len(self.factors)
 
     def apply(self, quantiles: FloatArray, levels: tuple[float, ...]) -> FloatArray:
-        """Return calibrated quantiles, float32 [B, H, W], of W levels, the median among them.
+        """Return calibrated quantiles, [B, H, W], of W levels, the median among them.
 
         Raises
         ------
@@ -83,11 +83,11 @@ class Calibration:
         middle = quantiles[..., find_level(MEDIAN, levels), None].astype(np.float64)
         apart = quantiles - middle
         with np.errstate(over="ignore"):
-            calibrated: FloatArray = (middle + apart * table[:, columns]).astype(np.float32)
+            calibrated: FloatArray = (middle + apart * table[:, columns]).astype(quantiles.dtype)
         return calibrated
 
 
-def scores_of(actuals: FloatArray, median: FloatArray, quantiles: FloatArray) -> FloatArray:
+def scores_of(actuals: RealArray, median: RealArray, quantiles: RealArray) -> FloatArray:
     """Return the score of each value at each level, float32 [N, H, Q]; NaN where undefined.
 
     Parameters
@@ -95,16 +95,25 @@ def scores_of(actuals: FloatArray, median: FloatArray, quantiles: FloatArray) ->
     actuals, median : float32 [N, H]
         Values, NaN where missing, and medians.
     quantiles : float32 [N, H, Q]
+        All are float64 where float32 would lose steps.
     """
     middle = median.astype(np.float64)[..., None]
     apart = quantiles - middle
-    # The rounding of float32 is no distance.
-    has_distance = np.abs(apart) > 1e-6 * np.abs(middle)
+    # Rounding is no distance.
+    has_distance = np.abs(apart) > _rounding(quantiles) * np.abs(middle)
     with np.errstate(over="ignore", invalid="ignore"):
         scores = (actuals.astype(np.float64)[..., None] - middle) / np.where(
             has_distance, apart, np.nan
         )
         return scores.astype(np.float32)
+
+
+def _rounding(quantiles: RealArray) -> DoubleArray:
+    """Return the share of a number that may be rounding, [N, 1, 1]."""
+    # Among doubles, series without a base have numbers of float32 all the same.
+    with np.errstate(over="ignore"):
+        is_narrow = (quantiles.astype(np.float32) == quantiles) | np.isnan(quantiles)
+    return np.where(is_narrow.all(axis=(1, 2), keepdims=True), 1e-6, 1e-12)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ _TOTALS = {
     "seconds": dict[str, Amount],
     "reasons": dict[str, Count],
     "repairs": dict[str, Count],
+    "usage": dict[str, Amount],
 }
 _ATTEMPT = {
     "start": Time,

@@ -22,6 +22,7 @@ from gigacast.forecasters.chronos.loading import load_pipeline, quiet
 from gigacast.forecasters.network.device import translate_memory_errors
 from gigacast.trainers.corpus import Corpus
 from gigacast.trainers.disk import disk_errors
+from gigacast.trainers.encoding import Categories, encode_windows
 from gigacast.trainers.finetuning.config import FinetuneConfig, Finetuned, Limits, Origin
 from gigacast.trainers.finetuning.progress import check_origin
 from gigacast.trainers.finetuning.watch import Watch
@@ -85,13 +86,55 @@ class LazySeries(Sequence[PreparedInput]):
             steps = np.concatenate([steps, self._corpus.covariates[start:stop].T])
         # Copied, because torch warns about arrays that are read-only, as the memory map is.
         context = torch.from_numpy(np.array(steps))
+        unknown = torch.full((len(context), self._horizon), math.nan)
+        if any(texts is not None for texts in self._corpus.categories):
+            context = CategorySeries.of(context, self._corpus.categories, self._horizon)
         return {
             "context": context,
-            "future_covariates": torch.full((len(context), self._horizon), math.nan),
+            "future_covariates": unknown,
             "n_targets": 1,
             "n_covariates": len(names),
             "n_future_covariates": self._corpus.known,
         }
+
+
+class CategorySeries(torch.Tensor):
+    """A target and its covariates, whose categories become numbers when a window is cut.
+
+    ``fit`` clones a series and cuts it at an origin: first the context, then the target, then the
+    known covariates beside it. The context alone tells what a category is worth, so that nothing
+    of the target is in its own covariates.
+    """
+
+    categories: Categories
+    horizon: int
+    ahead: torch.Tensor | None
+
+    @staticmethod
+    def of(steps: torch.Tensor, categories: Categories, horizon: int) -> "CategorySeries":
+        """Return a series of steps, [1 + V, T]."""
+        series = steps.as_subclass(CategorySeries)
+        series.categories, series.horizon, series.ahead = categories, horizon, None
+        return series
+
+    def clone(self, **_: Any) -> "CategorySeries":  # type: ignore[override]
+        """Return the series before anything is cut from it."""
+        own = self.as_subclass(torch.Tensor).clone()
+        return CategorySeries.of(own, self.categories, self.horizon)
+
+    def __getitem__(self, key: Any) -> torch.Tensor:
+        """Return the context first, [1 + V, T]; later the chosen rows of what is after it."""
+        rows, steps = key
+        if self.ahead is not None:
+            return self.ahead[rows]
+        plain = self.as_subclass(torch.Tensor)
+        context = plain[:, steps].numpy()
+        after = plain[:, steps.stop : steps.stop + self.horizon].numpy()
+        past, ahead = encode_windows(
+            self.categories, context[:1], context[None, 1:], after[None, 1:]
+        )
+        self.ahead = torch.from_numpy(np.concatenate([after[:1], ahead[0]]))
+        return torch.from_numpy(np.concatenate([context[:1], past[0]]))
 
 
 class Chronos2Trainer:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import gigacast
+from gigacast.cli.program import run as command
 from gigacast.errors import ConfigError, ModelError
-from gigacast.lake.layout import receipt_prefix
+from gigacast.lake.layout import audit_key, receipt_prefix
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from tests.support.panels import hourly_panel, put_frame
@@ -54,9 +55,34 @@ def test_a_bucket_is_forecast_and_receipts_say_what_that_took(
     counts = {"requests": 1, "retries": 0, "series": 1, "values": 72, "input_tokens": 72}
     assert usage["2024/01/part-1"] == {**counts, "output_tokens": H}
     assert usage["2024/01/part-0"]["output_tokens"] == 2 * H
+    summed = {name: float(count + usage["2024/01/part-0"][name]) for name, count in counts.items()}
+    summed["output_tokens"] = 3.0 * H
+    assert run.totals.usage == summed
+    audit = json.loads(store.get(audit_key(run.run_id)))
+    assert audit["totals"]["usage"] == summed
     before = len(stub.requests)
     assert gigacast.forecast(store.address.url, **MODEL).totals.series == 0
     assert len(stub.requests) == before, "what is done is not sent again"
+
+
+def test_the_summary_and_the_page_of_a_run_say_what_was_asked_of_the_service(
+    store: Store,
+    stub: TimeGptStub,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NIXTLA_DOLLARS_PER_MILLION_TOKENS", "100")
+    words = ["--bucket", store.address.url, "--model", "timegpt", "--horizon", str(H)]
+    assert command([*words, "--report"]) == 0
+    told = capsys.readouterr().out
+    asked = "2 requests, 3 series, 216 values, 216 input tokens, 12 output tokens, $0.023"
+    assert asked in " ".join(told.split())
+    keys = [entry.key for listed in store.list("reports/") for entry in listed]
+    (page,) = [store.get(key).decode() for key in keys if "/forecast_" in key]
+    assert "Asked of the service" in page
+    assert asked in page
+    assert command([*words, "--json"]) == 0
+    assert "usage" not in json.loads(capsys.readouterr().out), "nothing was asked"
 
 
 def test_nothing_is_sent_unless_the_model_is_named(store: Store, stub: TimeGptStub) -> None:
