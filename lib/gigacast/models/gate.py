@@ -1,7 +1,7 @@
 """Decide whether a version may become active: a sampled backtest against the active version."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,11 +10,14 @@ from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.partition import Windows
 from gigacast.backtesting.run import run_backtest
 from gigacast.core.plural import counted
-from gigacast.errors import ModelRejectedError
+from gigacast.errors import ConfigError, ModelError, ModelRejectedError
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.resolve import NAIVE_MODEL
 from gigacast.settings.command.backtest import GateOptions
+
+MOST_PARENTS = 32
+"""Versions of a line that are looked at; nobody tunes a version more often than that."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +139,10 @@ def judge_version(
     if registry is not None:
         horizon = job.method.horizon or result.horizon
         seen = Seen(job.inputs.url, result.inputs, gate.windows * horizon)
-        caveats = [
-            text
-            for name in versions
-            if (text := seen.caveat(f"{model}/{name}", registry.read(model, name).source))
-        ]
+        lineages = (_lineage(registry, model, name) for name in versions)
+        told = ((seen.caveat(name, source) for name, source in lineage) for lineage in lineages)
+        # What a parent has seen, a version knows as well; the first of a line says enough.
+        caveats = [text for texts in told if (text := next(filter(None, texts), None))]
     return Verdict(model, version, active, objections, board, result.location, tuple(caveats))
 
 
@@ -187,6 +189,26 @@ class Seen:
             f"{name} was trained on {shared} of these {len(self.inputs)} inputs, and its figures "
             f"flatter it: train with --hold_out {self.steps} to judge it by what it has not seen"
         )
+
+
+def _lineage(
+    registry: Registry, model: str, version: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield a version, the one that it was tuned from, and so on, each with its origin."""
+    source: Mapping[str, Any] = registry.read(model, version).source
+    name = whole = f"{model}/{version}"
+    for _ in range(MOST_PARENTS):
+        yield (name if name == whole else f"{whole} comes from {name}, which"), source
+        parent = _mapping(source.get("parent"))
+        named = parent.get("model"), parent.get("version")
+        try:
+            manifest = registry.find(str(named[0]), str(named[1])) if all(named) else None
+        # It may have been deleted since, or be a model of the package.
+        except (ConfigError, ModelError):
+            manifest = None
+        if manifest is None:
+            return
+        name, source = f"{named[0]}/{named[1]}", manifest.source
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

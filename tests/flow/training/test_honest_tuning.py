@@ -32,10 +32,13 @@ def test_the_gate_says_whether_a_version_has_seen_its_windows(
     seen = gigacast.finetune(url, new_version="seen", **options)  # type: ignore[arg-type]
     unseen = gigacast.finetune(url, new_version="unseen", hold_out=24, **options)  # type: ignore[arg-type]
     assert (seen.points, unseen.points) == (6 * 192, 6 * 168)
+    again = {**options, "model": "mine/seen", "new_version": "again", "hold_out": 24}
+    gigacast.finetune(url, **again)  # type: ignore[arg-type]
     manager = ModelManager(bucket=url)
-    for version, caveats in (("seen", 1), ("unseen", 0)):
+    for version, caveats in (("seen", 1), ("unseen", 0), ("again", 1)):
         verdict = manager.promote_model("mine", version, gate=Gate(series=2), horizon=12)
         assert len(verdict.caveats) == caveats, version
+    assert "mine/again comes from mine/seen, which was trained on 1 of" in verdict.caveats[0]
     flags = ["--if_better", "--horizon", "12", "--context_length", "48", "--targets", "target"]
     run(["models", "switch", "mine", "seen", "--bucket", url, *flags, "--json"])
     shown = json.loads(capsys.readouterr().out)

@@ -66,7 +66,8 @@ class BacktestOptions:
         "Steps of a season; by frequency by default.",
         group="backtest",
         details="It counts for scales and for seasonal naive: 24 for hours, 7 for days, 52 for "
-        "weeks. Published figures for M4's weekly series use 1.",
+        "weeks. GluonTS, and figures published with it, as those of M4's weekly series, use 1 for "
+        "days and weeks.",
     )
 
 

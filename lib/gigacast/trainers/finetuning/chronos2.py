@@ -117,7 +117,7 @@ class CategorySeries(torch.Tensor):
         series.categories, series.horizon, series.ahead = categories, horizon, None
         return series
 
-    def clone(self, **_: Any) -> "CategorySeries":  # type: ignore[override]
+    def clone(self, **_: Any) -> "CategorySeries":
         """Return the series before anything is cut from it."""
         own = self.as_subclass(torch.Tensor).clone()
         return CategorySeries.of(own, self.categories, self.horizon)
