@@ -80,6 +80,8 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     for one in m4_sets(options.m4):
         for horizon in (one.horizon, 96, 192):
+            if max(map(len, one.series)) < (options.windows + 1) * horizon + one.season + 4:
+                continue
             count, (before, loss, after, own) = measure(one, horizon, options.windows, side)
             print(f"| {one.name}, {horizon} steps | {count} | {before:.1%} | {after:.1%} |", end="")
             print(f" {loss:.3f} | {own:.3f} |", flush=True)
