@@ -107,10 +107,13 @@ def measure(name: str, folder: Path, more: Sequence[str] = ()) -> dict[str, dict
     panel.to_parquet(file, index=False)
     figures = {}
     names = [*(f"portfolio-{number}" for number in range(len(PORTFOLIOS)))]
-    for enhance, models in (
-        (None, [*names, *CANDIDATES[:1], *CANDIDATES[2:], *more]),
+    plain = [name for name in more if "+" not in name]
+    sides = [
+        (None, [*names, *CANDIDATES[:1], *CANDIDATES[2:], *plain]),
         ("auto", CANDIDATES[:1]),
-    ):
+        *((name.partition("+")[2], [name.partition("+")[0]]) for name in more if "+" in name),
+    ]
+    for enhance, models in sides:
         board = gigacast.backtest(folder, models=models, windows=1, enhance=enhance, **options)
         for standing in board.leaderboard.standings:
             label = standing.model.partition("/")[0] + (f"+{enhance}" if enhance else "")

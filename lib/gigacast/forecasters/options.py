@@ -52,7 +52,7 @@ class ForecastOptions:
     missing_future : {"error", "past"}
         Treatment of series whose known covariates lack a value over the horizon: ``error`` gives
         them the fallback, ``past`` uses these covariates as past covariates.
-    enhance : {"seasonal_difference", "trend", "flip", "auto"}, optional
+    enhance : {"seasonal_difference", "trend", "flip", "zeros", "auto"}, optional
         Changes of contexts before the model, and passes that are averaged; none by default. See
         `forecasters.around.enhancement`.
     long_horizon : {"bands", "dilated", "stock"}

@@ -167,7 +167,8 @@ class ForecastSettings(Section):
         group="how",
         details="`trend` removes the trend and adds it to the forecast, `seasonal_difference` "
         "forecasts differences to the season before, `flip` averages the forecast of the series "
-        "upside down, `auto` chooses by season and length. `plan` shows the passes.",
+        "upside down, `zeros` mixes zeros and past sizes into quantiles of demand that is mostly "
+        "zero, `auto` chooses by season and length. `plan` shows the passes.",
     )
     long_horizon: LongHorizon = option(
         _METHOD.long_horizon,

@@ -2,8 +2,9 @@
 
 A recipe is a number of passes over the model, whose quantiles are averaged. Each may remove the
 trend from a context and add it to the forecast, forecast differences to the season before, or turn
-the series upside down. `auto` chooses a recipe for each series by its season, and leaves a pass
-over differences out of the mean if the model itself is less sure of them than of the series.
+the series upside down. `zeros` changes the quantiles of demand that is mostly zero. `auto` chooses
+a recipe for each series by its season, and leaves a pass over differences out of the mean if the
+model itself is less sure of them than of the series.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,10 +24,11 @@ from gigacast.forecasters.around.change import (
     with_trend,
     without_trend,
 )
+from gigacast.forecasters.around.demand import with_zeros
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
 from gigacast.forecasters.levels import MEDIAN, find_level, select_levels, union_levels
 
-Enhancement = Literal["seasonal_difference", "trend", "flip", "auto"]
+Enhancement = Literal["seasonal_difference", "trend", "flip", "zeros", "auto"]
 Change = Literal["none", "trend", "seasonal_difference"]
 ENHANCEMENT_REVISIONS: Mapping[str, int] = {"auto": 2}
 """Part of the spec of enhanced forecasts, 1 by default. Raise it when their numbers change."""
@@ -59,6 +61,7 @@ RECIPES: Mapping[str, Recipe] = {
     "seasonal_difference": (Pass("seasonal_difference"),),
     "trend": (Pass("trend"),),
     "flip": (Pass(), Pass(flipped=True)),
+    "zeros": PLAIN,
 }
 BOTH_WAYS: Recipe = RECIPES["flip"]
 AUTO: Sequence[tuple[int, Recipe]] = (
@@ -101,7 +104,8 @@ class EnhancedForecaster:
     Parameters
     ----------
     inner : Forecaster
-    enhancement : {"seasonal_difference", "trend", "flip", "auto"}
+    enhancement : {"seasonal_difference", "trend", "flip", "zeros", "auto"}
+        ``zeros`` changes quantiles alone, see `demand`.
     """
 
     def __init__(self, inner: Forecaster, enhancement: Enhancement) -> None:
@@ -138,6 +142,8 @@ class EnhancedForecaster:
 
         def finish() -> FloatArray:
             quantiles = _mean_of(rounds, request_of_all, is_judged)
+            if self._enhancement == "zeros":
+                quantiles, _ = with_zeros(quantiles, request_of_all.context, request_of_all.levels)
             self.short += short
             return select_levels(quantiles, request_of_all.levels, request.levels)
 

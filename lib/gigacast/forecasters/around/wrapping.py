@@ -32,7 +32,7 @@ class Around:
 
     Parameters
     ----------
-    enhance : {"seasonal_difference", "trend", "flip", "auto"}, optional
+    enhance : {"seasonal_difference", "trend", "flip", "zeros", "auto"}, optional
         Changes of contexts; none by default.
     long_horizon : {"bands", "dilated", "stock"}
         Treatment of steps beyond the trained horizon.

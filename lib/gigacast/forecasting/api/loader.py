@@ -178,7 +178,7 @@ class ChronosLoader:
         quantile_levels : sequence of float
         level : sequence of float, optional
             Central intervals in percent, as ``[80, 95]``, in place of ``quantile_levels``.
-        enhance : {"seasonal_difference", "trend", "flip", "auto"}, optional
+        enhance : {"seasonal_difference", "trend", "flip", "zeros", "auto"}, optional
             Changes of series before the model, and passes that are averaged; none by default.
         season : int, optional
             Steps of a season, which ``enhance`` and the fallback need, as arrays have no times; 1
