@@ -56,7 +56,9 @@ BUCKET: Mapping[str, frozenset[str]] = {
 """Names of the settings that functions use for a bucket, by the name of the function."""
 FRAME: Mapping[str, frozenset[str]] = {
     "forecast": frozenset((*_PLACE, *_FRAME, *_NETWORK)),
-    "backtest": frozenset((*_PLACE, *_FRAME, *_NETWORK, "memory_limit")).difference(_OUTPUT),
+    "backtest": frozenset((*_PLACE, *_FRAME, *_NETWORK, "memory_limit")).difference(
+        _OUTPUT, _STORED
+    ),
     "evaluate": frozenset(_ROWS).difference(names_of("csv")),
     "detect_anomalies": frozenset((*_PLACE, *_FRAME, *_NETWORK)).difference(_OUTPUT, _STORED),
     "plot": frozenset((*_PLACE, *_FRAME, *_NETWORK)).difference(_OUTPUT, _STORED),
