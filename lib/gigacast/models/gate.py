@@ -140,9 +140,9 @@ def judge_version(
         horizon = job.method.horizon or result.horizon
         seen = Seen(job.inputs.url, result.inputs, gate.windows * horizon)
         lineages = (_lineage(registry, model, name) for name in versions)
-        told = ((seen.caveat(name, source) for name, source in lineage) for lineage in lineages)
+        texts_of = ((seen.caveat(name, source) for name, source in lineage) for lineage in lineages)
         # What a parent has seen, a version knows as well; the first of a line says enough.
-        caveats = [text for texts in told if (text := next(filter(None, texts), None))]
+        caveats = [text for texts in texts_of if (text := next(filter(None, texts), None))]
     return Verdict(model, version, active, objections, board, result.location, tuple(caveats))
 
 
@@ -196,9 +196,9 @@ def _lineage(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield a version, the one that it was tuned from, and so on, each with its origin."""
     source: Mapping[str, Any] = registry.read(model, version).source
-    name = whole = f"{model}/{version}"
+    name = own = f"{model}/{version}"
     for _ in range(MOST_PARENTS):
-        yield (name if name == whole else f"{whole} comes from {name}, which"), source
+        yield (name if name == own else f"{own} comes from {name}, which"), source
         parent = _mapping(source.get("parent"))
         named = parent.get("model"), parent.get("version")
         try:

@@ -83,13 +83,13 @@ def test_evaluations_do_not_depend_on_the_level(
     sides = []
     for level in (LEVEL, 0.0):
         store, panel = make_store(level), meters(level).drop(columns="site")
-        seen = panel.groupby("item_id").head(STEPS - H)
-        put_frame(store, "2024/01/part-0.parquet", seen)
+        history = panel.groupby("item_id").head(STEPS - H)
+        put_frame(store, "2024/01/part-0.parquet", history)
         assert gigacast.forecast(store.address.url, model=model, **HOW).status == "completed"
         put_frame(store, "2024/01/part-0.parquet", panel)
         (figures,) = gigacast.evaluate(store.address.url).figures["version"].values()
         sides.append(scale_free(figures))
-        of_frame = gigacast.evaluate(gigacast.forecast(seen, model=model, **HOW), actuals=panel)
+        of_frame = gigacast.evaluate(gigacast.forecast(history, model=model, **HOW), actuals=panel)
         assert of_frame["mase"].iloc[0] == pytest.approx(figures.mase, rel=1e-5)
     np.testing.assert_allclose(*sides, rtol=RELATIVE)
 
@@ -109,8 +109,8 @@ def test_weights_of_an_ensemble_do_not_depend_on_the_level(
         keys = [e.key for page in store.list("backtests/") for e in page if "part-0.p" in e.key]
         kinds = {read_table(store, k).schema.field("actuals").type.value_type for k in keys}
         assert kinds == {pa.float64() if level else pa.float32()}
-        done = gigacast.forecast(store.address.url, model="mix", **HOW)
-        assert done.status == "completed"
+        run = gigacast.forecast(store.address.url, model="mix", **HOW)
+        assert run.status == "completed"
         stored = gigacast.read_forecasts(store.address.url, model="mix")
         choices[-1] += (stored["0.9"].to_numpy() - level,)
     (high, ahead, numbers), (low, expected, near) = choices

@@ -203,9 +203,9 @@ def test_categories_of_a_window_are_those_of_a_forecast_at_its_origin(tmp_path: 
     (windows,) = WindowSource(corpus, CUT, 4, 0).validation(8, 8)
     context = hold_out(batch, 4, later=2).contexts
     starts = np.maximum(context.offsets[:-1], context.offsets[1:] - CUT.context_length)
-    seen = SeenWindows(context, context.values, starts, context.offsets[1:])
+    visible = SeenWindows(context, context.values, starts, context.offsets[1:])
     width = windows.context.shape[1]
-    members = gather_members(seen, np.array([[0]]), context.covariates, width, CUT.horizon)
+    members = gather_members(visible, np.array([[0]]), context.covariates, width, CUT.horizon)
     assert members.future is not None
     np.testing.assert_array_equal(windows.past[0], members.context[1:])
     np.testing.assert_array_equal(windows.future[0], members.future[1:])
@@ -216,9 +216,9 @@ def test_nothing_after_an_origin_is_in_the_categories_of_its_window(tmp_path: Pa
     batch = with_categories(40, ("sale", "none"))
     later = replace(batch, values=np.where(np.arange(40) < 34, batch.values, 1e6))
     sides = []
-    for name, own in (("as it was", batch), ("with another end", later)):
+    for name, series in (("as it was", batch), ("with another end", later)):
         (tmp_path / name).mkdir()
-        (windows,) = WindowSource(corpus_of(tmp_path / name, own), CUT, 4, 0).validation(8, 8)
+        (windows,) = WindowSource(corpus_of(tmp_path / name, series), CUT, 4, 0).validation(8, 8)
         sides.append((windows.past[0], windows.future[0]))
     for first, second in zip(*sides, strict=True):
         np.testing.assert_array_equal(first, second)

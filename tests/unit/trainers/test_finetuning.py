@@ -376,12 +376,12 @@ def test_windows_of_a_fit_have_categories_as_their_contexts_tell(tmp_path: Path)
             assert np.isnan(ahead[:2]).all()
             origin = int(target[0, 0])  # values are their places
             first = int(np.nanmin(context[0]))
-            seen = context[:, np.isfinite(context[0])]
+            visible = context[:, np.isfinite(context[0])]
             past, future = encode_windows(
                 texts,
                 values[None, first:origin],
                 codes[None, first:origin].transpose(0, 2, 1),
                 codes[None, origin : origin + 4].transpose(0, 2, 1),
             )
-            np.testing.assert_array_equal(seen[1:], past[0])
+            np.testing.assert_array_equal(visible[1:], past[0])
             np.testing.assert_array_equal(ahead[2], future[0, 1])

@@ -43,10 +43,10 @@ def with_zeros(
     if not len(rows):
         return quantiles, is_rare
     share = ((zeros[rows] + 0.5) / (number[rows] + 1))[:, None]
-    wanted = (np.asarray(levels) - share) / (1 - share)
-    sizes = _quantiles_of_sizes(values[rows], np.clip(wanted, 0.0, 1.0))[:, None, :]
+    ranks = (np.asarray(levels) - share) / (1 - share)
+    sizes = _quantiles_of_sizes(values[rows], np.clip(ranks, 0.0, 1.0))[:, None, :]
     own = np.maximum(quantiles[rows].astype(np.float64), 0.0)
-    mixed = np.where((wanted > 0)[:, None, :], (own + sizes) / 2, 0.0)
+    mixed = np.where((ranks > 0)[:, None, :], (own + sizes) / 2, 0.0)
     # A row on which the model failed is not finite, and the caller treats it so.
     mixed[~np.isfinite(quantiles[rows])] = np.nan
     changed = quantiles.copy()

@@ -74,13 +74,13 @@ def test_the_summary_and_the_page_of_a_run_say_what_was_asked_of_the_service(
     monkeypatch.setenv("NIXTLA_DOLLARS_PER_MILLION_TOKENS", "100")
     words = ["--bucket", store.address.url, "--model", "timegpt", "--horizon", str(H)]
     assert command([*words, "--report"]) == 0
-    told = capsys.readouterr().out
-    asked = "2 requests, 3 series, 216 values, 216 input tokens, 12 output tokens, $0.023"
-    assert asked in " ".join(told.split())
+    summary = capsys.readouterr().out
+    usage = "2 requests, 3 series, 216 values, 216 input tokens, 12 output tokens, $0.023"
+    assert usage in " ".join(summary.split())
     keys = [entry.key for listed in store.list("reports/") for entry in listed]
     (page,) = [store.get(key).decode() for key in keys if "/forecast_" in key]
     assert "Asked of the service" in page
-    assert asked in page
+    assert usage in page
     assert command([*words, "--json"]) == 0
     assert "usage" not in json.loads(capsys.readouterr().out), "nothing was asked"
 
