@@ -108,11 +108,13 @@ def test_missing_values_and_bands_without_width_have_no_score() -> None:
     actuals = np.array([[1.0, np.nan], [2.0, 3.0]])
     median = np.array([[0.0, 0.0], [1e9, 1.0]])
     quantiles = np.stack([median - 1, median, median + np.array([[2.0, 2.0], [64.0, 4.0]])], -1)
-    scores = scores_of(actuals, median, quantiles)
+    scores = scores_of(actuals, *(part.astype(np.float32) for part in (median, quantiles)))
     assert np.isnan(scores[0, 1]).all()
     assert np.isnan(scores[:, :, 1]).all()
     assert scores[0, 0, [0, 2]].tolist() == [-1.0, 0.5]
     assert np.isnan(scores[1, 0]).all()  # 64 of 1e9 is the rounding of float32
+    # Doubles have other numbers than those of float32: series of large numbers keep their steps.
+    assert np.isfinite(scores_of(actuals, median, quantiles)[1, 0, [0, 2]]).all()
     assert ScoreCounts.count((0.1, 0.5, 0.9), scores, np.array([0, 1])).forecasts == 2
 
 
