@@ -161,8 +161,8 @@ def names_values(name: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Return a name without what does not tell names apart: case, and spaces around it."""
-    return name.strip().lower()
+    """Return a name without what does not tell names apart: case, marks and spaces around it."""
+    return name.strip().strip("\ufeff").strip().lower()
 
 
 def recognise(

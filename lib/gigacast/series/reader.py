@@ -152,6 +152,7 @@ class SeriesReader:
         size = max(1, self._options.batch_series // per_item) * per_item
         yield from _rebatch(self._regular(items, agreement), size)
         _check_keys(self.stats, tables[0])
+        agreement.decoder.unread.check(tables[0].source.name, tables[0].layout.timestamp)
         self.check_conflicts()
         check_fit(self.stats, self._options.freq, self._sources[0].name)
 
