@@ -211,10 +211,11 @@ def _checked_items(layout: Layout, table: _Table) -> Layout:
     """Return a layout whose item columns have no other use, and each of whose names is unique."""
     for name in {*layout.columns, *layout.items}:
         table.check_unique(name)
-    for name in layout.items:
-        if name in {layout.timestamp, layout.freq, *layout.targets}:
-            problem = f"{name!r} can't be a column of items: it is already in use"
-            raise table.refuse(problem, _ITEMS_SETTING)
+    used = [*layout.id_names, layout.timestamp, layout.freq, *layout.targets]
+    for name in used:
+        if name is not None and used.count(name) > 1:
+            role = "a column of items" if name in layout.items else "two columns"
+            raise table.refuse(f"{name!r} can't be {role}: it is already in use", _ITEMS_SETTING)
     return layout
 
 

@@ -324,6 +324,11 @@ def _check_bins(forecast: ForecastSettings) -> None:
             "forecast.zone: a zone only decides how --aggregate cuts bins",
             hint="give --aggregate too, or write timestamps with their zone",
         )
+    if forecast.partial_bins != "drop" and forecast.aggregate is None:
+        raise ConfigError(
+            "forecast.partial_bins: there are no bins without --aggregate",
+            hint="give --aggregate too, or leave it out",
+        )
     check_zone(forecast.zone)
 
 
