@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Iterable
 
+from gigacast.errors import ConfigError
+
 _MODE = ["-X", "utf8"]
 
 
@@ -50,6 +52,22 @@ def needs_utf8(encoding: str, words: Iterable[bytes]) -> bool:
 def was_utf8(word: str) -> bool:
     """Check that a word of the system was UTF-8: others have halves of surrogate pairs."""
     return not any("\ud800" <= letter <= "\udfff" for letter in word)
+
+
+def check_path(path: str) -> None:
+    """Check that a path can be a name of the file system, in the encoding of this process.
+
+    Raises
+    ------
+    ConfigError
+    """
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{ascii(path)[:200]}: file names of this process are {sys.getfilesystemencoding()}",
+            hint="start Python with PYTHONUTF8=1, or in a locale of UTF-8",
+        ) from error
 
 
 def _is_utf8(word: bytes) -> bool:

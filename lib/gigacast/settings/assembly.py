@@ -15,6 +15,7 @@ from gigacast.core.partition.name import NamingPattern
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.month import IntRange, LatestMonth, MonthFilter
 from gigacast.core.time.zone import check_zone
+from gigacast.core.utf8 import check_path
 from gigacast.errors import ConfigError
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice, Resources, Synthetic
@@ -65,7 +66,8 @@ def bucket_url(bucket: str) -> str:
         If the text is none of them.
     """
     if bucket.startswith(("/", "~/", "./", "../")) or bucket in {".", "..", "~"}:
-        return f"file://{Path(bucket).expanduser().resolve()}"
+        check_path(bucket)
+    return f"file://{Path(bucket).expanduser().resolve()}"
     if bucket.startswith(_SCHEMES):
         bucket = unescape_file_url(bucket)
         # "memory://" is a whole address: its slashes stay.
