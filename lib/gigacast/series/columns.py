@@ -211,11 +211,11 @@ def _checked_items(layout: Layout, table: _Table) -> Layout:
     """Return a layout whose item columns have no other use, and each of whose names is unique."""
     for name in {*layout.columns, *layout.items}:
         table.check_unique(name)
-    used = [*layout.id_names, layout.timestamp, layout.freq, *layout.targets]
-    for name in used:
-        if name is not None and used.count(name) > 1:
-            role = "a column of items" if name in layout.items else "two columns"
-            raise table.refuse(f"{name!r} can't be {role}: it is already in use", _ITEMS_SETTING)
+    used = [n for n in (*layout.id_names, layout.timestamp, layout.freq, *layout.targets) if n]
+    doubled = next((name for name in used if used.count(name) > 1), None)
+    if doubled is not None:
+        role = "a column of items" if doubled in layout.items else "two columns"
+        raise table.refuse(f"{doubled!r} can't be {role}: it is already in use", _ITEMS_SETTING)
     return layout
 
 

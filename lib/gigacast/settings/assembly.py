@@ -67,7 +67,7 @@ def bucket_url(bucket: str) -> str:
     """
     if bucket.startswith(("/", "~/", "./", "../")) or bucket in {".", "..", "~"}:
         check_path(bucket)
-    return f"file://{Path(bucket).expanduser().resolve()}"
+        return f"file://{Path(bucket).expanduser().resolve()}"
     if bucket.startswith(_SCHEMES):
         bucket = unescape_file_url(bucket)
         # "memory://" is a whole address: its slashes stay.

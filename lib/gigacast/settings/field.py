@@ -15,12 +15,7 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _is_no_truth(cls, value: Any, info: ValidationInfo) -> Any:
-        # Python counts True as 1.
-        if isinstance(value, bool) and info.field_name is not None:
-            kinds = _kinds_of(cls.model_fields[info.field_name].annotation)
-            if bool not in kinds and kinds & {int, float}:
-                raise ValueError("expected a number")
-        return value
+        return refuse_truth(cls, value, info)
 
     @field_validator("*")
     @classmethod
@@ -30,6 +25,15 @@ class Section(BaseModel):
         if isinstance(value, float) and isnan(value):
             raise ValueError("not a number")
         return value
+
+
+def refuse_truth(section: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
+    """Return a value of a field; Python counts True as 1, which is refused for a number."""
+    if isinstance(value, bool) and info.field_name is not None:
+        kinds = _kinds_of(section.model_fields[info.field_name].annotation)
+        if bool not in kinds and kinds & {int, float}:
+            raise ValueError("expected a number")
+    return value
 
 
 def _kinds_of(annotation: Any) -> set[Any]:

@@ -13,12 +13,13 @@ import pytest
 from gigacast.core.json_table import table_of_json
 from gigacast.core.plain import plain_table
 from gigacast.core.series.batch import NO_TIME
-from gigacast.errors import SchemaError
+from gigacast.errors import ConfigError, SchemaError
+from gigacast.forecasting.api.arrays import contexts_of
 from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.frame import table_of
 from gigacast.series.identity import id_type, read_ids
 from gigacast.series.reader import read_series
-from gigacast.series.source import ReadOptions, SeriesSource
+from gigacast.series.source import ColumnNames, ReadOptions, SeriesSource
 from gigacast.series.timestamp_text import parse_times
 from gigacast.series.value import check_digits, read_values
 
@@ -110,7 +111,7 @@ def test_an_exponent_is_no_fraction_of_a_second() -> None:
         ([Decimal(10**25 + k) for k in range(9)], pa.decimal128(38, 0)),
         ([Decimal(f"1.{k:030}") for k in range(9)], pa.decimal256(60, 30)),
     ],
-    ids=str,
+    ids=["int64", "uint64", "decimal128", "decimal256"],
 )
 def test_numbers_whose_differences_no_float_holds_are_refused(
     numbers: list[Any], kind: pa.DataType
@@ -174,6 +175,63 @@ def test_any_form_in_a_dictionary_is_its_plain_form() -> None:
     assert plain[1].type.value_type.tz == "+05:30"
     assert [column.null_count for column in plain] == [1, 1]
     assert plain_table(pa.table({"t": moments}))["t"].type.tz == "+05:30"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"targets": ("target", "target")},
+        {"targets": ("timestamp",)},
+        {"targets": ("item_id",)},
+        {"item_id": "timestamp"},
+        {"timestamp": "item_id"},
+        {"items": ("item_id",), "targets": ("item_id",)},
+    ],
+    ids=str,
+)
+def test_a_column_has_one_use(columns: dict[str, Any]) -> None:
+    table = pa.table({name: pa.array(range(24)) for name in ("item_id", "timestamp", "target")})
+    source = SeriesSource.of_table(table)
+    with pytest.raises(SchemaError, match="already in use"):
+        list(read_series([source], ReadOptions(columns=ColumnNames(**columns))))
+
+
+# -- arrays ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        pd.Series(["1", "2"]),
+        pa.array(["1", "2"]),
+        np.array([b"1", 2], object),
+        [1.5, True],
+        [True, 2],
+        [[1.5, 2.0], [True, 0]],
+        [2**60, 2**60 + 1],
+        np.array([2**60, 2**60 + 1]),
+        pd.Series([1.0, 2.0], index=pd.to_datetime(["2024-01-01"] * 2)),
+    ],
+    ids=[
+        "texts of pandas",
+        "texts of Arrow",
+        "bytes",
+        "a truth",
+        "a number",
+        "a truth in rows",
+        "lost digits",
+        "lost digits of NumPy",
+        "two of a date",
+    ],
+)
+def test_contexts_are_numbers_one_for_each_time(context: Any) -> None:
+    with pytest.raises(ConfigError, match="context"):
+        contexts_of(context)
+
+
+def test_contexts_of_numbers_are_read() -> None:
+    for context in ([True, False], [1, None, 2.5], np.array([2**60, 2**60]), range(3)):
+        assert len(contexts_of(context)) == 1
 
 
 # -- CSV -------------------------------------------------------------------------------------------
