@@ -92,11 +92,14 @@ ASCII = SURROUNDINGS["LC_ALL=C"].environment
 
 
 def test_files_whose_names_cannot_be_decoded_are_skipped_and_named(bucket: str) -> None:
-    month = os.fsencode(bucket.removeprefix("file://")) + b"/2024/01/"
-    shutil.copy(month + "part-ü.parquet".encode(), month + b"part-\xfc.parquet")
-    # Words, variables, keys and the settings file are read in UTF-8 in any locale.
-    prefix = {"GIGACAST_RUN__SYMBOL": "part-ü"}
-    code, errors = gigacast("--bucket", bucket, *NAIVE, **ASCII, **prefix)
+    folder = Path(bucket.removeprefix("file://"))
+    umlaut = folder / "größe"
+    shutil.copytree(folder / "2024", umlaut / "2024")
+    month = os.fsencode(umlaut / "2024/01")
+    shutil.copy(month + "/part-ü.parquet".encode(), month + b"/part-\xfc.parquet")
+    # Words, variables, keys and paths are read in UTF-8 in any locale.
+    variables = {**ASCII, "GIGACAST_RUN__BUCKET": umlaut.as_uri().replace("%C3%B6%C3%9F", "öß")}
+    code, errors = gigacast("forecast", *NAIVE, **variables)
     assert (code, "Traceback" in errors) == (0, False), errors
     assert "its name cannot be a key" in errors
 
