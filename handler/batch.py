@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from gigacast.batch.child import Place, run_child
 from gigacast.core.exit import EXIT_AGAIN, EXIT_USAGE
 from gigacast.core.text import printable
+from gigacast.core.utf8 import restart_in_utf8
 from gigacast.errors import GigacastError, TransientComputeError, TransientStorageError
 from gigacast.job.batch_options import ChildOrder
 from gigacast.job.run import utc_now
@@ -42,4 +43,5 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
+    restart_in_utf8()
     sys.exit(main(sys.argv[1:], os.environ))

@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 
+from gigacast.core.utf8 import restart_in_utf8
+
 
 def open_closed_streams() -> None:
     """Open the standard streams that the parent process has closed, on nothing.
@@ -29,6 +31,7 @@ def open_closed_streams() -> None:
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    restart_in_utf8()
     open_closed_streams()
     # The interpreter searches everything that is alive for garbage before it ends, although the
     # memory goes back to the system as a whole: a fifth of a second or more after torch.

@@ -132,6 +132,9 @@ def is_possible(form: Form, panel: Panel | None = None) -> bool:
         return False
     if not (parts.times.spells(parts.panel) and parts.layout.holds(parts.panel)):
         return False
+    # A part of the rows shows that the form of the others is another one; starts are too few.
+    if "no form" in parts.times.refused and parts.layout.shape == "complete":
+        return False
     fits = _is_frame(parts) if parts.file is None else _is_file(parts, parts.file)
     # Of two faults either may be named.
     return fits and len(refusals_of(parts)) < 2

@@ -90,6 +90,8 @@ _ID_LIST = [
     IdForm("dictionary of int64", _NUMBERS, _dictionary(_NUMBERS, pa.int16(), pa.int64())),
     IdForm("dictionary of binary", _TEXTS,
            _dictionary((b"b", b"a", b"c"), pa.int16(), pa.binary())),
+    IdForm("dictionary of run ends", _TEXTS, lambda n: pa.DictionaryArray.from_arrays(
+        pa.array(n, pa.int8()), runs_of(pa.string())(_TEXTS))),
     IdForm("run ends of texts", _TEXTS, lambda n: runs_of(pa.string())([_TEXTS[k] for k in n])),
     *(
         IdForm(str(kind), _NUMBERS, _typed(_NUMBERS, kind), csv=False)

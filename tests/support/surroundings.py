@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 ROOT = Path(__file__).parents[2]
 NAIVE = ("--model", "seasonal-naive", "--horizon", "2")
-LONG = "x" * 200
+LONG = "k\u00e4" + "x" * 198
 CODES = {0, 1, 2, 75}
 
 
@@ -152,7 +152,9 @@ def run_in(around: Surroundings, lines: Sequence[tuple[str, str]], folder: Path)
 def _run_here(folder: Path) -> None:
     """Run the commands of a folder and write how each ended."""
     from gigacast.__main__ import open_closed_streams
+    from gigacast.core.utf8 import restart_in_utf8
 
+    restart_in_utf8()
     open_closed_streams()
     from gigacast.cli.program import main
 
@@ -161,8 +163,7 @@ def _run_here(folder: Path) -> None:
     for words in commands:
         start = (folder / "errors").stat().st_size
         try:
-            # As a shell gives them, whatever the encoding of this process.
-            main([os.fsdecode(word.encode()) for word in words])
+            main(words)
         except SystemExit as end:
             code = end.code
         sys.stderr.flush()

@@ -13,6 +13,7 @@ from gigacast.cli.commands import COMMANDS
 from gigacast.cli.lazy import GIVEN, LazyCommand, LazyGroup
 from gigacast.cli.suggestion import place_of, placed_hint, remember_place
 from gigacast.core.exit import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from gigacast.core.utf8 import was_utf8
 from gigacast.core.version import VERSION
 from gigacast.errors import (
     ComputeError,
@@ -134,6 +135,7 @@ def run(arguments: list[str]) -> int:
     as_json = "--json" in args
     root: click.Context | None = None
     try:
+        _check_texts(arguments)
         # Not `program.main`: it catches Ctrl-C and exits with 1, where a shell expects 130.
         with (
             shown_safely(),
@@ -167,6 +169,18 @@ def run(arguments: list[str]) -> int:
         return result if isinstance(result, int) else 0
     _print_failure(failure, as_json=as_json)
     return failure.exit_code
+
+
+def _check_texts(arguments: Sequence[str]) -> None:
+    """Refuse arguments that are no text: as names they would find nothing."""
+    odd = next(
+        (word for word in arguments if not was_utf8(word) and not os.path.lexists(word)), None
+    )
+    if odd is not None:
+        raise ConfigError(
+            f"the argument {odd!a} is not UTF-8, and no file has this name",
+            hint="type it in a terminal whose encoding is UTF-8",
+        )
 
 
 def _check_folder() -> None:

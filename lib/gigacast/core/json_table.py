@@ -101,6 +101,10 @@ def _by_label(columns: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 def _column_of(values: Sequence[Any]) -> pa.Array:
+    kinds = set(map(type, values))
+    # Python counts True as 1.
+    if bool in kinds and kinds & {int, float}:
+        raise ValueError("a column has true or false among numbers")
     try:
         return pa.array(values)
     except OverflowError:
@@ -110,6 +114,9 @@ def _column_of(values: Sequence[Any]) -> pa.Array:
     except (OverflowError, pa.ArrowException):
         pass
     try:
-        return pa.array([None if v is None else float(v) for v in values], pa.float64())
+        floats = [None if v is None else float(v) for v in values]
+        if len(set(floats)) < len(set(values)):
+            raise ValueError("it has whole numbers that differ in digits that no float holds")
+        return pa.array(floats, pa.float64())
     except (OverflowError, TypeError) as error:
         raise ValueError("it has whole numbers beyond 64 bits") from error

@@ -1,10 +1,11 @@
 """Plain Arrow types for columns in types that hold the same values in another form.
 
 Frames of polars and DuckDB, and files written from them, have views of texts, bytes and lists, runs
-of equal values, booleans of eight bits and short decimals. Few functions of Arrow take them, and
-some give wrong results.
+of equal values, booleans of eight bits, short decimals and offsets without a colon. Few functions
+of Arrow take them, and some give wrong results.
 """
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,8 @@ import pyarrow.compute as pc
 
 from gigacast.core.column import to_arrow, to_numpy
 
+_SHORT_OFFSET = re.compile(r"[+-][0-9]{2}(?:[0-9]{2})?")
+"""Zones that Arrow stores, and converts to no other library: `+0530` in place of `+05:30`."""
 _VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 
@@ -24,6 +27,8 @@ def plain_kind(kind: pa.DataType) -> pa.DataType:
         return pa.bool_()
     if pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind):
         return pa.decimal128(kind.precision, kind.scale)
+    if pa.types.is_timestamp(kind) and _SHORT_OFFSET.fullmatch(kind.tz or ""):
+        return pa.timestamp(kind.unit, f"{kind.tz[:3]}:{kind.tz[3:] or '00'}")
     return _plain_nested(kind)
 
 
@@ -77,6 +82,10 @@ def _plain_array(column: pa.Array, kind: pa.DataType) -> pa.Array:
         return _decoded_runs(column, kind)
     if _list_maker(column.type) is not None:
         return _plain_lists(column, kind)
+    if pa.types.is_dictionary(column.type) and pa.types.is_dictionary(kind):
+        # Arrow casts dictionaries of few types.
+        values = _plain_array(column.dictionary, kind.value_type)
+        return pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), values)
     return column.cast(kind)
 
 

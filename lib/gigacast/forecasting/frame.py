@@ -29,7 +29,7 @@ from gigacast.job.engine_choice import settle_rows
 from gigacast.job.forecast_job import Method, ModelChoice
 from gigacast.job.model_choice import load_resolved, resolve_choice
 from gigacast.lake.model.resolve import NO_REGISTRY
-from gigacast.series.duplicates import warn_of_conflicts, warn_of_dropped
+from gigacast.series.duplicates import warn_of_conflicts, warn_of_dropped, warn_of_no_rows
 from gigacast.series.reader import read_series
 from gigacast.series.source import ReadOptions, ReadStats, SeriesSource
 from gigacast.storage.memory import MemoryStore
@@ -128,6 +128,8 @@ def forecast_table(
     forecast = forecast_source(source, forecaster, method, batch_size)
     warn_of_conflicts(forecast.conflicts, method.duplicates)
     warn_of_dropped(forecast.stats.dropped)
+    if table.num_rows == 0:
+        warn_of_no_rows()
     return forecast.predictions
 
 

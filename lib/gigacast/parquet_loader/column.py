@@ -205,12 +205,13 @@ class Normaliser:
             If there are rows and none has a readable time, or none an item id.
         """
         table = _with_loaded_types(table, self._columns, source)
-        item_id = self._columns.item_id
-        if item_id is not None and 0 < len(table) == table.column(item_id).null_count:
-            raise SchemaError(
-                f"{source}: no row has an item id: column {item_id!r} is empty",
-                hint="name the column of item ids: schema.item_id_column",
-            )
+        # Of several columns of items each must say something in a row that has an item.
+        for name in table.column_names:
+            if name in self._columns.ids and 0 < len(table) == table.column(name).null_count:
+                raise SchemaError(
+                    f"{source}: no row has an item id: column {name!r} is empty",
+                    hint="name the column of item ids: schema.item_id_column",
+                )
         table = self.with_times(table, source)
         times = table.column(self._columns.timestamp)
         if not times.null_count:

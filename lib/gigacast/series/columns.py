@@ -161,8 +161,8 @@ def names_values(name: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Return a name without what does not tell names apart: case, and spaces around it."""
-    return name.strip().lower()
+    """Return a name without what does not tell names apart: case, marks and spaces around it."""
+    return name.strip().strip("\ufeff").strip().lower()
 
 
 def recognise(
@@ -211,10 +211,11 @@ def _checked_items(layout: Layout, table: _Table) -> Layout:
     """Return a layout whose item columns have no other use, and each of whose names is unique."""
     for name in {*layout.columns, *layout.items}:
         table.check_unique(name)
-    for name in layout.items:
-        if name in {layout.timestamp, layout.freq, *layout.targets}:
-            problem = f"{name!r} can't be a column of items: it is already in use"
-            raise table.refuse(problem, _ITEMS_SETTING)
+    used = [n for n in (*layout.id_names, layout.timestamp, layout.freq, *layout.targets) if n]
+    doubled = next((name for name in used if used.count(name) > 1), None)
+    if doubled is not None:
+        role = "a column of items" if doubled in layout.items else "two columns"
+        raise table.refuse(f"{doubled!r} can't be {role}: it is already in use", _ITEMS_SETTING)
     return layout
 
 

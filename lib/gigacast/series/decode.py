@@ -30,8 +30,9 @@ from gigacast.series.rows import (
     unpack_distinct,
 )
 from gigacast.series.segment import offsets_of, spread, take_ranges
-from gigacast.series.timestamp import Clock, OffsetGuard
-from gigacast.series.value import CategoryCodes, read_values
+from gigacast.series.timestamp import Clock, OffsetGuard, is_bytes, is_text
+from gigacast.series.timestamp_text import UnreadTexts
+from gigacast.series.value import CategoryCodes, check_digits, read_values
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -68,6 +69,7 @@ class Decoder:
     covariates: tuple[str, ...] = ()
     codes: Mapping[str, CategoryCodes] = field(default_factory=dict)
     item_key: ItemKey | None = None
+    unread: UnreadTexts = field(default_factory=UnreadTexts, init=False, repr=False)
     _offsets: OffsetGuard = field(default_factory=OffsetGuard, init=False, repr=False)
 
     @property
@@ -105,17 +107,24 @@ class Decoder:
             return self._decode_lists(batch, layout, ids, name, primary=primary), dropped
         starts, run_ids = find_runs(ids, self.id_type, name, coded=coded)
         times = self._times(batch.column(layout.timestamp), name)
-        values = tuple(self._read(name, batch.column(name)) for name in self.columns)
+        values = tuple(self._read(column, batch.column(column), name) for column in self.columns)
         offsets = np.append(starts, len(times))
         return ItemRows(run_ids, offsets, times, values, np.full(len(starts), primary)), dropped
 
     def _times(self, column: pa.Array, name: str) -> IntArray:
         self._offsets.check(column, name)
-        return self.clock.read(column, name)
+        times = self.clock.read(column, name)
+        texts = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        if is_text(texts.type) or is_bytes(texts.type):
+            self.unread.add(texts, times)
+        return times
 
-    def _read(self, name: str, column: pa.Array) -> RealArray:
-        codes = self.codes.get(name)
-        return read_values(column) if codes is None else codes.encode(column)
+    def _read(self, topic: str, column: pa.Array, name: str) -> RealArray:
+        if (codes := self.codes.get(topic)) is not None:
+            return codes.encode(column)
+        values = read_values(column)
+        check_digits(column, values, name, topic)
+        return values
 
     # -- lists -------------------------------------------------------------------------------------
 
@@ -136,7 +145,7 @@ class Decoder:
             if layout.freq is not None:
                 stated = [np.repeat(packed, lengths)]
         values = [
-            _padded(self._read(target, flat), own, lengths, np.nan)
+            _padded(self._read(target, flat, name), own, lengths, np.nan)
             for target, (flat, own) in zip(self.columns, lists, strict=True)
         ]
         rows = ItemRows(

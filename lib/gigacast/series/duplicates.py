@@ -203,6 +203,12 @@ def warn_of_dropped(dropped: int) -> None:
         warnings.warn(dropped_text(dropped), UserWarning, stacklevel=4)
 
 
+def warn_of_no_rows() -> None:
+    """Warn that a frame has no rows, as a reader that was read before."""
+    text = "the data has no rows, so that nothing is forecast; a reader can be read once"
+    warnings.warn(text, UserWarning, stacklevel=4)
+
+
 def _differ(values: RealArray, starts: IntArray) -> BoolArray:
     """Return which groups of rows hold different values. NaN says nothing, so it never differs."""
     low, high = np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)

@@ -7,16 +7,19 @@ stream interface, so that none of these libraries is needed.
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from numbers import Number
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from gigacast.core.plain import plain_table
 from gigacast.errors import ConfigError, GigacastError, MissingExtraError, SchemaError
+from gigacast.series.columns import names_ids
 
 _FAULTS = (
     *(pa.ArrowException, ValueError, TypeError, AttributeError),
-    *(ArithmeticError, LookupError, NotImplementedError),
+    *(ArithmeticError, LookupError, RuntimeError, OSError, BufferError),
 )
 """What conversions of other libraries raise for content that they cannot represent."""
 
@@ -143,6 +146,9 @@ def _convert(data: Any) -> pa.Table:
 
 def _of_pandas(frame: Any) -> pa.Table:
     plain = _plain(frame)
+    for place, kind in enumerate(plain.dtypes):
+        if kind.kind == "O" and str(kind) == "object":
+            _check_objects(str(plain.columns[place]), plain.iloc[:, place])
     try:
         return pa.Table.from_pandas(plain, preserve_index=False)
     except _FAULTS:
@@ -152,6 +158,22 @@ def _of_pandas(frame: Any) -> pa.Table:
         tables = [_of_column(plain.iloc[:, [place]]) for place in range(plain.shape[1])]
         names = [name for table in tables for name in table.column_names]
         return pa.table([column for table in tables for column in table.columns], names=names)
+
+
+def _check_objects(label: str, values: Any) -> None:
+    """Refuse objects of several kinds that Arrow takes for one: it counts True as 1."""
+    pandas = sys.modules["pandas"]
+    content = pandas.api.types.infer_dtype(values, skipna=True)
+    if content == "datetime":
+        is_aware = {time.tzinfo is not None for time in values if not pandas.isna(time)}
+        if len(is_aware) > 1:
+            raise ValueError(f"column {label!r}: some times have a zone, and others have none")
+    elif content.startswith("mixed"):
+        kinds = set(map(type, values))
+        if any(issubclass(kind, bool | np.bool_) for kind in kinds) and any(
+            issubclass(kind, Number) and not issubclass(kind, bool | np.bool_) for kind in kinds
+        ):
+            raise ValueError(f"column {label!r}: it has both numbers and True or False")
 
 
 def _of_column(column: Any) -> pa.Table:
@@ -197,6 +219,7 @@ def _with_index(frame: Any) -> Any:
             f"table: the index has {len(index.names)} levels, and not all have a name",
             hint="name them, as frame.index.names = ['item_id', 'timestamp'], or reset the index",
         )
+    _check_labels(index, names)
     levels = {}
     for place, level in enumerate(index.names):
         values = index.get_level_values(place)
@@ -210,6 +233,19 @@ def _with_index(frame: Any) -> Any:
     # All at once, on the index itself: assigning by label would fail for repeated ids.
     columns = pandas.DataFrame({label: values.array for label, values in levels.items()})
     return pandas.concat([columns, frame.reset_index(drop=True)], axis=1)
+
+
+def _check_labels(index: Any, names: Iterable[str]) -> None:
+    """Refuse an index of texts without a name that may be the only ids: they would be merged."""
+    is_text = index.inferred_type in {"string", "mixed", "categorical"}
+    if index.nlevels > 1 or index.name is not None or not is_text or index.is_unique:
+        return
+    if not any(map(names_ids, names)):
+        raise SchemaError(
+            f"table: the index has texts that repeat, such as {str(index[0])[:40]!r}, and no name",
+            hint="if they are item ids, name it: frame.index.name = 'item_id'; else drop it: "
+            "frame.reset_index(drop=True)",
+        )
 
 
 def _texts(names: Iterable[Any]) -> list[str]:

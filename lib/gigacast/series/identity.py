@@ -60,6 +60,11 @@ def read_ids(ids: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
     if pa.types.is_dictionary(ids.type):
         ids = ids.dictionary_decode()
     _check_lengths(ids, name)
+    if pa.types.is_date64(ids.type) and _have_hours(ids):
+        raise SchemaError(
+            f"{name}: dates that are item ids have hours, which get lost where dates are stored",
+            hint="write them as timestamps, or as text",
+        )
     if isinstance(ids.type, pa.BaseExtensionType):
         ids = _uuid_texts(ids.storage) if _is_uuid(ids.type) else ids.storage
     try:
@@ -95,6 +100,10 @@ def _check_lengths(ids: pa.Array, name: str) -> None:
             f"{name}: an item id of {longest:,} bytes; an id has at most {MAX_ID_BYTES:,}",
             hint="name the column of ids by --item_column",
         )
+
+
+def _have_hours(dates: pa.Array) -> bool:
+    return bool((to_numpy(dates.cast(pa.int64())) % 86_400_000 != 0).any())
 
 
 def _has_lengths(kind: pa.DataType) -> bool:

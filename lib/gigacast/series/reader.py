@@ -108,6 +108,7 @@ class SeriesReader:
             for part in self._raw_rows(tables, agreement):
                 # Covariates, and the frequencies that lists state, are columns of values as well.
                 yield replace(part, values=part.values[: len(targets)]), targets
+            agreement.decoder.unread.check(tables[0].source.name, tables[0].layout.timestamp)
 
     def _raw_rows(self, tables: Sequence[OpenTable], agreement: Agreement) -> Iterator[ItemRows]:
         """Yield rows as they come, or a row per bin if they are aggregated."""
@@ -152,6 +153,7 @@ class SeriesReader:
         size = max(1, self._options.batch_series // per_item) * per_item
         yield from _rebatch(self._regular(items, agreement), size)
         _check_keys(self.stats, tables[0])
+        agreement.decoder.unread.check(tables[0].source.name, tables[0].layout.timestamp)
         self.check_conflicts()
         check_fit(self.stats, self._options.freq, self._sources[0].name)
 

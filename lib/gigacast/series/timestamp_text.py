@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gigacast.core.array import IntArray
+from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.calendar_grid import DAY_US, first_days
@@ -22,14 +22,20 @@ from gigacast.errors import SchemaError
 
 _SECOND_US = 1_000_000
 _ZONE = r"(?P<zone>[Zz]|UTC|GMT|[+-]\d{2}:?(?:\d{2})?)?"
+# Only seconds have a fraction: 10.30 is half past ten in some countries, and to ISO 8601 10:18.
 _CLOCK = (
-    r"(?:[Tt ]\s*(?P<hour>\d{1,2})(?::?(?P<minute>\d{2}))?(?::?(?P<second>\d{2}))?"
-    r"(?:[.,](?P<fraction>\d{1,9}))?\s*" + _ZONE + r")?"
+    r"(?:[Tt ]\s*(?P<hour>\d{1,2})(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2})"
+    r"(?:[.,](?P<fraction>\d{1,9}))?)?)?\s*" + _ZONE + r")?"
 )
 _DATES = (
     r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})",
     r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})",
-    r"(?P<year>\d{4})[-/.]?(?P<month>\d{2})",
+)
+# Without a day there is no clock: 2024 10 and 2024-01 05 are a month and a day.
+_MONTHS = (
+    r"(?P<year>\d{4})[-/](?P<month>\d{1,2})",
+    # One digit after a point may be a number that has lost its zero: 2024.1 is 2024.10.
+    r"(?P<year>\d{4})\.?(?P<month>\d{2})",
     r"(?P<year>\d{4})-?[Qq](?P<quarter>[1-4])",
     # Years of four digits alone: 2401 would be January 2024 elsewhere.
     r"(?P<year>1\d{3}|20\d{2}|21\d{2})",
@@ -41,9 +47,21 @@ _DIGITS = (
     r"(?:(?P<minute>\d{2})(?:(?P<second>\d{2})(?:[.,]?(?P<fraction>\d{1,9}))?)?)?" + _ZONE
 )
 _ALL_DIGITS = f"^{_DIGITS}$"
-_PATTERNS = (*(f"^{date}{_CLOCK}$" for date in _DATES), _ALL_DIGITS)
+_PATTERNS = (
+    *(f"^{date}{_CLOCK}$" for date in _DATES),
+    *(f"^{month}$" for month in _MONTHS),
+    _ALL_DIGITS,
+)
 _OFFSET = r"\d[Tt ].*(?:[Zz]|UTC|GMT|[+-]\d{2}:?(?:\d{2})?)\s*$"
 _BELOW_MICROSECOND = r"[.,]\d{6}\d*[1-9]"
+_FEW = 10
+"""Texts that are too few to tell a column by the share that is unreadable."""
+_LAST_OFFSET_HOUR = 18
+_MISSING = (
+    r"(?i)^\s*(?:|n/?a|#n/a|<na>|null|nil|none|nan|nat|\\n|[-?.]+|[0\-/.: T]+"
+    r"|(?:0001-01-01|9999-12-31).*)\s*$"
+)
+"""Texts that stand for a missing time, or an open end."""
 
 
 def parse_times(text: pa.Array, name: str = "timestamps") -> IntArray:
@@ -77,7 +95,7 @@ def _parse_distinct(text: pa.Array, name: str) -> IntArray:
     _check_zones(distinct.filter(to_arrow(times[:-1] != NO_TIME)), name)
     _check_months(distinct, times[:-1], name)
     is_cut = pc.fill_null(pc.match_substring_regex(distinct, _BELOW_MICROSECOND), False)
-    cut = times[:-1][is_cut.to_numpy(zero_copy_only=False)]
+    cut = times[:-1][to_numpy(is_cut) & (times[:-1] != NO_TIME)]
     if len(np.unique(cut)) < len(cut):
         raise too_fine(name)
     result: IntArray = times[encoded.indices.fill_null(len(distinct)).to_numpy()]
@@ -114,6 +132,52 @@ def _check_months(distinct: pa.Array, times: IntArray, name: str) -> None:
         )
 
 
+class UnreadTexts:
+    """Counts of the texts of a column that are no times, over the batches of a partition.
+
+    A few are dropped and counted. If they are many, the others are read in a form that is not
+    theirs, as the first twelve days of each month are of texts as ``2024-31-12``.
+
+    Attributes
+    ----------
+    readable, unread : int
+        Texts that are times; texts that are not, besides words for a missing time.
+    example : str or None
+        First of the texts that are not.
+    """
+
+    def __init__(self) -> None:
+        self.readable = self.unread = 0
+        self.example: str | None = None
+
+    def add(self, texts: pa.Array, times: IntArray) -> None:
+        """Count the texts of a batch, whose times are given, int64 [R]."""
+        is_unread = times == NO_TIME
+        self.readable += len(times) - int(np.count_nonzero(is_unread))
+        if not is_unread.any():
+            return
+        texts = texts.filter(to_arrow(is_unread)).drop_null().cast(pa.string())
+        odd = texts.filter(pc.invert(pc.match_substring_regex(texts, _MISSING)))
+        self.unread += len(odd)
+        if len(odd) and self.example is None:
+            self.example = odd[0].as_py()
+
+    def check(self, name: str, column: str) -> None:
+        """Refuse more than a tenth of texts that are no times.
+
+        Raises
+        ------
+        SchemaError
+        """
+        count = self.unread + self.readable
+        if self.readable and count >= _FEW and self.unread * 10 > count:
+            raise SchemaError(
+                f"{name}: {self.unread:,} of {count:,} timestamps in "
+                f"{column!r}, such as {str(self.example)[:40]!r}, are in no form that is read",
+                hint="write all of them as 2024-01-31 or 2024-01-31T10:15:00, or leave them empty",
+            )
+
+
 def has_offsets(text: pa.Array) -> bool:
     """Check whether a text is a time with ``Z`` or an offset from UTC."""
     return bool(pc.any(pc.match_substring_regex(text, _OFFSET)).as_py())
@@ -134,16 +198,23 @@ def _assemble(fields: pa.StructArray, *, has_end: bool) -> IntArray:
     if "quarter" in names:
         month = _number(fields, "quarter", 1) * 3 - 2
     day = _number(fields, "day", 1) if "day" in names else np.ones(len(fields), np.int64)
-    hour, minute, second = (_number(fields, name, 0) for name in ("hour", "minute", "second"))
+    hour, minute, second = (
+        _number(fields, name, 0) if name in names else np.zeros(len(fields), np.int64)
+        for name in ("hour", "minute", "second")
+    )
+    micro = _microseconds(fields) if "fraction" in names else np.zeros(len(fields), np.int64)
     is_valid = (month >= 1) & (month <= 12) & (day >= 1)
     # Meters of energy write the end of a day like this.
-    is_end = has_end & (hour == 24) & (minute == 0) & (second == 0) & (_microseconds(fields) == 0)
+    is_end = has_end & (hour == 24) & (minute == 0) & (second == 0) & (micro == 0)
     is_valid &= ((hour < 24) | is_end) & (minute < 60) & (second < 60)
     months = (_number(fields, "year", 1970) - 1970) * 12 + np.where(is_valid, month, 1) - 1
     # 30 February has no time: it must not become a day of March.
     is_valid &= day <= first_days(months + 1) - first_days(months)
-    clock = (hour * 3600 + minute * 60 + second) * _SECOND_US + _microseconds(fields)
-    times = (first_days(months) + day - 1) * DAY_US + clock - _offsets(fields)
+    clock = (hour * 3600 + minute * 60 + second) * _SECOND_US + micro
+    if "zone" in names:
+        offsets, is_offset = _offsets(fields)
+        clock, is_valid = clock - offsets, is_valid & is_offset
+    times = (first_days(months) + day - 1) * DAY_US + clock
     result: IntArray = np.where(is_valid, times, NO_TIME)
     return result
 
@@ -163,11 +234,12 @@ def _microseconds(fields: pa.StructArray) -> IntArray:
     return _to_int(pc.utf8_rpad(digits, 6, padding="0"), 0)
 
 
-def _offsets(fields: pa.StructArray) -> IntArray:
+def _offsets(fields: pa.StructArray) -> tuple[IntArray, BoolArray]:
+    """Return the offsets from UTC, int64 [N], and the mask of those that clocks have, bool [N]."""
     zone = pc.replace_substring(pc.fill_null(fields.field("zone"), ""), ":", "")
     zone = pc.replace_substring_regex(zone, "^([Zz]|UTC|GMT)?$", "+0000")
     sign = np.where(pc.starts_with(zone, "-").to_numpy(zero_copy_only=False), -1, 1)
     hours = _to_int(pc.utf8_slice_codeunits(zone, 1, 3), 0)
     minutes = _to_int(pc.utf8_slice_codeunits(zone, 3, 5), 0)
     offsets: IntArray = sign * (hours * 60 + minutes) * 60 * _SECOND_US
-    return offsets
+    return offsets, (hours <= _LAST_OFFSET_HOUR) & (minutes < 60)

@@ -10,10 +10,14 @@ import pyarrow.compute as pc
 
 from gigacast.core.array import BoolArray, DoubleArray, IntArray, RealArray
 from gigacast.core.column import known_floats, to_floats, to_numpy
+from gigacast.errors import SchemaError
 from gigacast.series.timestamp import is_text
 
 NO_TEXT = -1.0
 """Code of a row without a text, which is a category of its own."""
+
+_EXACT_END = 2.0**53
+"""Up to it floats hold each whole number."""
 
 
 def is_value_type(kind: pa.DataType) -> bool:
@@ -55,6 +59,41 @@ def read_values(column: pa.Array) -> RealArray:
         column = column.cast(pa.float64(), safe=False)
     values: RealArray = to_floats(column)
     return values
+
+
+def check_digits(column: pa.Array, values: RealArray, name: str, topic: str) -> None:
+    """Check that no two different numbers became equal floats.
+
+    Parameters
+    ----------
+    column : pa.Array
+        Whole numbers, decimals or others.
+    values : float32 or float64 [R]
+        The same as floats.
+    name, topic : str
+        Names of the object and the column, for error messages.
+
+    Raises
+    ------
+    SchemaError
+        Their differences would be lost: a counter of many digits would stand still.
+    """
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    scale = kind.scale if pa.types.is_decimal(kind) else 0
+    is_wide = pa.types.is_integer(kind) and kind.bit_width == 64
+    if not (is_wide or pa.types.is_decimal(kind)) or len(values) == 0:
+        return
+    greatest = float(np.nanmax(np.abs(values), initial=0.0))
+    if greatest * 10.0**scale <= _EXACT_END:
+        return
+    known = values[~np.isnan(values)]
+    plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    if pc.count_distinct(plain).as_py() > len(np.unique(known)):
+        raise SchemaError(
+            f"{name}: numbers of column {topic!r}, such as {known[0]:.17g}, differ in digits that "
+            "no float of 64 bits holds",
+            hint="take a constant away from them, or write their differences",
+        )
 
 
 def doubles(column: pa.ChunkedArray) -> DoubleArray:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
+from gigacast.core.utf8 import check_path
 from gigacast.errors import ConfigError
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ def as_path(name: str, value: Any) -> Path | None:
     if not isinstance(value, str | os.PathLike):
         raise ConfigError(f"{name}: expected a path, got {_short(value)}")
     path = Path(as_text(name, os.fsdecode(value)) or "")
+    check_path(str(path))
     if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
         raise ConfigError(f"{name}: a name in {str(path)[:40]!r}... is too long for a file")
     return path

@@ -15,6 +15,7 @@ from gigacast.core.partition.name import NamingPattern
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.month import IntRange, LatestMonth, MonthFilter
 from gigacast.core.time.zone import check_zone
+from gigacast.core.utf8 import check_path
 from gigacast.errors import ConfigError
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice, Resources, Synthetic
@@ -65,6 +66,7 @@ def bucket_url(bucket: str) -> str:
         If the text is none of them.
     """
     if bucket.startswith(("/", "~/", "./", "../")) or bucket in {".", "..", "~"}:
+        check_path(bucket)
         return f"file://{Path(bucket).expanduser().resolve()}"
     if bucket.startswith(_SCHEMES):
         bucket = unescape_file_url(bucket)
@@ -323,6 +325,11 @@ def _check_bins(forecast: ForecastSettings) -> None:
         raise ConfigError(
             "forecast.zone: a zone only decides how --aggregate cuts bins",
             hint="give --aggregate too, or write timestamps with their zone",
+        )
+    if forecast.partial_bins != "drop" and forecast.aggregate is None:
+        raise ConfigError(
+            "forecast.partial_bins: there are no bins without --aggregate",
+            hint="give --aggregate too, or leave it out",
         )
     check_zone(forecast.zone)
 

@@ -1,9 +1,9 @@
 """Declaration of a setting: its default, help, flag and bounds, beside its name and type."""
 
 from math import isnan
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.config import JsonDict
 
 
@@ -11,6 +11,11 @@ class Section(BaseModel):
     """Section of the settings: frozen; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        return refuse_truth(cls, value, info)
 
     @field_validator("*")
     @classmethod
@@ -20,6 +25,23 @@ class Section(BaseModel):
         if isinstance(value, float) and isnan(value):
             raise ValueError("not a number")
         return value
+
+
+def refuse_truth(section: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
+    """Return a value of a field; Python counts True as 1, which is refused for a number."""
+    if isinstance(value, bool) and info.field_name is not None:
+        kinds = _kinds_of(section.model_fields[info.field_name].annotation)
+        if bool not in kinds and kinds & {int, float}:
+            raise ValueError("expected a number")
+    return value
+
+
+def _kinds_of(annotation: Any) -> set[Any]:
+    """Return the types in an annotation: ``{int, None}`` of ``int | None``."""
+    parts = get_args(annotation)
+    if parts:
+        return {kind for part in parts for kind in _kinds_of(part)}
+    return {annotation} if isinstance(annotation, type) else set()
 
 
 def option(  # noqa: PLR0913 - keywords, each a column of the table of options

@@ -67,6 +67,11 @@ def _percent(entry: Any) -> float:
             f"forecast.level: {entry!r} is not between 0 and 100 percent",
             hint="as 80,95",
         )
+    if percent < 1:
+        raise ConfigError(
+            f"forecast.level: {entry!r} is less than one percent",
+            hint=f"write {percent * 100:g} for the interval that holds {percent * 100:g} %",
+        )
     return percent
 
 

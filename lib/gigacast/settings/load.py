@@ -15,6 +15,7 @@ from gigacast.core.cost import price
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.problem import Source, did_you_mean
 from gigacast.core.record import decode_yaml
+from gigacast.core.utf8 import was_utf8
 from gigacast.errors import ConfigError
 from gigacast.runtime.instance import VARIABLES
 from gigacast.settings.command.feature_store import TOKEN_VARIABLE
@@ -148,10 +149,15 @@ def _refuse_unknown_variables() -> None:
     """Refuse misspelt sections in variables' names: pydantic passes over names it does not know."""
     # Keys below a section need no check here: pydantic reads the whole section, and refuses them.
     sections = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for variable in os.environ:
+    for variable, text in os.environ.items():
         name = variable.upper()
         if not name.startswith(ENV_PREFIX) or name in _NO_SETTINGS:
             continue
+        if not was_utf8(text):
+            raise ConfigError(
+                f"environment variable {variable}: {text!a} is not UTF-8",
+                hint="set it in a terminal whose encoding is UTF-8",
+            )
         if name.split("__")[0] not in sections:
             raise ConfigError(
                 f"environment variable {variable}: no such setting",

@@ -6,9 +6,9 @@ makes of them. `gigacast.settings.options` makes the table of all options from t
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -23,7 +23,7 @@ from gigacast.forecasters.options import Fallback, MissingFuture
 from gigacast.job.forecast_job import KEEP_ORIGINS, Layout, Method, ModelChoice, Resources
 from gigacast.series.source import Aggregate, DuplicatePolicy, PartialBins
 from gigacast.settings.batch import BatchSettings
-from gigacast.settings.field import Section, option
+from gigacast.settings.field import Section, option, refuse_truth
 from gigacast.settings.level import ValueSource, VariableSource
 from gigacast.settings.loader import Numbers, ParquetLoaderSettings, Strings
 from gigacast.settings.option import ENV_PREFIX
@@ -276,6 +276,11 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         protected_namespaces=(),
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        return refuse_truth(cls, value, info)
 
     model: ModelSettings = ModelSettings()
     run: RunSettings = RunSettings()

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from gigacast.core.utf8 import check_path
 from gigacast.errors import ConfigError
 from gigacast.storage.folder.store import FolderStore
 from gigacast.storage.memory import MemoryStore
@@ -127,6 +128,7 @@ def _open_folder(url: str, path: str) -> FolderStore:
     # In file://folder/name, "folder" would be a host.
     if url != path and not path.startswith("/"):
         raise ConfigError(f"{url!r} names no folder", hint="a file URL has three slashes")
+    check_path(path)
     return FolderStore(Path(path))
 
 

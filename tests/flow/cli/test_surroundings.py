@@ -1,6 +1,7 @@
 """Closed streams, other locales and read-only homes end in clear lines, not in tracebacks."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from gigacast.cli.program import run
+from gigacast.core.utf8 import needs_utf8
 from tests.flow.cli.test_hostile_text import DRIVEN
 from tests.support.surroundings import SURROUNDINGS, run_in, together
 
@@ -86,12 +88,41 @@ def test_a_working_folder_that_is_gone_is_named(
     assert capsys.readouterr().err.splitlines() == [message, "  hint: change to another folder"]
 
 
+ASCII = SURROUNDINGS["LC_ALL=C"].environment
+
+
 def test_files_whose_names_cannot_be_decoded_are_skipped_and_named(bucket: str) -> None:
-    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    code, errors = gigacast("--bucket", bucket, *NAIVE, **ascii_only)
-    assert code == 2
+    folder = Path(bucket.removeprefix("file://"))
+    umlaut = folder / "größe"
+    shutil.copytree(folder / "2024", umlaut / "2024")
+    month = os.fsencode(umlaut / "2024/01")
+    shutil.copy(month + "/part-ü.parquet".encode(), month + b"/part-\xfc.parquet")
+    # Words, variables, keys and paths are read in UTF-8 in any locale.
+    variables = {**ASCII, "GIGACAST_RUN__BUCKET": umlaut.as_uri().replace("%C3%B6%C3%9F", "öß")}
+    code, errors = gigacast("forecast", *NAIVE, **variables)
+    assert (code, "Traceback" in errors) == (0, False), errors
     assert "its name cannot be a key" in errors
-    assert "Traceback" not in errors
+
+
+def test_texts_are_read_in_utf8_whatever_the_locale() -> None:
+    utf8, latin1 = "käse".encode(), "käse".encode("latin-1")
+    assert needs_utf8("ascii", [b"plain"])
+    assert not needs_utf8("utf-8", [utf8])
+    assert needs_utf8("iso8859-1", [b"plain", utf8])
+    assert not needs_utf8("iso8859-1", [b"plain"])
+    assert not needs_utf8("iso8859-1", [utf8, latin1])
+
+
+def test_words_that_are_not_utf8_are_refused(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = os.fsdecode(b"k\xe4se")
+    assert run(["ls", "items", "--like", odd, "--bucket", bucket]) == 2
+    assert "the argument 'k\\udce4se' is not UTF-8" in capsys.readouterr().err
+    monkeypatch.setenv("GIGACAST_RUN__PREFIX", odd)
+    assert run(["plan", "--bucket", bucket]) == 2
+    message = "environment variable GIGACAST_RUN__PREFIX: 'k\\udce4se' is not UTF-8"
+    assert message in capsys.readouterr().err
 
 
 SLOW = {"train finetune", "train pretrain"}  # they import torch
@@ -109,9 +140,12 @@ def test_every_command_ends_in_clear_lines_in_two_of_six_surroundings(
     # Each of them in each: `make surroundings`.
     quick = [(command, lines) for command, lines in DRIVEN.items() if command not in SLOW]
     commands = quick[PAIRS.index(names) :: len(PAIRS)]
-    ended = run_in(together(*names), [(c, lines[0]) for c, lines in commands], tmp_path)
+    first_lines = [(command, lines[0]) for command, lines in commands]
+    ended = run_in(together(*names), [("ls", "items {b} --like {h}"), *first_lines], tmp_path)
     assert {one.words: (one.fault, one.errors) for one in ended if one.fault} == {}
-    assert ended[0].code == (1 if "full disk" in names else 0), ended[0].errors
+    # The item that is looked for has a name that is not ASCII.
+    for one in ended[:2]:
+        assert one.code == (1 if "full disk" in names else 0), one.errors
 
 
 def test_each_surrounding_is_in_a_pair() -> None:

@@ -24,6 +24,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return tmp_path.as_uri()
 
 
+@pytest.mark.filterwarnings("ignore:the data has no rows")
 @pytest.mark.parametrize(
     "name", ["forecast", "plan", "read_forecasts", "backtest", "evaluate", "finetune"]
 )

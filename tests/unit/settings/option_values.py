@@ -28,10 +28,11 @@ JOB_VALUES = {
 }
 COMPANIONS = {
     "aggregate": {"freq": "W"},
+    "partial_bins": {"freq": "W", "aggregate": "sum"},
     "zone": {"freq": "W", "aggregate": "sum"},
     "output_table_mode": {"output_table": "delta:///made"},
 }
-TEXTS = {"device": "cuda:1", "stack": "other", "cpu_instance": "c7i.large"}
+TEXTS = {"level": "80,95", "device": "cuda:1", "stack": "other", "cpu_instance": "c7i.large"}
 
 
 def value_for(option: Option) -> Any:

@@ -44,6 +44,7 @@ _UNITS = ("s", "ms", "us", "ns")
 # Each unit's magnitudes in two parts: numbers of the years 1973 to 2042, and greater ones.
 _EDGES = np.array([1e8, 2.3e9, 1e11, 2.3e12, 1e14, 2.3e15, 1e17])
 _YEAR_9999_S = (253_370_764_800, 253_402_300_800)  # seconds since 1970
+_FEW = 10
 NOISE = 1e-6
 """The most that float arithmetic adds to a whole number of steps."""
 _WHOLE_DIGITS = {2: 2**11, 4: 2**24, 8: 2**53}  # whole numbers a float holds, by its bytes
@@ -336,7 +337,9 @@ def _spells(form: str, count: CalendarCount, numbers: NumberRange, name: str) ->
     if count.valid * 4 < count.inside or count.valid * 100 < numbers.count or count.valid == 0:
         return False
     odd = numbers.count - count.inside - count.markers
-    if odd == 0 and count.valid * 2 >= count.inside:
+    # Of few numbers half suffice; of more, as many impossible ones are of another form: yyyyddmm.
+    needed = count.inside / 2 if count.inside < _FEW else count.inside * 4 / 5
+    if odd == 0 and count.valid >= needed:
         return True
     topic = "yyyymmdd" if form == "date" else form
     example = "" if count.other is None else f", such as {count.other:.15g}"

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gigacast.core.array import RealArray
+from gigacast.core.array import AnyArray, RealArray
 from gigacast.core.series.base import split_bases
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.time.frequency import Frequency
@@ -57,6 +57,10 @@ def _is_list_of_series(context: Any) -> bool:
     return bool(rows and any(np.ndim(part) > 0 for part in context))
 
 
+_EXACT_END = 2.0**53
+"""Up to it floats hold each whole number."""
+
+
 def _numbers_of(values: Any) -> RealArray:
     """Return the numbers of an array of any library, in their order, as float64.
 
@@ -74,13 +78,30 @@ def _numbers_of(values: Any) -> RealArray:
         index: Any = getattr(values, "index", None)
         if hasattr(index, "freq") and not index.is_monotonic_increasing:
             raise ValueError("the dates of the series do not ascend; use .sort_index()")
+        if hasattr(index, "freq") and not index.is_unique:
+            raise ValueError("the series has more than one value of a date")
         plain = values.to_numpy(na_value=np.nan) if values.hasnans else np.asarray(values)
     else:
         plain = np.asarray(values)
     if plain.dtype.kind not in "biufO":
         raise TypeError(f"{plain.dtype} is no type of numbers")
+    _check_kinds(values, plain)
     numbers: RealArray = plain if plain.dtype == np.float32 else plain.astype(np.float64)
+    is_long = plain.dtype.kind in "iu" and np.abs(numbers).max(initial=0) > _EXACT_END
+    if is_long and len(np.unique(plain)) > len(np.unique(numbers)):
+        raise ValueError("whole numbers that differ in digits that no float of 64 bits holds")
     return numbers
+
+
+def _check_kinds(values: Any, plain: AnyArray) -> None:
+    """Refuse what NumPy would make numbers of: texts, and True among numbers."""
+    if plain.dtype == object or isinstance(values, list | tuple):
+        parts = plain.ravel() if plain.dtype == object else np.ravel(np.array(values, object))
+        kinds = set(map(type, parts.tolist()))
+        if any(issubclass(kind, str | bytes) for kind in kinds):
+            raise TypeError("texts are no numbers")
+        if bool in kinds and kinds & {int, float}:
+            raise TypeError("it has both numbers and True or False")
 
 
 def batch_of(contexts: list[RealArray], *, precise: bool) -> SeriesBatch:

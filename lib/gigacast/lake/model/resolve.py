@@ -186,6 +186,9 @@ def _resolve_alone(
 ) -> ResolvedModel:
     """Return a model as `resolve_model` does, without the models of a portfolio."""
     if reference in FILELESS_MODELS:
+        if version not in {None, "1"}:
+            problem = f"{reference} is built in and has no version {version}"
+            raise ModelNotFoundError(problem, hint="leave the version out")
         return ResolvedModel(reference, "1", f"{reference}-1", None, "built in")
     # Before everything else, so that the name of a shipped model means the same on every machine,
     # whatever folders it has.

@@ -30,6 +30,7 @@ from gigacast.series.csv.number import (
 from gigacast.series.csv.sniff import HEAD_BYTES, Head, sniff
 
 _PLAIN = Reading(".", "none")
+_MARK = "\ufeff"
 _COLUMN_ERROR = re.compile(r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to [^:]+: ")
 _DATES = r"^\d{1,4}[./]\d{1,2}[./]\d{1,4}$"
 _DIGITS = r"^[+-]?[\d.,' ]*\d[\d.,' ]*$"
@@ -259,7 +260,10 @@ def _texts_of(head: Head, names: Sequence[str]) -> pa.Table:
         column_types=dict.fromkeys(unique, pa.string()), strings_can_be_null=False
     )
     dialect = replace(head.dialect, encoding="utf-8", skipped=0)
-    content = io.BytesIO(head.text.encode("utf-8", "surrogatepass"))
+    # Files that were joined may begin with several marks. Arrow takes the first away.
+    marks = len(unique[0]) - len(unique[0].lstrip(_MARK)) if unique else 0
+    text = _MARK * (marks + 1) + head.text if marks else head.text
+    content = io.BytesIO(text.encode("utf-8", "surrogatepass"))
     return _open(content, dialect, 2 * HEAD_BYTES, convert).read_all()
 
 

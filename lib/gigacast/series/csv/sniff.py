@@ -7,10 +7,12 @@ error names the option that decides. So two files with the same bytes are never 
 
 import codecs
 import csv
+import logging
 import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 from gigacast.errors import CorruptedFileError, SchemaError
 from gigacast.series.csv.dialect import SEPARATORS, CsvOptions, Dialect
@@ -34,6 +36,12 @@ _WESTERN = frozenset(range(0xC0, 0x100)) | frozenset(
     b"\x80\x84\x85\x91\x92\x93\x94\x96\x97\x99\xa0\xa3\xa7\xa9\xab\xae\xb0\xb2\xb3\xb4\xb5\xb7\xbb"
     b"\x8a\x8c\x8e\x9a\x9c\x9e\x9f\xba\xaa\xbf\xa1"
 )
+# Signs within words: in cp1250 these bytes are letters, as the last one of "Micha\u0142".
+_EASTERN = re.compile(
+    rb"[\xa3\xa5][a-z\xe0-\xff]{2}|\xb3[a-z\xe0-\xff]|[a-ln-z\xe0-\xff]\xb3"
+    rb"|[a-z\xe0-\xff][\xbf\x8a\x8c\x8e\x9f]|[\xaa\xba][a-z\xe0-\xff]"
+)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,8 @@ def sniff(content: bytes, options: CsvOptions, name: str) -> Head:
     quote = options.quote or _find_quote(lines, separator)
     if separator is None:
         separator = _find_separator(lines, quote, name)
+    if quote in text:
+        _check_quotes(lines, separator, quote, name)
     rows = _rows(lines, separator, quote)
     has_header = options.header == "present" if options.header else not _is_data(rows)
     dialect = Dialect(
@@ -129,6 +139,7 @@ def _find_encoding(content: bytes, name: str, *, is_all: bool) -> str:
                 f"{name}: it is no text, but {kind}", hint="unpack it, or name it by its format"
             ) from error
         if _is_western(content):
+            _say_guess(name)
             return "cp1252"
         raise CorruptedFileError(
             f"{name}: it is not UTF-8 (byte {error.start:,}), and its encoding is not known",
@@ -154,7 +165,24 @@ def _is_western(content: bytes) -> bool:
     high = [byte for byte in content if byte > 0x7F]
     # Words of other alphabets, and of encodings with several bytes per letter, are long runs.
     has_runs = re.search(rb"[\x80-\xff]{4}", content) is not None
-    return not has_runs and _WESTERN.issuperset(high)
+    has_odd_words = _EASTERN.search(content) is not None
+    return not has_runs and not has_odd_words and _WESTERN.issuperset(high)
+
+
+@cache  # once in a process: the files of a bucket are mostly of one writer
+def _said() -> list[str]:
+    return []
+
+
+def _say_guess(name: str) -> None:
+    """Say that texts are taken for Western European: in other encodings they have other letters."""
+    if not _said():
+        _said().append(name)
+        logger.warning(
+            "%s is not UTF-8 and is read as cp1252 (Western European); name another encoding by "
+            "--csv_encoding",
+            name,
+        )
 
 
 def _decode(content: bytes, encoding: str, name: str, *, is_all: bool) -> str:
@@ -166,7 +194,7 @@ def _decode(content: bytes, encoding: str, name: str, *, is_all: bool) -> str:
             hint="name its encoding by --csv_encoding",
         ) from error
     # Line breaks of every system, as the reader of CSV takes them.
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 # -- separator, quote, header ----------------------------------------------------------------------
@@ -190,6 +218,24 @@ def _rows(lines: Sequence[str], separator: str, quote: str) -> list[list[str]]:
     with suppress(csv.Error):
         rows.extend(row for row in reader if row)
     return rows
+
+
+def _check_quotes(lines: Sequence[str], separator: str, quote: str, name: str) -> None:
+    """Refuse quotes that end within a field: rows before them would be one field, or lost."""
+    numbered = (f"{line}\n" for line in lines)
+    reader = csv.reader(numbered, delimiter=separator, quotechar=quote, strict=True)
+    try:
+        for _ in reader:
+            pass
+    except csv.Error as error:
+        # Other errors are those of a row that is cut at the end, or of a very long field.
+        if "expected after" not in str(error):
+            return
+        raise SchemaError(
+            f"{name}: line {reader.line_num}: there is text behind the quote that ends a field",
+            hint=f"write a quote within a field twice ({quote}{quote}); or name --csv_quote none "
+            "if quotes are text",
+        ) from error
 
 
 def _find_quote(lines: Sequence[str], separator: str | None) -> str:
