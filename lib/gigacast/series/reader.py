@@ -370,9 +370,11 @@ def _batch_rows(options: ReadOptions, targets: int) -> int:
 
 def _cut(items: ItemRows, rows: int) -> Iterator[ItemRows]:
     """Yield the items in parts of about ``rows`` rows and at most as many items."""
+    # Not one more part for the rows of an item that was carried over to the others.
+    most = rows if len(items.times) > rows + rows // 8 else len(items.times)
     start = 0
     while start < len(items):
-        stop = int(np.searchsorted(items.offsets, items.offsets[start] + rows, side="right")) - 1
+        stop = int(np.searchsorted(items.offsets, items.offsets[start] + most, side="right")) - 1
         stop = min(max(stop, start + 1), start + rows, len(items))
         yield items if stop - start == len(items) else items.slice(start, stop)
         start = stop

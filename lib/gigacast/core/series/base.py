@@ -11,7 +11,7 @@ from gigacast.core.array import BoolArray, DoubleArray, FloatArray, IntArray
 
 LEAST_STEPS = 16
 """Half-widths of float32's grid that a change has to have for nothing to be lost by it."""
-_BLOCK = 1 << 14
+_BLOCK = 1 << 15
 _EXPONENT = 0x7F800000
 """Bits of the exponent of a float32."""
 _LOST_SHARE = LEAST_STEPS * 2.0**-23
