@@ -112,8 +112,9 @@ def submit_run(
     ready = with_queue(prepared, queue)
     planned = describe_plan(ready, report.plan)
     shares = share_work(planned.tasks, expected_children(report.workload, options, queue))
-    # Plans without it stay as they were.
-    setup = {**dump_setup(ready), **({HELP_LATE: True} if options.help_late else {})}
+    # Plans in which nothing is said of it stay as they were.
+    named = {} if options.help_late is None else {HELP_LATE: options.help_late}
+    setup = {**dump_setup(ready), **named}
     array = PlannedArray(run_id, planned, job.outputs, setup, shares, queue)
 
     def describe(audit: Audit) -> None:

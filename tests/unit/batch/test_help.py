@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigacast.batch.help import Helper
+from gigacast.batch.help import HELP_LATE, MANY, Helper, are_helping
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.lake.layout import audit_key, child_outputs_key, help_key
 from gigacast.lake.plan.audit import COMPLETED, INTERRUPTED, RUNNING, Audit
-from gigacast.lake.plan.plan_file import PlanFile, write_plan
+from gigacast.lake.plan.plan_file import PlanFile, Share, write_plan
 from gigacast.storage.memory import MemoryStore
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
@@ -98,3 +98,20 @@ def test_a_damaged_summary_is_none() -> None:
     array = Array(4)
     array.store.put(audit_key("run", "1"), b"{")
     assert array.help() == []
+
+
+@pytest.mark.parametrize(
+    ("setup", "children", "is_helping"),
+    [
+        ({}, MANY, True),
+        ({}, MANY - 1, False),
+        ({HELP_LATE: True}, 2, True),
+        ({HELP_LATE: False}, MANY, False),
+        ({"kind": "quality"}, MANY, False),
+    ],
+)
+def test_children_of_large_arrays_of_forecasts_help_unless_the_plan_says_it(
+    setup: dict[str, object], children: int, *, is_helping: bool
+) -> None:
+    plan = PlanFile("run", "", "", setup, (Share("", 1, 1),) * children)
+    assert are_helping(plan) == is_helping
