@@ -187,14 +187,14 @@ class _Job:
         )
         bases = windows.batch.bases
         for part, raw in self._predict(rows, self._source(windows, plan.model_levels)):
-            done, values = _finite_rows(part, raw)
+            finite, values = _finite_rows(part, raw)
             values = plan.finish(values)
             if self.calibration is not None:
                 values = self.calibration.apply(values, self.levels)
             if bases is not None:
                 # The last step in float32 is behind, and what follows is of the values themselves.
-                values = values + bases[done, None, None]  # type: ignore[assignment]
-            quantiles[done] = postprocess(
+                values = values + bases[finite, None, None]  # type: ignore[assignment]
+            quantiles[finite] = postprocess(
                 values,
                 non_negative=self.settings.non_negative,
                 integer=self.settings.integer,

@@ -107,8 +107,8 @@ class Decoder:
         if layout.kind == "list":
             ids = read_ids(ids, self.id_type, name)
             return self._decode_lists(batch, layout, ids, name, primary=primary), dropped
-        found = find_runs(ids, self.id_type, name, coded=coded)
-        return self._decode_rows(batch, layout, found, name, primary=primary), dropped
+        runs = find_runs(ids, self.id_type, name, coded=coded)
+        return self._decode_rows(batch, layout, runs, name, primary=primary), dropped
 
     def _decode_rows(
         self,

@@ -148,9 +148,9 @@ def infer_frequencies(
     return _collect(rules, lengths, constant)
 
 
-def _points(times: IntArray, offsets: IntArray, known: Gaps | None) -> _Points:
-    if known is not None:
-        return _Points(times, offsets, known.values, known.least, known.greatest)
+def _points(times: IntArray, offsets: IntArray, measured: Gaps | None) -> _Points:
+    if measured is not None:
+        return _Points(times, offsets, measured.values, measured.least, measured.greatest)
     gaps = np.empty_like(times)
     np.subtract(times[1:], times[:-1], out=gaps[1:])
     starts = offsets[:-1][np.diff(offsets) >= MIN_TIMESTAMPS]

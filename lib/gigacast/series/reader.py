@@ -242,8 +242,7 @@ class SeriesReader:
             limits = Limits(rows, self._options.memory_limit_bytes)
             source, layout = table.source, table.layout
             # The ids are known from the first pass, unless they took too much memory.
-            known = () if runs is None else (layout.item_id,)
-            columns = [name for name in layout.columns if name not in known]
+            columns = [n for n in layout.columns if runs is None or n != layout.item_id]
             for batch in read_batches(table, columns, limits):
                 with _decoding(source.name):
                     own = None if runs is None else runs.take(batch.num_rows, source.name)
@@ -371,10 +370,10 @@ def _batch_rows(options: ReadOptions, targets: int) -> int:
 def _cut(items: ItemRows, rows: int) -> Iterator[ItemRows]:
     """Yield the items in parts of about ``rows`` rows and at most as many items."""
     # Not one more part for the rows of an item that was carried over to the others.
-    most = rows if len(items.times) > rows + rows // 8 else len(items.times)
+    limit = rows if len(items.times) > rows + rows // 8 else len(items.times)
     start = 0
     while start < len(items):
-        stop = int(np.searchsorted(items.offsets, items.offsets[start] + most, side="right")) - 1
+        stop = int(np.searchsorted(items.offsets, items.offsets[start] + limit, side="right")) - 1
         stop = min(max(stop, start + 1), start + rows, len(items))
         yield items if stop - start == len(items) else items.slice(start, stop)
         start = stop

@@ -68,8 +68,8 @@ class RunWatch:
         self._rising.append(ids)
         self._count += len(ids)
         if self._count > _MOST_RISING:
-            for held in self._rising:
-                self._add_hashes(held)
+            for earlier in self._rising:
+                self._add_hashes(earlier)
             self._rising = []
 
     def _add_hashes(self, ids: pa.Array) -> None:
@@ -144,10 +144,10 @@ class _RunNotes:
             # A run may go on from the batch before.
             continues = bool(self._ids) and ids[0].equals(self._ids[-1][-1])
             own = slice(1, None) if continues else slice(None)
-            if len(kept := ids[own]):
+            if len(new_ids := ids[own]):
                 self._starts.append(starts[own] + self._rows)
-                self._ids.append(kept)
-            self._left -= 8 * len(kept) + int(kept.nbytes)
+                self._ids.append(new_ids)
+            self._left -= 8 * len(new_ids) + int(new_ids.nbytes)
         self._rows += rows
 
     def drop(self) -> None:
