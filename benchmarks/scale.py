@@ -136,6 +136,9 @@ def tell_makespan(
     makespan = max(batch.ends_s)
     lost = float(array_of(audit)["lost_s"])
     print(f"makespan {makespan:,.0f} s, ideal {ideal:,.0f} s: {makespan / ideal:.3f} of it")
+    # A child that was lost with nothing left to do starts once more, and the run waits for it.
+    forecast_s = batch.last_receipt_s
+    print(f"last forecast after {forecast_s:,.0f} s: {forecast_s / ideal:.3f} of the ideal")
     print(
         f"lost with machines: {lost:,.0f} s, {lost / float(seconds[pending].sum()):.2%} of the work"
     )

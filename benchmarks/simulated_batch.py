@@ -25,6 +25,7 @@ from gigacast.batch.work import find_done
 from gigacast.core.exit import EXIT_AGAIN, EXIT_DONE
 from gigacast.core.partition.task import Task
 from gigacast.job.batch_options import ChildOrder
+from gigacast.lake.layout import TIMINGS
 from gigacast.lake.plan.receipt import write_receipt
 from gigacast.runtime.executor import Failure, Outcome
 from gigacast.storage.store import ObjectMeta
@@ -172,6 +173,7 @@ class SimulatedBatch:
     def __init__(self, lake: PagedLake, seconds: np.ndarray, odds: Accidents, options: Any) -> None:
         self.clock = Clock()
         self.ends_s: list[float] = []
+        self.last_receipt_s = 0.0
         self.attempts: Counter[str] = Counter()
         self.busy: dict[str, Counter[int]] = defaultdict(Counter)
         self._lake = lake
@@ -239,6 +241,8 @@ class SimulatedBatch:
         return {EXIT_DONE: "done", EXIT_AGAIN: "asked to stop"}.get(code, "failed")
 
     def _count(self, kind: str, key: str) -> None:
+        if kind == "put" and key.startswith(TIMINGS):
+            self.last_receipt_s = self.clock.now_s
         self.busy[f"{kind} {key.partition('/')[0]}"][int(self.clock.now_s // 60)] += 1
 
     def describe(self, job_ids: Sequence[str]) -> list[ArrayState]:

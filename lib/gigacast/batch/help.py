@@ -18,7 +18,7 @@ from gigacast.core.mark import moment_of
 from gigacast.core.partition.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
 from gigacast.lake.layout import audit_prefix, help_key
-from gigacast.lake.plan.audit import RUNNING, Clock, read_audit
+from gigacast.lake.plan.audit import INTERRUPTED, RUNNING, Clock, read_audit
 from gigacast.lake.plan.plan_file import PlanFile, read_tasks
 from gigacast.storage.store import Store
 
@@ -32,7 +32,7 @@ PARTS = 32
 """Parts of a share, so that several can help one child."""
 
 ALIVE = timedelta(minutes=10)
-"""Age of the last save of a child at work: what killed a child must not kill its helpers."""
+"""Age of the last save of a child that is helped: what killed it must not kill its helpers."""
 
 Do = Callable[[Sequence[Task]], None]
 
@@ -103,7 +103,9 @@ class Helper:
         except (ObjectNotFoundError, CorruptedFileError):
             return []
         saved = summary.updated_at or summary.start_time
-        if summary.status != RUNNING or self._clock() - moment_of(saved) > ALIVE:
+        # A child that was asked to stop starts again on another machine, which takes minutes.
+        is_open = summary.status in {RUNNING, INTERRUPTED}
+        if not is_open or self._clock() - moment_of(saved) > ALIVE:
             return []
         # A later attempt has counted what helpers did, too.
         is_first = len(cast("list[object]", summary.plan.get("attempts", []))) <= 1

@@ -73,8 +73,14 @@ def test_a_part_that_another_helper_has_claimed_is_left_to_it() -> None:
     assert array.in_order == names[: -len(claimed)][::-1]
 
 
-@pytest.mark.parametrize("status", [COMPLETED, INTERRUPTED, "failed"])
-def test_a_child_that_is_not_at_work_is_left_alone(status: str) -> None:
+def test_a_child_that_was_asked_to_stop_is_helped_until_it_starts_again() -> None:
+    array = Array(4)
+    array.begin(1, INTERRUPTED, processed=1)
+    assert array.help() == [task.partition for task in array.shares[1]][1:][::-1]
+
+
+@pytest.mark.parametrize("status", [COMPLETED, "failed"])
+def test_a_child_that_has_ended_is_left_alone(status: str) -> None:
     array = Array(4)
     array.begin(1, status)
     assert array.help() == []
