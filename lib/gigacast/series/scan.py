@@ -24,8 +24,8 @@ from gigacast.series.formats import Limits, OpenTable, read_batches
 from gigacast.series.identity import hash_ids
 from gigacast.series.timestamp import needs_range
 
-_MOST_RISING = 1 << 20
-"""Ids that rise which are kept as they are; more are hashed."""
+_MOST_RISING_BYTES = 8 << 20
+"""Ids that rise and are kept as they are; further ones are hashed."""
 _RUNS_SHARE = 32  # 1/32 of the memory for the ids of all runs
 
 
@@ -36,6 +36,7 @@ class RunWatch:
         self.contiguous = True
         self._last: pa.Scalar | None = None
         self._rising: list[pa.Array] = []
+        self._rising_bytes = 0
         self._hashes: list[UintArray] = []
         self._count = 0
         self._check_at = 1 << 16
@@ -51,9 +52,8 @@ class RunWatch:
         if not self._hashes and _rise(before, new_ids):
             self._keep_rising(new_ids)
             return
-        for ids in (*self._rising, new_ids):
-            self._add_hashes(ids)
-        self._rising = []
+        self._hash_rising()
+        self._add_hashes(new_ids)
 
     def settle(self) -> bool:
         """Compare all runs so far, and return whether every item had a single one."""
@@ -66,11 +66,14 @@ class RunWatch:
     def _keep_rising(self, ids: pa.Array) -> None:
         # Hashed only if a later id is not above all before, which is seldom.
         self._rising.append(ids)
-        self._count += len(ids)
-        if self._count > _MOST_RISING:
-            for earlier in self._rising:
-                self._add_hashes(earlier)
-            self._rising = []
+        self._rising_bytes += int(ids.nbytes)
+        if self._rising_bytes > _MOST_RISING_BYTES:
+            self._hash_rising()
+
+    def _hash_rising(self) -> None:
+        for ids in self._rising:
+            self._add_hashes(ids)
+        self._rising = []
 
     def _add_hashes(self, ids: pa.Array) -> None:
         hashes = np.sort(hash_ids(ids))
