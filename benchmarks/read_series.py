@@ -65,7 +65,7 @@ def scan(path: Path) -> int:
     source = SeriesSource(lambda: pa.OSFile(str(path)), "parquet", path.name)
     table = open_table(source, ColumnNames(), limits)
     assert table is not None
-    assert scan_ids([table], pa.string(), "", limits, want_bounds=True).contiguous
+    assert scan_ids([table], pa.string(), "", limits, has_unit=False).contiguous
     return 0
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from gigacast.batch.help import HELP_LATE, Helper
+from gigacast.batch.help import Helper, are_helping
 from gigacast.batch.setup import load_work
 from gigacast.batch.work import ArrayWork
 from gigacast.core.exit import EXIT_AGAIN, EXIT_DONE, EXIT_FAILED
@@ -130,6 +130,7 @@ class _Child:
         self._tasks = tasks
         self._clock = clock
         self._work = load_work(plan)
+        self._is_helping = are_helping(plan)
         self._elsewhere = 0
         self._done: list[ManifestEntry] = []
         self._attempt: dict[str, Any] = {
@@ -183,7 +184,7 @@ class _Child:
 
     def _help(self, log: AuditLog, executor: Executor | None) -> None:
         """Do tasks of children that are behind; the summary gets the time that it took."""
-        if not self._plan.setup.get(HELP_LATE):
+        if not self._is_helping:
             return
         helper = Helper(self._outputs, self._plan, self._number, self._clock)
         helped = 0
@@ -257,7 +258,7 @@ class _Child:
                 self._attempt["lost_s"] = _lost_s(self._attempt, now)
             # Before the summary: whoever closes the run on its word reads this list, too.
             # Helpers take it for the end of this child, which is tried again when interrupted.
-            if status != INTERRUPTED or not self._plan.setup.get(HELP_LATE):
+            if status != INTERRUPTED or not self._is_helping:
                 self._write_outputs()
             log.close(status)
 

@@ -13,25 +13,36 @@ from datetime import timedelta
 from itertools import accumulate
 from typing import cast
 
+from gigacast.batch.setup import KIND
 from gigacast.core.mark import moment_of
 from gigacast.core.partition.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
 from gigacast.lake.layout import audit_prefix, help_key
-from gigacast.lake.plan.audit import RUNNING, Clock, read_audit
+from gigacast.lake.plan.audit import INTERRUPTED, RUNNING, Clock, read_audit
 from gigacast.lake.plan.plan_file import PlanFile, read_tasks
 from gigacast.storage.store import Store
 
 HELP_LATE = "help_late"
-"""Entry of the setup of a plan whose children help one another; others have none."""
+"""Entry of the setup of a plan that says whether its children help one another."""
+MANY = 100
+"""Children of an array of forecasts from which they help where the plan does not say it."""
 MOST_MISSES = 3
 """Children without a task to do that a helper looks at before it ends."""
 PARTS = 32
 """Parts of a share, so that several can help one child."""
 
 ALIVE = timedelta(minutes=10)
-"""Age of the last save of a child at work: what killed a child must not kill its helpers."""
+"""Age of the last save of a child that is helped: what killed it must not kill its helpers."""
 
 Do = Callable[[Sequence[Task]], None]
+
+
+def are_helping(plan: PlanFile) -> bool:
+    """Return whether the children of a plan help one another."""
+    # The more machines there are, the later the last one ends. Plans say nothing of it by default,
+    # so that they are those of earlier releases.
+    is_large = KIND not in plan.setup and len(plan.shares) >= MANY
+    return bool(plan.setup.get(HELP_LATE, is_large))
 
 
 class Helper:
@@ -92,7 +103,9 @@ class Helper:
         except (ObjectNotFoundError, CorruptedFileError):
             return []
         saved = summary.updated_at or summary.start_time
-        if summary.status != RUNNING or self._clock() - moment_of(saved) > ALIVE:
+        # A child that was asked to stop starts again on another machine, which takes minutes.
+        is_open = summary.status in {RUNNING, INTERRUPTED}
+        if not is_open or self._clock() - moment_of(saved) > ALIVE:
             return []
         # A later attempt has counted what helpers did, too.
         is_first = len(cast("list[object]", summary.plan.get("attempts", []))) <= 1

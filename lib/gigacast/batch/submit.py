@@ -15,7 +15,7 @@ from gigacast.batch.service import ArrayRequest, ArrayService
 from gigacast.batch.setup import dump_setup
 from gigacast.batch.work import ArrayJob
 from gigacast.core.cost.array_plan import QueueKind, choose_queue, divide_work, split_arrays
-from gigacast.core.partition.task import Task
+from gigacast.core.partition.task import Task, sizes_of
 from gigacast.errors import ConfigError, GigacastError
 from gigacast.forecasting.estimate import Workload
 from gigacast.forecasting.generation import generate_missing
@@ -112,8 +112,9 @@ def submit_run(
     ready = with_queue(prepared, queue)
     planned = describe_plan(ready, report.plan)
     shares = share_work(planned.tasks, expected_children(report.workload, options, queue))
-    # Plans without it stay as they were.
-    setup = {**dump_setup(ready), **({HELP_LATE: True} if options.help_late else {})}
+    # Plans in which nothing is said of it stay as they were.
+    named = {} if options.help_late is None else {HELP_LATE: options.help_late}
+    setup = {**dump_setup(ready), **named}
     array = PlannedArray(run_id, planned, job.outputs, setup, shares, queue)
 
     def describe(audit: Audit) -> None:
@@ -270,13 +271,13 @@ def queue_for(prepared: Prepared, work: Workload, options: ArrayOptions) -> Queu
 
 def share_work(tasks: Sequence[Task], children: int) -> list[list[Task]]:
     """Return the tasks of each child, about the same number of bytes for all."""
-    shares = divide_work([task.size_bytes for task in tasks], children)
+    shares = divide_work(sizes_of(tasks), children)
     return [[tasks[index] for index in share] for share in shares]
 
 
 def children_for(tasks: Sequence[Task], options: ArrayOptions) -> int:
     """Return the number of children: as many as have the least work that is worth a start."""
-    seconds = sum(task.size_bytes for task in tasks) / options.cpu_bytes_per_s
+    seconds = sum(sizes_of(tasks)) / options.cpu_bytes_per_s
     useful = ceil(seconds / options.target_s) if options.children is None else options.children
     return max(1, min(useful, options.max_children, len(tasks)))
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import pyarrow.parquet as pq
 
-from gigacast.core.footer import CompactReader, DamagedParquetError
+from gigacast.core.compact import CompactReader, DamagedParquetError
 
 _UNCOMPRESSED, _COMPRESSED = 2, 3  # PageHeader
 _HEADER_BYTES = 512

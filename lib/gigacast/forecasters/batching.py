@@ -187,14 +187,14 @@ class _Job:
         )
         bases = windows.batch.bases
         for part, raw in self._predict(rows, self._source(windows, plan.model_levels)):
-            finite = np.isfinite(raw).all(axis=(1, 2))
-            values = plan.finish(raw[finite])
+            finite, values = _finite_rows(part, raw)
+            values = plan.finish(values)
             if self.calibration is not None:
                 values = self.calibration.apply(values, self.levels)
             if bases is not None:
                 # The last step in float32 is behind, and what follows is of the values themselves.
-                values = values + bases[part[finite], None, None]  # type: ignore[assignment]
-            quantiles[part[finite]] = postprocess(
+                values = values + bases[finite, None, None]  # type: ignore[assignment]
+            quantiles[finite] = postprocess(
                 values,
                 non_negative=self.settings.non_negative,
                 integer=self.settings.integer,
@@ -336,6 +336,15 @@ class _Job:
             return None
         self.budget.largest = max(self.budget.largest, rows)
         return started
+
+
+def _finite_rows(part: IntArray, raw: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Return the series whose forecasts are finite, and these; the arrays themselves if all are."""
+    is_finite = np.isfinite(raw)
+    if is_finite.all():
+        return part, raw
+    rows = is_finite.all(axis=(1, 2))
+    return part[rows], raw[rows]
 
 
 def _first_rows(pending: PendingForecast, rows: int) -> PendingForecast:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from gigacast.core.array import FloatArray, IntArray
 
@@ -59,9 +60,29 @@ def pad_left(values: FloatArray, starts: IntArray, stops: IntArray, length: int)
 
     Padding is on the left, because models expect the last step of a context at its end.
     """
-    indices = stops[:, None] + np.arange(-length, 0)
-    rows: FloatArray = values[np.maximum(indices, 0)]
-    rows[indices < starts[:, None]] = np.nan
+    rows = _last_steps(values, stops, length)
+    lengths = stops - starts
+    # Of a group of similar lengths only the first few steps may be padding.
+    width = length - int(lengths.min(initial=length))
+    if width > 0:
+        is_before = np.arange(width) < (length - lengths)[:, None]
+        np.copyto(rows[:, :width], np.float32(np.nan), where=is_before)
+    return rows
+
+
+def _last_steps(values: FloatArray, stops: IntArray, length: int) -> FloatArray:
+    """Return the ``length`` values before each stop; any values where there are not as many."""
+    firsts = stops - length
+    is_whole = firsts >= 0
+    if is_whole.all() and len(values) >= length:
+        # Whole rows are copied: several times as fast as value by value.
+        rows: FloatArray = sliding_window_view(values, length)[firsts]
+        return rows
+    rows = np.empty((len(stops), length), values.dtype)
+    if is_whole.any():
+        rows[is_whole] = sliding_window_view(values, length)[firsts[is_whole]]
+    places = firsts[~is_whole, None] + np.arange(length)
+    rows[~is_whole] = values[np.maximum(places, 0)]
     return rows
 
 

@@ -6,7 +6,7 @@ from typing import Literal, Protocol, Self
 
 from gigacast.core.partition.name import Partitioning, partitioning_of
 from gigacast.core.partition.spec import Spec
-from gigacast.core.partition.task import Task
+from gigacast.core.partition.task import Task, sizes_of
 from gigacast.errors import ConfigError, DataError, StorageError
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasting.prepare import Prepared
@@ -125,7 +125,7 @@ class Workload:
     @classmethod
     def of(cls, tasks: Sequence[Task], receipts: Sequence[Done]) -> Self:
         """Return the number and size of tasks, with receipts."""
-        return cls(len(tasks), sum(task.size_bytes for task in tasks), tuple(receipts))
+        return cls(len(tasks), sum(sizes_of(tasks)), tuple(receipts))
 
     @property
     def estimate(self) -> Estimate:

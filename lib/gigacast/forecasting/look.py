@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.partition.name import hive_levels
-from gigacast.core.partition.task import InputObject, Task
+from gigacast.core.partition.task import InputObject, Task, sizes_of
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.number import number_range
 from gigacast.errors import DataError, GigacastError, SchemaError, StorageError
@@ -71,9 +71,10 @@ def look_into(prepared: Prepared, plan: Plan) -> Look:
 
 def _heavy(prepared: Prepared, plan: Plan) -> Iterator[str]:
     """Yield that one task holds most of the work, which one process does."""
-    largest = max(plan.tasks, key=lambda task: task.size_bytes, default=None)
-    if largest is None or largest.size_bytes < HEAVY_BYTES:
+    sizes = sizes_of(plan.tasks)
+    if max(sizes, default=0) < HEAVY_BYTES:
         return
+    largest = plan.tasks[sizes.index(max(sizes))]
     share = largest.size_bytes / plan.pending_bytes
     if share > MOST_OF_WORK:
         by_month = prepared.job.selection.by_month

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from gigacast.core.cost.array_plan import QueueKind
 from gigacast.core.partition.name import EXPECTED_NAMES
 from gigacast.core.partition.spec import Spec
-from gigacast.core.partition.task import Task
+from gigacast.core.partition.task import Task, sizes_of
 from gigacast.core.text import blank_secrets
 from gigacast.errors import ConfigError, DataError, DataNotFoundError
 from gigacast.forecasters.forecaster import ForecasterInfo
@@ -187,7 +187,7 @@ def processes_for(
         operations = operations_per_point(prepared.model.folder, prepared.info)
         wanted = processes_per_gpu(operations, describe_gpu(), prepared.info.precision)
         return share_gpus(len(devices), wanted, count, resources.memory_limit_bytes)
-    work = sum(task.size_bytes for task in tasks)
+    work = sum(sizes_of(tasks))
     return choose_processes(count, work, resources.memory_limit_bytes)
 
 

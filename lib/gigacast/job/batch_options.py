@@ -30,8 +30,9 @@ class ArrayOptions:
         Maximum seconds of each attempt of a child.
     valid_for : timedelta
         Age of a plan after which children refuse it.
-    help_late : bool
-        Whether children that have done their tasks do the last ones of children that are late.
+    help_late : bool, optional
+        Whether children that have done their tasks do the last ones of children that are late; by
+        default those of large arrays of forecasts.
     cpu, gpu : Machine
         Start-up, speed and price by which `choose_queue` weighs the queues.
     cpu_instance, gpu_instance : str
@@ -47,7 +48,7 @@ class ArrayOptions:
     target_s: float = 900.0
     timeout_s: int = 6 * 3600
     valid_for: timedelta = timedelta(days=7)
-    help_late: bool = False
+    help_late: bool | None = None
     cpu: Machine = field(default_factory=lambda: Machine(120.0, 8.0, 0.30))
     gpu: Machine = field(default_factory=lambda: Machine(300.0, 60.0, 0.35))
     cpu_instance: str = "c7i.4xlarge"

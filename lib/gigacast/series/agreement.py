@@ -15,7 +15,7 @@ from gigacast.series.csv.read import check_same_form
 from gigacast.series.decode import Decoder
 from gigacast.series.formats import Limits, OpenTable, read_batches
 from gigacast.series.identity import id_type
-from gigacast.series.scan import scan
+from gigacast.series.scan import Runs, scan
 from gigacast.series.source import ReadOptions
 from gigacast.series.timestamp import Clock, clock_of, is_text, widened
 from gigacast.series.timestamp_text import has_offsets
@@ -34,10 +34,13 @@ class Agreement:
         Decoder of every record batch.
     contiguous : bool
         Whether the rows of every item follow each other, over all sources.
+    runs : tuple of Runs or None
+        Ids of each source, if they need not be read again.
     """
 
     decoder: Decoder
     contiguous: bool
+    runs: tuple[Runs | None, ...]
 
 
 def agree(tables: Sequence[OpenTable], options: ReadOptions, limits: Limits) -> Agreement:
@@ -62,7 +65,7 @@ def agree(tables: Sequence[OpenTable], options: ReadOptions, limits: Limits) -> 
     codes = {name: CategoryCodes() for name in covariates if _agreed_category(tables, name)}
     key = _agreed_key(tables)
     decoder = Decoder(kind, clock, targets, item_id, options.rows_freq, covariates, codes, key)
-    return Agreement(decoder, scanned.contiguous)
+    return Agreement(decoder, scanned.contiguous, scanned.runs)
 
 
 def _agreed_targets(tables: Sequence[OpenTable]) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ that value, and all later rows are kept: rows later than the last value of a par
 the whole.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from gigacast.core.array import BoolArray, IntArray
@@ -23,6 +25,60 @@ _MIN_TAIL = 4096  # enough timestamps to infer a frequency, even for a short con
 FEWEST_TIMESTAMPS = 10
 """Timestamps that show a frequency of rows; kept beyond the span of a given frequency."""
 _MARGIN_US = 3 * 86_400_000_000  # for time zones, clock changes and points off the grid
+_WIDEST = 1 << 62  # a gap beside a missing time is wider, or negative
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """The distances between neighbouring rows of N items whose times all rise.
+
+    Parameters
+    ----------
+    times : int64 [R]
+        Times of the rows.
+    values : int64 [R]
+        Distance of each row to the row before it. The first row of an item repeats the next
+        distance, so that minima and maxima need no special case; of a single row it is 1.
+    least, greatest : int64 [N]
+        Of each item.
+    """
+
+    times: IntArray
+    values: IntArray
+    least: IntArray
+    greatest: IntArray
+
+
+def find_gaps(rows: ItemRows) -> Gaps | None:
+    """Return the gaps of items; ``None`` unless each has rows, with times that strictly rise.
+
+    One look at the times says of most data what the steps of `regularise` would find one by one:
+    that no time is missing, that all are in order, and that no two are equal.
+    """
+    times, starts, lengths = rows.times, rows.offsets[:-1], np.diff(rows.offsets)
+    if not len(lengths) or lengths.min() < 1:
+        return None
+    gaps = np.empty_like(times)
+    np.subtract(times[1:], times[:-1], out=gaps[1:])  # wraps around beside a missing time
+    several = starts[lengths > 1]
+    gaps[several] = gaps[several + 1]
+    gaps[starts[lengths == 1]] = 1
+    least, greatest = np.minimum.reduceat(gaps, starts), np.maximum.reduceat(gaps, starts)
+    if least.min() < 1 or greatest.max() >= _WIDEST:
+        return None
+    # The gaps do not show a missing time that is the first or the last of its item.
+    ends = (times[starts], times[rows.offsets[1:] - 1])
+    if any((moments == NO_TIME).any() for moments in ends):
+        return None
+    return Gaps(times, gaps, least, greatest)
+
+
+def count_timed(times: IntArray) -> int:
+    """Return how many of the times are not missing."""
+    # `NO_TIME` is the least number, and mostly no time is missing.
+    if not len(times) or times.min() != NO_TIME:
+        return len(times)
+    return int(np.count_nonzero(times != NO_TIME))
 
 
 def drop_null_times(rows: ItemRows) -> tuple[ItemRows, int]:

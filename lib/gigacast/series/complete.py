@@ -342,8 +342,17 @@ def complete_items(parts: Iterable[ItemRows], carry: Carry) -> Iterator[ItemRows
             carry.add(part.slice(0, 1))
             start = 1
         if start < len(part):
-            yield from carry.take()
+            items = [*carry.take()]
             if len(part) - 1 > start:
-                yield part.slice(start, len(part) - 1)
+                items.append(part.slice(start, len(part) - 1))
+            yield from _joined(items)
             carry.add(part.slice(len(part) - 1, len(part)))
     yield from carry.take()
+
+
+def _joined(items: list[ItemRows]) -> list[ItemRows]:
+    """Return the carried item and those that follow it, together if it is the smaller part."""
+    # To copy the rows costs less than all that is done for each part. A long item stays alone.
+    if len(items) == 2 and len(items[0].times) < len(items[1].times):
+        return [concat_rows(items)]
+    return items

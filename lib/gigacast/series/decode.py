@@ -88,6 +88,7 @@ class Decoder:
         self,
         batch: pa.RecordBatch,
         layout: Layout,
+        runs: tuple[IntArray, pa.Array] | None = None,
         *,
         primary: bool,
         name: str,
@@ -96,7 +97,10 @@ class Decoder:
         """Return the runs of a batch, and the number of rows dropped for their null item id.
 
         With ``coded``, for rows that are sorted next, ids may be a dictionary; see `find_runs`.
+        With ``runs``, as `find_runs` returns them, the batch has no column of ids.
         """
+        if runs is not None:
+            return self._decode_rows(batch, layout, runs, name, primary=primary), 0
         ids, keep = item_column(batch, layout, self.item_id)
         dropped = 0
         if keep is not None:
@@ -105,11 +109,23 @@ class Decoder:
         if layout.kind == "list":
             ids = read_ids(ids, self.id_type, name)
             return self._decode_lists(batch, layout, ids, name, primary=primary), dropped
-        starts, run_ids = find_runs(ids, self.id_type, name, coded=coded)
+        runs = find_runs(ids, self.id_type, name, coded=coded)
+        return self._decode_rows(batch, layout, runs, name, primary=primary), dropped
+
+    def _decode_rows(
+        self,
+        batch: pa.RecordBatch,
+        layout: Layout,
+        runs: tuple[IntArray, pa.Array],
+        name: str,
+        *,
+        primary: bool,
+    ) -> ItemRows:
+        starts, run_ids = runs
         times = self._times(batch.column(layout.timestamp), name)
         values = tuple(self._read(column, batch.column(column), name) for column in self.columns)
         offsets = np.append(starts, len(times))
-        return ItemRows(run_ids, offsets, times, values, np.full(len(starts), primary)), dropped
+        return ItemRows(run_ids, offsets, times, values, np.full(len(starts), primary))
 
     def _times(self, column: pa.Array, name: str) -> IntArray:
         self._offsets.check(column, name)

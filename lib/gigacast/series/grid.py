@@ -16,7 +16,7 @@ from gigacast.core.series.batch import NO_TIME
 from gigacast.core.series.reason import Reason
 from gigacast.core.time.frequency import Frequency, nearest_steps
 from gigacast.core.time.zone import to_wall
-from gigacast.series.arrange import first_of_times, sort_times
+from gigacast.series.arrange import Gaps, first_of_times, sort_times
 from gigacast.series.inference import Inferred, infer_frequencies
 from gigacast.series.rows import ItemRows, unpack_distinct
 from gigacast.series.segment import count_segments, offsets_of, reduce_segments, spread, take_ranges
@@ -57,8 +57,14 @@ def stated_frequencies(items: ItemRows) -> Inferred:
     return Inferred(frequencies, codes, reasons, np.zeros(len(items), np.bool_))
 
 
-def find_frequencies(items: ItemRows, *, steps: bool) -> Inferred:
-    """Infer the frequency of each item from its distinct timestamps. Rows are sorted by time."""
+def find_frequencies(items: ItemRows, *, steps: bool, gaps: Gaps | None = None) -> Inferred:
+    """Infer the frequency of each item from its distinct timestamps. Rows are sorted by time.
+
+    ``gaps`` are used if they are those of these items, as they were before rows were dropped or
+    times changed; found by default.
+    """
+    if gaps is not None and gaps.times is items.times:
+        return infer_frequencies(items.times, items.offsets, steps=steps, gaps=gaps)
     first = first_of_times(items.times, items.offsets)
     if first.all():
         return infer_frequencies(items.times, items.offsets, steps=steps)

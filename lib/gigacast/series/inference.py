@@ -36,6 +36,7 @@ from gigacast.core.time.calendar_grid import (
     weekdays,
 )
 from gigacast.core.time.frequency import Frequency, nearest_steps
+from gigacast.series.arrange import Gaps
 from gigacast.series.segment import (
     all_segments,
     count_segments,
@@ -87,12 +88,15 @@ class _Points:
     """Distinct ascending timestamps of series with at least three points each.
 
     ``gaps[r]`` is the distance from point ``r`` to the point before it. The first point of a
-    series repeats the next gap, so that minima, maxima and divisors need no special case.
+    series repeats the next gap, so that minima, maxima and divisors need no special case. ``least``
+    and ``greatest`` are those of each series.
     """
 
     times: IntArray
     offsets: IntArray
     gaps: IntArray
+    least: IntArray
+    greatest: IntArray
 
     @property
     def count(self) -> IntArray:
@@ -103,14 +107,22 @@ class _Points:
             return self
         lengths = self.count[series]
         rows = take_ranges(self.offsets[:-1][series], lengths)
-        return _Points(self.times[rows], offsets_of(lengths), self.gaps[rows])
+        return _Points(
+            self.times[rows],
+            offsets_of(lengths),
+            self.gaps[rows],
+            self.least[series],
+            self.greatest[series],
+        )
 
     def two_thirds_of_gaps(self, flags: BoolArray) -> BoolArray:
         flags[self.offsets[:-1]] = False  # the repeated gap of the first point does not count
         return count_segments(flags, self.offsets) * 3 >= (self.count - 1) * 2
 
 
-def infer_frequencies(times: IntArray, offsets: IntArray, *, steps: bool) -> Inferred:
+def infer_frequencies(
+    times: IntArray, offsets: IntArray, *, steps: bool, gaps: Gaps | None = None
+) -> Inferred:
     """Infer the frequency of each series.
 
     Parameters
@@ -121,32 +133,36 @@ def infer_frequencies(times: IntArray, offsets: IntArray, *, steps: bool) -> Inf
         Borders of the series.
     steps : bool
         Whether times are plain integers instead of microseconds.
+    gaps : Gaps, optional
+        Distances between the timestamps; found by default.
     """
     lengths = np.diff(offsets)
     enough = np.flatnonzero(lengths >= MIN_TIMESTAMPS)
     rules = np.zeros((len(lengths), 3), np.int64)  # kind, count, day
     constant = np.zeros(len(lengths), np.bool_)
     if len(enough):
-        points = _points(times, offsets)
+        points = _points(times, offsets, gaps)
         if len(enough) < len(lengths):
             points = points.select(enough)
         rules[enough], constant[enough] = _decide(points, steps=steps)
     return _collect(rules, lengths, constant)
 
 
-def _points(times: IntArray, offsets: IntArray) -> _Points:
+def _points(times: IntArray, offsets: IntArray, measured: Gaps | None) -> _Points:
+    if measured is not None:
+        return _Points(times, offsets, measured.values, measured.least, measured.greatest)
     gaps = np.empty_like(times)
     np.subtract(times[1:], times[:-1], out=gaps[1:])
     starts = offsets[:-1][np.diff(offsets) >= MIN_TIMESTAMPS]
     gaps[starts] = gaps[starts + 1]
-    return _Points(times, offsets, gaps)
+    least = reduce_segments(np.minimum, gaps, offsets, 0)
+    return _Points(times, offsets, gaps, least, reduce_segments(np.maximum, gaps, offsets, 0))
 
 
 def _decide(points: _Points, *, steps: bool) -> tuple[IntArray, BoolArray]:
-    least = reduce_segments(np.minimum, points.gaps, points.offsets, 0)
-    greatest = reduce_segments(np.maximum, points.gaps, points.offsets, 0)
+    least = points.least
     rules = np.zeros((len(least), 3), np.int64)
-    constant = least == greatest
+    constant = least == points.greatest
     rules[constant, 0] = _STEPS if steps else _FIXED
     rules[constant, 1] = least[constant]
     # 25 days is the shortest distance of points that the month rule accepts: from 31 January to
@@ -186,8 +202,7 @@ def _month_rules(points: _Points) -> IntArray:
     clipped = np.minimum(spread(greatest, offsets), length)
     on_day = all_segments(day == clipped, offsets)
     # Three points every 30 days, or four every 52 weeks, are near the same day of the month, too.
-    least = reduce_segments(np.minimum, points.gaps, offsets, 0)
-    uneven = ~all_segments(_are_multiples(points, least), offsets)
+    uneven = ~all_segments(_are_multiples(points, points.least), offsets)
     near_end = all_segments(day >= length - 3, offsets) & uneven
     near_start = all_segments(day <= 4, offsets) & uneven
     chosen = np.select(

@@ -21,14 +21,14 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from gigacast.core.series.batch import NO_TIME, SeriesBatch, concat_batches
+from gigacast.core.series.batch import SeriesBatch, concat_batches
 from gigacast.core.time.bins import Bins
 from gigacast.errors import SchemaError
 from gigacast.series.aggregation.aggregate import SPARE_BINS, aggregate, in_utc
 from gigacast.series.aggregation.wall import WallZone
 from gigacast.series.agreement import Agreement, agree
 from gigacast.series.apart import find_apart, time_of_day
-from gigacast.series.arrange import tail_length
+from gigacast.series.arrange import count_timed, tail_length
 from gigacast.series.complete import Carry, ItemRoom, SortPlan, complete_items, sorted_items
 from gigacast.series.covariates import split_covariates
 from gigacast.series.duplicates import conflict_error, conflict_limit, count_conflicts
@@ -236,25 +236,24 @@ class SeriesReader:
         self, tables: Sequence[OpenTable], agreement: Agreement, *, coded: bool = False
     ) -> Iterator[tuple[ItemRows, str]]:
         """Yield rows as they come, and the name of their source."""
-        for table in tables:
+        for table, runs in zip(tables, agreement.runs, strict=True):
             # A row of lists has many points, and the limit is for points.
             rows = _batch_rows(self._options, len(agreement.decoder.columns))
             if table.layout.kind == "list":
                 rows = max(1, int(rows / table.points_per_row))
             limits = Limits(rows, self._options.memory_limit_bytes)
-            source = table.source
-            for batch in read_batches(table, table.layout.columns, limits):
+            source, layout = table.source, table.layout
+            # The ids are known from the first pass, unless they took too much memory.
+            columns = [n for n in layout.columns if runs is None or n != layout.item_id]
+            for batch in read_batches(table, columns, limits):
                 with _decoding(source.name):
+                    own = None if runs is None else runs.take(batch.num_rows, source.name)
                     part, dropped = agreement.decoder.decode(
-                        batch,
-                        table.layout,
-                        primary=source.primary,
-                        name=source.name,
-                        coded=coded,
+                        batch, layout, own, primary=source.primary, name=source.name, coded=coded
                     )
                 self.stats.rows += len(part.times) + dropped
                 self.stats.null_items += dropped
-                self.stats.timed_rows += int(np.count_nonzero(part.times != NO_TIME))
+                self.stats.timed_rows += count_timed(part.times)
                 yield part, source.name
 
     def _wall(self, agreement: Agreement) -> WallZone:
@@ -372,9 +371,11 @@ def _batch_rows(options: ReadOptions, targets: int) -> int:
 
 def _cut(items: ItemRows, rows: int) -> Iterator[ItemRows]:
     """Yield the items in parts of about ``rows`` rows and at most as many items."""
+    # Not one more part for the rows of an item that was carried over to the others.
+    limit = rows if len(items.times) > rows + rows // 8 else len(items.times)
     start = 0
     while start < len(items):
-        stop = int(np.searchsorted(items.offsets, items.offsets[start] + rows, side="right")) - 1
+        stop = int(np.searchsorted(items.offsets, items.offsets[start] + limit, side="right")) - 1
         stop = min(max(stop, start + 1), start + rows, len(items))
         yield items if stop - start == len(items) else items.slice(start, stop)
         start = stop

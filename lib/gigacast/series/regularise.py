@@ -35,7 +35,7 @@ from gigacast.core.series.item_key import ItemKey
 from gigacast.core.series.reason import Reason
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import to_wall
-from gigacast.series.arrange import drop_null_times, keep_tail, sort_times
+from gigacast.series.arrange import Gaps, drop_null_times, find_gaps, keep_tail, sort_times
 from gigacast.series.duplicates import settle_duplicates
 from gigacast.series.fit import drop_endless, drop_misfits
 from gigacast.series.grid import (
@@ -127,9 +127,11 @@ def regularise(items: ItemRows, rules: GridRules, stats: ReadStats) -> SeriesBat
     ``stats`` is updated.
     """
     rows_read = np.diff(items.offsets)
-    items, dropped = drop_null_times(items)
-    stats.null_timestamps += dropped
-    items = sort_times(items)
+    gaps = find_gaps(items)
+    if gaps is None:
+        items, dropped = drop_null_times(items)
+        stats.null_timestamps += dropped
+        items = sort_times(items)
     ending = rules.targets if rules.continues else 0
     items = keep_tail(items, rules.context_length, rules.freq, ending)
     stated = _stated(items, rules)
@@ -138,9 +140,9 @@ def regularise(items: ItemRows, rules: GridRules, stats: ReadStats) -> SeriesBat
         in_utc = np.full(len(items), zoned)
     else:
         # In UTC still: in wall time the hour that clocks repeat would look conflicting.
-        items = settle_duplicates(items, rules.columns, rules.categories, rules.duplicates, stats)
+        items = _without_duplicates(items, rules, stats, gaps)
         items, in_utc = to_own_clock(items, rules.clock.zone, stated)
-    inferred = stated or find_frequencies(items, steps=rules.clock.counts_steps)
+    inferred = stated or find_frequencies(items, steps=rules.clock.counts_steps, gaps=gaps)
     is_of_rows = rules.freq is not None and rules.aggregation is None
     inferred = drop_misfits(items, inferred, stats if is_of_rows else None)
     inferred = drop_endless(items, inferred, rules.horizon, rules.clock.end)
@@ -165,6 +167,15 @@ def regularise(items: ItemRows, rules: GridRules, stats: ReadStats) -> SeriesBat
     return _assemble(
         items, rules, columns, last, (inferred.frequencies, np.where(timeless, -1, inferred.codes))
     )
+
+
+def _without_duplicates(
+    items: ItemRows, rules: GridRules, stats: ReadStats, gaps: Gaps | None
+) -> ItemRows:
+    if gaps is not None:
+        stats.compared += len(items.times)  # no two are equal
+        return items
+    return settle_duplicates(items, rules.columns, rules.categories, rules.duplicates, stats)
 
 
 def _stated(items: ItemRows, rules: GridRules) -> Inferred | None:

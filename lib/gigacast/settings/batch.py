@@ -48,9 +48,10 @@ class BatchSettings(Section):
         ge=1,
         le=8_760,  # a year
     )
-    help_late: bool = option(
+    help_late: bool | None = option(
         _DEFAULTS.help_late,
-        "Children that have done their tasks do the last ones of children that are late.",
+        "Children that have done their tasks do the last ones of children that are late; by "
+        "default where 100 or more forecast.",
     )
     cpu_instance: str = option(
         _DEFAULTS.cpu_instance, "Machine of a CPU child, as the table of prices names it."

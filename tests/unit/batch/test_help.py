@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigacast.batch.help import Helper
+from gigacast.batch.help import HELP_LATE, MANY, Helper, are_helping
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.lake.layout import audit_key, child_outputs_key, help_key
 from gigacast.lake.plan.audit import COMPLETED, INTERRUPTED, RUNNING, Audit
-from gigacast.lake.plan.plan_file import PlanFile, write_plan
+from gigacast.lake.plan.plan_file import PlanFile, Share, write_plan
 from gigacast.storage.memory import MemoryStore
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
@@ -73,8 +73,14 @@ def test_a_part_that_another_helper_has_claimed_is_left_to_it() -> None:
     assert array.in_order == names[: -len(claimed)][::-1]
 
 
-@pytest.mark.parametrize("status", [COMPLETED, INTERRUPTED, "failed"])
-def test_a_child_that_is_not_at_work_is_left_alone(status: str) -> None:
+def test_a_child_that_was_asked_to_stop_is_helped_until_it_starts_again() -> None:
+    array = Array(4)
+    array.begin(1, INTERRUPTED, processed=1)
+    assert array.help() == [task.partition for task in array.shares[1]][1:][::-1]
+
+
+@pytest.mark.parametrize("status", [COMPLETED, "failed"])
+def test_a_child_that_has_ended_is_left_alone(status: str) -> None:
     array = Array(4)
     array.begin(1, status)
     assert array.help() == []
@@ -98,3 +104,20 @@ def test_a_damaged_summary_is_none() -> None:
     array = Array(4)
     array.store.put(audit_key("run", "1"), b"{")
     assert array.help() == []
+
+
+@pytest.mark.parametrize(
+    ("setup", "children", "is_helping"),
+    [
+        ({}, MANY, True),
+        ({}, MANY - 1, False),
+        ({HELP_LATE: True}, 2, True),
+        ({HELP_LATE: False}, MANY, False),
+        ({"kind": "quality"}, MANY, False),
+    ],
+)
+def test_children_of_large_arrays_of_forecasts_help_unless_the_plan_says_it(
+    setup: dict[str, object], children: int, *, is_helping: bool
+) -> None:
+    plan = PlanFile("run", "", "", setup, (Share("", 1, 1),) * children)
+    assert are_helping(plan) == is_helping

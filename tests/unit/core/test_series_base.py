@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gigacast.core.series.base import find_bases, split_bases
+from gigacast.core.series import base
+from gigacast.core.series.base import LEAST_STEPS, find_bases, split_bases
 
 NAN = float("nan")
 
@@ -72,3 +75,38 @@ def test_there_are_no_bases_without_such_a_series() -> None:
     narrow, bases = split_bases(values, offsets)
     assert bases is None
     np.testing.assert_array_equal(narrow, values.astype(np.float32))
+
+
+def base_of(values: np.ndarray) -> float:
+    """Return the base of one series, step by step."""
+    with np.errstate(all="ignore"):
+        changes = np.abs(np.diff(values))
+        grid = np.spacing(np.abs(values[1:]).astype(np.float32)).astype(np.float64)
+        is_change = np.isfinite(changes) & (changes > 0)
+        is_lost = is_change & np.isfinite(grid) & (changes < LEAST_STEPS / 2 * grid)
+    finite = values[np.isfinite(values)]
+    return finite[0] if 2 * is_lost.sum() > is_change.sum() else 0.0
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.integers(0, 12), min_size=1, max_size=5),
+    st.lists(st.integers(-46, 40), min_size=5, max_size=5),
+    st.sampled_from([0.0, 0.2]),
+    st.integers(0, 2**32 - 1),
+)
+def test_bases_are_those_of_a_loop_whatever_the_size_of_blocks(
+    lengths: list[int], scales: list[int], odd: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    series = []
+    for length, scale in zip(lengths, scales, strict=False):
+        values = 10.0**scale * (1 + rng.normal(size=length) * 2.0 ** -rng.integers(5, 26))
+        is_odd = rng.random(length) < odd
+        values[is_odd] = rng.choice([NAN, np.inf, 1e300, 0.0, 1e-45, 3.4028235e38], is_odd.sum())
+        series.append(values)
+    values, offsets = ragged(*series)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "_BLOCK", 8)
+        bases = find_bases(values, offsets)
+    assert bases.tolist() == [base_of(one) for one in series]

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gigacast.forecasters.levels import postprocess, round_half_up
+from gigacast.forecasters.levels import ascending, postprocess, round_half_up
 
 QUANTILES = hnp.arrays(
     np.float32, (3, 2, 5), elements=st.floats(-1e6, 1e6, width=32, allow_nan=False)
@@ -27,6 +27,20 @@ def test_quantiles_are_monotone_with_every_option(
 def test_monotone_quantiles_do_not_change(quantiles: np.ndarray):
     ordered = np.sort(quantiles, axis=-1)
     assert np.array_equal(postprocess(ordered), ordered)
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(np.float32, st.tuples(st.integers(0, 9), st.integers(1, 3), st.integers(1, 5))),
+    st.booleans(),
+)
+def test_only_rows_that_are_out_of_order_change(quantiles: np.ndarray, is_sorted: bool):
+    # Equal zeros have two signs, of which either may come first.
+    values = np.sort(quantiles, axis=-1) if is_sorted else quantiles.copy()
+    values[:1] = quantiles[:1]
+    before = values.copy()
+    assert np.array_equal(ascending(values), np.sort(values, axis=-1), equal_nan=True)
+    assert np.array_equal(values, before, equal_nan=True)
 
 
 def test_non_negative_clips_at_zero():

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gigacast.series import scan
 from tests.unit.series.reading import One, parquet, read, reader_of
 
 FREQS = {
@@ -135,3 +136,21 @@ def test_mixed_frequencies_and_bad_series_do_not_affect_each_other(memory):
         "not_finite",
         "no_frequency",
     }
+
+
+@pytest.mark.parametrize("coded", [True, False])
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_ids_that_are_remembered_are_those_of_the_rows(
+    monkeypatch: pytest.MonkeyPatch, rows: int, coded: bool
+) -> None:
+    rng = np.random.default_rng(rows)
+    lengths = rng.integers(1, 20, 9)
+    names = rng.permutation([f"i{n}" for n in range(9)])
+    frame = pd.DataFrame({"item_id": names.repeat(lengths), "target": rng.random(lengths.sum())})
+    frame["timestamp"] = pd.date_range("2024-01-01", periods=len(frame), freq="D")
+    halves = [frame.iloc[: len(frame) // 2], frame.iloc[len(frame) // 2 :]]
+    files = [parquet(to_table(part), use_dictionary=coded, row_group_size=11) for part in halves]
+    remembered = read(*files, batch_rows=rows)
+    assert [item for item, _ in remembered] == names.tolist()
+    monkeypatch.setattr(scan, "_RUNS_SHARE", 1 << 60)
+    assert read(*files, batch_rows=rows) == remembered

@@ -1,5 +1,7 @@
 """Rows in the order of group and time, against numpy's stable sort by two keys."""
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,11 +10,13 @@ from hypothesis import strategies as st
 
 from gigacast.core.series.batch import NO_TIME
 from gigacast.series import segment
+from gigacast.series.arrange import find_gaps
 from gigacast.series.complete import group_items
 from gigacast.series.rows import ItemRows
 from gigacast.series.segment import sort_order
 
 DAY = 86_400_000_000
+MOMENTS = (NO_TIME, -(2**62), -DAY, -1, 0, 1, DAY, 2**62 - 1)
 SPANS = (1, 977, 1_000_000, 3_600_000_000, DAY)
 
 
@@ -81,3 +85,23 @@ def test_dictionaries_with_repeated_and_unused_ids_are_grouped_as_texts() -> Non
             name: texts_of_all.to_pylist().count(name) for name in grouped.item_ids.to_pylist()
         }
         assert np.diff(grouped.offsets).tolist() == list(counts.values())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(MOMENTS), max_size=4), max_size=4), st.booleans())
+def test_gaps_are_found_where_all_times_are_there_and_rise(
+    series: list[list[int]], is_sorted: bool
+) -> None:
+    series = [sorted(set(times)) for times in series] if is_sorted else series
+    offsets = np.cumsum([0, *map(len, series)]).astype(np.int64)
+    times = np.array([time for own in series for time in own], np.int64)
+    ids = pa.array([str(n) for n in range(len(series))])
+    gaps = find_gaps(ItemRows(ids, offsets, times, (), np.ones(len(series), np.bool_)))
+    rise = all(own and NO_TIME not in own and own == sorted(set(own)) for own in series)
+    # Gaps of steps that are half of all numbers apart are left to those who look at each.
+    widest = max((b - a for own in series for a, b in pairwise(own)), default=0)
+    assert (gaps is not None) == (rise and bool(series) and widest < 2**62)
+    if gaps is not None:
+        steps = [[b - a for a, b in pairwise(own)] or [1] for own in series]
+        assert gaps.least.tolist() == [min(own) for own in steps]
+        assert gaps.greatest.tolist() == [max(own) for own in steps]

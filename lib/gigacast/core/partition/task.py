@@ -1,5 +1,6 @@
 """Tasks: a partition to forecast, with everything that a worker needs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,3 +67,11 @@ class Task:
         if len(self.inputs) == 1:
             return self.inputs[0].size_bytes
         return sum(entry.size_bytes for entry in self.inputs)
+
+
+def sizes_of(tasks: Iterable[Task]) -> list[int]:
+    """Return the size of the inputs of each task in bytes."""
+    # Plans of millions are added up several times: a fifth of the time of the property.
+    return [
+        task.inputs[0].size_bytes if len(task.inputs) == 1 else task.size_bytes for task in tasks
+    ]

@@ -7,10 +7,17 @@ float64. Ordinary series have the base 0 and are not touched.
 
 import numpy as np
 
-from gigacast.core.array import DoubleArray, FloatArray, IntArray
+from gigacast.core.array import BoolArray, DoubleArray, FloatArray, IntArray
 
 LEAST_STEPS = 16
 """Half-widths of float32's grid that a change has to have for nothing to be lost by it."""
+_BLOCK = 1 << 15
+_EXPONENT = 0x7F800000
+"""Bits of the exponent of a float32."""
+_LOST_SHARE = LEAST_STEPS * 2.0**-23
+"""Share of a value that its grid is at most: twice it, as rounding may raise the exponent."""
+_LEAST_LOST = LEAST_STEPS / 2 * 2.0**-149
+"""The same beside the values next to 0, where the grid of float32 is finest."""
 
 
 def split_bases(values: DoubleArray, offsets: IntArray) -> tuple[FloatArray, DoubleArray | None]:
@@ -39,21 +46,71 @@ def find_bases(values: DoubleArray, offsets: IntArray) -> DoubleArray:
     rounding may move a value by.
     """
     bases = np.zeros(len(offsets) - 1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        grid = np.spacing(np.abs(values).astype(np.float32)).astype(np.float64)
-        changes = np.abs(np.diff(values))
-        is_lost = (changes > 0) & (changes < LEAST_STEPS / 2 * grid[1:]) & np.isfinite(grid[1:])
-    if not is_lost.any():
-        return bases
-    is_change = np.isfinite(changes) & (changes > 0)
+    lost = _lost_changes(values)
+    owners = np.searchsorted(offsets, lost, side="right") - 1
     # Between the last value of a series and the first of the next one is no change.
-    borders = offsets[1:-1][(offsets[1:-1] > 0) & (offsets[1:-1] < len(values))] - 1
-    is_lost[borders] = is_change[borders] = False
-    owner = np.repeat(np.arange(len(bases)), np.diff(offsets))[1:]
-    lost = np.bincount(owner[is_lost], minlength=len(bases))
-    changed = np.bincount(owner[is_change], minlength=len(bases))
-    rows = np.flatnonzero(2 * lost > changed)
+    owners = owners[lost != offsets[owners]]
+    if not len(owners):
+        return bases
+    counts = np.bincount(owners, minlength=len(bases))
+    rows = np.flatnonzero(counts)
+    rows = rows[2 * counts[rows] > _count_changes(values, offsets, rows)]
+    if not len(rows):
+        return bases
     finite = np.append(np.flatnonzero(np.isfinite(values)), len(values))
     firsts = finite[np.searchsorted(finite, offsets[rows])]
     bases[rows] = values[firsts]
     return bases
+
+
+def _lost_changes(values: DoubleArray) -> IntArray:
+    """Return the values whose change from the value before them float32 loses, in any series."""
+    # Blocks stay in the processor's cache. In each of them the changes that are small beside its
+    # largest value are found first: they are few, and only they are looked at one by one.
+    lost = [np.empty(0, np.int64)]
+    room = np.empty(_BLOCK)
+    for start in range(0, max(0, len(values) - 1), _BLOCK):
+        block = values[start : start + _BLOCK + 1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            changes = np.subtract(block[1:], block[:-1], out=room[: len(block) - 1])
+            np.abs(changes, out=changes)
+            is_small = changes < _most_lost(block)
+            is_small &= changes > 0
+            places = np.flatnonzero(is_small)
+            if len(places):
+                places = places[_are_lost(block[1:][places], changes[places])]
+                lost.append(places + (start + 1))
+    return np.concatenate(lost)
+
+
+def _most_lost(block: DoubleArray) -> float:
+    """Return a limit below which all changes are that float32 loses beside any of these values."""
+    largest = max(float(block.max()), -float(block.min()))
+    if np.isnan(largest):
+        largest = float(np.fmax.reduce(np.abs(block)))
+    # NaN, if there is no value at all: no change is below it.
+    return max(largest * _LOST_SHARE, _LEAST_LOST)
+
+
+def _are_lost(values: DoubleArray, changes: DoubleArray) -> BoolArray:
+    """Return which changes are less than `LEAST_STEPS` half-widths of the grid at their values."""
+    narrow = np.abs(values).astype(np.float32)
+    # The exponent alone is the power of two below a value, and the grid is a fixed share of it.
+    grid = (narrow.view(np.int32) & _EXPONENT).view(np.float32)
+    grid *= np.float32(LEAST_STEPS / 2 * 2.0**-23)
+    np.maximum(grid, np.float32(_LEAST_LOST), out=grid)
+    is_lost: BoolArray = (changes < grid) & (narrow < np.finfo(np.float32).max)
+    return is_lost
+
+
+def _count_changes(values: DoubleArray, offsets: IntArray, rows: IntArray) -> IntArray:
+    """Return the changes within some of the series, [R]; each has two values at least."""
+    lengths = np.diff(offsets)[rows]
+    ends = np.cumsum(lengths)
+    places = np.arange(ends[-1]) + np.repeat(offsets[rows] - (ends - lengths), lengths)
+    with np.errstate(over="ignore", invalid="ignore"):
+        changes = np.abs(np.diff(values[places]))
+    is_change = np.isfinite(changes) & (changes > 0)
+    is_change[ends[:-1] - 1] = False
+    counts: IntArray = np.add.reduceat(is_change, ends - lengths, dtype=np.int64)
+    return counts

@@ -6,6 +6,7 @@ digest of the head, so that a plan which was changed under a running array is re
 only its own part, however many there are.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,8 @@ from datetime import datetime, timedelta
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
-from gigacast.core.digest import digest_text
 from gigacast.core.mark import Count, Time, moment_of
-from gigacast.core.partition.task import InputObject, Task
+from gigacast.core.partition.task import InputObject, Task, sizes_of
 from gigacast.core.plural import counted
 from gigacast.core.problem import Source, describe
 from gigacast.core.record import decode_json, read_record, read_value
@@ -119,7 +119,7 @@ def write_plan(
         tasks = shares[child]
         content = _encode_tasks(tasks)
         store.put(plan_key(run_id, child), content)
-        return Share(_digest(content), len(tasks), sum(task.size_bytes for task in tasks))
+        return Share(_digest(content), len(tasks), sum(sizes_of(tasks)))
 
     with ThreadPoolExecutor(_WRITERS) as pool:
         parts = tuple(pool.map(write, range(len(shares))))
@@ -217,24 +217,54 @@ def _encode(value: object) -> bytes:
 
 
 def _digest(content: bytes) -> str:
-    # Bytes that are not UTF-8 must give another digest and not an error: the plan was damaged.
-    return digest_text(content.decode(errors="replace"), 32)
+    # Of the bytes: those that are not UTF-8 must give another digest and not an error, as the plan
+    # was damaged. Of others it is `digest_text` of the text.
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def _encode_tasks(tasks: Sequence[Task]) -> bytes:
     """Return the JSON of tasks, as `_encode` would of their fields: millions, in a tenth of it."""
-    return f"[{','.join(map(_text_of, tasks))}]\n".encode()
+    ends: dict[tuple[object, ...], tuple[str, str, str]] = {}
+    return f"[{','.join([_plain_text(task, ends) or _text_of(task) for task in tasks])}]\n".encode()
+
+
+def _plain_text(task: Task, ends: dict[tuple[object, ...], tuple[str, str, str]]) -> str:
+    """Return the JSON of a task that has one input, replaces no receipt, and needs no escapes.
+
+    It is empty for others. ``ends`` holds the texts of fields that tasks share.
+    """
+    if len(task.inputs) != 1 or task.stale_receipts:
+        return ""
+    key, etag, size, extension = task.inputs[0]
+    partition, output = task.partition, task.output_key
+    own = f"{partition}{key}{etag}{output}"
+    # Escapes make a text longer. One look at all four texts costs as much as one at the shortest.
+    if len(encode_basestring(own)) != len(own) + 2:
+        return ""
+    shared = (task.month, extension, task.own, task.horizon, task.spec, task.symbol, task.timeframe)
+    if (texts := ends.get(shared)) is None:
+        texts = ends[shared] = _shared_texts(task, extension)
+    month, middle, end = texts
+    return f'{{"partition":"{partition}",{month}"{key}","{etag}",{size},{middle}"{output}",{end}'
+
+
+def _shared_texts(task: Task, extension: str) -> tuple[str, str, str]:
+    text, optional = encode_basestring, _optional_text
+    middle = (
+        f'{text(extension)}]],"own":{task.own},"horizon":{task.horizon},'
+        f'"spec":{text(task.spec)},"output_key":'
+    )
+    end = (
+        f'"symbol":{optional(task.symbol)},"timeframe":{optional(task.timeframe)},'
+        '"stale_receipts":[]}'
+    )
+    return f'"month":{text(task.month)},"inputs":[[', middle, end
 
 
 def _text_of(task: Task) -> str:
     text, optional = encode_basestring, _optional_text
-    # Almost all have one input, and replace no receipt: the loops cost as much as the rest.
-    inputs = (
-        _text_of_input(task.inputs[0])
-        if len(task.inputs) == 1
-        else ",".join(map(_text_of_input, task.inputs))
-    )
-    stale = ",".join(map(text, task.stale_receipts)) if task.stale_receipts else ""
+    inputs = ",".join(map(_text_of_input, task.inputs))
+    stale = ",".join(map(text, task.stale_receipts))
     return (
         f'{{"partition":{text(task.partition)},"month":{text(task.month)},"inputs":[{inputs}],'
         f'"own":{task.own},"horizon":{task.horizon},"spec":{text(task.spec)},'

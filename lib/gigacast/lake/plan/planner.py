@@ -20,7 +20,7 @@ from gigacast.core.partition.name import (
     levels_above,
 )
 from gigacast.core.partition.spec import Spec
-from gigacast.core.partition.task import Task
+from gigacast.core.partition.task import Task, sizes_of
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.month import Month
 from gigacast.lake.layout import (
@@ -158,7 +158,7 @@ class Plan:
     @property
     def pending_bytes(self) -> int:
         """Size of the inputs of all tasks."""
-        return sum(task.size_bytes for task in self.tasks)
+        return sum(sizes_of(self.tasks))
 
 
 OnDone = Callable[[Sequence[DoneEntry]], None]
