@@ -245,6 +245,13 @@ def _evaluate_frame(data: Any, actuals: Any, config: str | Path | None, options:
     result = evaluate_table(forecasts, table_of(actuals, "actuals"), job)
     warn_of_conflicts(result.conflicts, job.method.duplicates)
     warn_of_dropped(result.dropped)
+    if not result.matched:
+        warnings.warn(
+            "actuals: none of their values is at a time and of an item that was forecast; give "
+            "the values of the same items after the forecasts' cutoff",
+            UserWarning,
+            stacklevel=3,
+        )
     return give_back(result.to_table(), data, _to_pandas)
 
 

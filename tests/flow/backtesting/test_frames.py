@@ -101,6 +101,13 @@ def test_frames_of_days_are_backtested_and_evaluated_as_frames_of_weeks() -> Non
     )
 
 
+def test_actuals_of_other_items_are_noticed() -> None:
+    forecasts = gigacast.forecast(BEFORE, **NAIVE)
+    elsewhere = FRAME.assign(unique_id=FRAME["unique_id"] + " elsewhere")
+    with pytest.warns(UserWarning, match="none of their values"):
+        gigacast.evaluate(forecasts, actuals=elsewhere)
+
+
 def test_forecasts_with_the_names_of_nixtla_are_evaluated() -> None:
     own = gigacast.forecast(BEFORE, quantiles=[0.1, 0.5, 0.9], **NAIVE)
     named = gigacast.forecast(BEFORE, quantiles=[0.1, 0.5, 0.9], names="nixtla", **NAIVE)

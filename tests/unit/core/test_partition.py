@@ -18,7 +18,7 @@ from gigacast.core.partition.name import (
     year_of_folder,
 )
 from gigacast.core.time.month import IntRange, Month, MonthFilter
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, SchemaError
 
 SEED_REGEX = r"([A-Z]+)_([0-9]+min)_h([0-9]+)_([0-9]{4})_([0-9]{2})_([a-f0-9]+)\.(parquet|json)$"
 SEED_KEY = "2014/03/SYMBOL_1min_h15_2014_03_769b531dbb2ff3cb.parquet"
@@ -205,6 +205,12 @@ def test_levels_of_a_key_are_unescaped_and_may_be_missing() -> None:
     key = "store=a%2Fb/year=2014/month=03/shelf=__HIVE_DEFAULT_PARTITION__/part%20=1/x=2.parquet"
     assert hive_levels(key) == {"store": "a/b", "shelf": None, "part ": "1"}
     assert hive_levels("2014/03/a.parquet") == {}
+    assert hive_levels("store=1/year=2014/month=3/store=1/a.parquet") == {"store": "1"}
+
+
+def test_a_level_with_two_values_is_refused() -> None:
+    with pytest.raises(SchemaError, match="'store' stands twice, as '1' and as '2'"):
+        hive_levels("store=1/year=2014/month=3/store=2/a.parquet")
 
 
 # -- patterns --------------------------------------------------------------------------------------

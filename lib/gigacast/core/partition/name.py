@@ -11,7 +11,7 @@ from typing import Literal, cast, get_args
 from urllib.parse import unquote
 
 from gigacast.core.time.month import Month
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, SchemaError
 
 WHOLE_MONTH = "month"
 """Series name of a partition of all panel parts of a month."""
@@ -131,14 +131,25 @@ def hive_levels(key: str) -> dict[str, str | None]:
 
     Values are text, without the escapes that writers of Hive folders use; Hive's word for a
     missing value is ``None``.
+
+    Raises
+    ------
+    SchemaError
+        If a name stands twice with different values.
     """
-    folders = key.split("/")[:-1]
-    levels = [match for folder in folders if (match := _LEVEL.fullmatch(folder)) is not None]
-    return {
-        unquote(level["name"]): None if level["value"] == _NULL_LEVEL else unquote(level["value"])
-        for level in levels
-        if level["name"] not in {"year", "month"}
-    }
+    named: dict[str, str | None] = {}
+    for folder in key.split("/")[:-1]:
+        level = _LEVEL.fullmatch(folder)
+        if level is None or level["name"] in {"year", "month"}:
+            continue
+        name = unquote(level["name"])
+        value = None if level["value"] == _NULL_LEVEL else unquote(level["value"])
+        if named.setdefault(name, value) != value:
+            raise SchemaError(
+                f"{key}: the level {name!r} stands twice, as {named[name]!r} and as {value!r}",
+                hint="rename one of the two folders",
+            )
+    return named
 
 
 @dataclass(frozen=True, slots=True)
