@@ -28,8 +28,9 @@ from gigacast.core.text import is_unprintable
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 from tests.campaign.features import put_features
-from tests.campaign.jobs import NAIVE, contents
+from tests.campaign.jobs import NAIVE
 from tests.campaign.plans import put_plan, run_child
+from tests.campaign.values import contents
 from tests.support.panels import hourly_panel
 from tests.support.warm_python import warm_python
 

@@ -211,8 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=600)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--kind", help="only this disturbance, fuzz or sweep")
-    parser.add_argument("--subject", help="only this job or file")
+    parser.add_argument("--kind", action="append", help="only this disturbance, fuzz or sweep")
+    parser.add_argument("--subject", action="append", help="only this job or file")
     options = parser.parse_args(arguments)
     options.results.parent.mkdir(parents=True, exist_ok=True)
     records = read_results(options.results)
@@ -221,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     broken = 0
     with Campaign(options.seed) as campaign, options.results.open("a") as stream:
         for name in names(options.rounds):
-            is_chosen = options.kind in {None, name[0]} and options.subject in {None, name[1]}
+            is_chosen = name[0] in (options.kind or name) and name[1] in (options.subject or name)
             if name in known or not is_chosen or time.monotonic() > deadline:
                 continue
             record = campaign.attempt(name)
