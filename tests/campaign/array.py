@@ -7,10 +7,12 @@ Losses of single children are tried in ``tests/flow/batch/``.
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from unittest import mock
 
 from gigacast.batch.service import FAILED, SUCCEEDED, ArrayRequest, ArrayState, ChildState
+from gigacast.batch.watch import watch_run
 from gigacast.cli import batch as command_line
 from gigacast.cli.program import run
 from gigacast.errors import ComputeError
@@ -66,6 +68,8 @@ def main(arguments: Sequence[str]) -> int:
     with (
         mock.patch.object(command_line, "service_for", return_value=service),
         mock.patch("gigacast.batch.watch.service_for", return_value=service),
+        # All has ended when the watch begins.
+        mock.patch.dict(watch_run.__kwdefaults__, sleep=lambda seconds: time.sleep(0.05)),
     ):
         return run([*arguments, *BATCH])
 
