@@ -45,6 +45,10 @@ class DamagedParquetError(ValueError):
 class VerifiedParquet(pq.ParquetFile):  # type: ignore[misc]
     """A Parquet file whose footer is checked, as are the checksums of pages and the rows read.
 
+    Whole tables are read in one thread unless several are asked for. Threads of Arrow's pool free
+    buffers of Python a moment after they have returned their table or error, and a program that
+    ends in that moment is aborted, as Python's lock is gone.
+
     Parameters
     ----------
     source : Path or binary file
@@ -86,13 +90,13 @@ class VerifiedParquet(pq.ParquetFile):  # type: ignore[misc]
 
     def read(self, *args: Any, **options: Any) -> pa.Table:
         """Return all rows."""
-        table = super().read(*args, **options)
+        table = super().read(*args, **{"use_threads": False, **options})
         self._check_rows(table.num_rows, None)
         return table
 
     def read_row_groups(self, row_groups: Sequence[int], *args: Any, **options: Any) -> pa.Table:
         """Return the rows of some row groups."""
-        table = super().read_row_groups(row_groups, *args, **options)
+        table = super().read_row_groups(row_groups, *args, **{"use_threads": False, **options})
         self._check_rows(table.num_rows, row_groups)
         return table
 
