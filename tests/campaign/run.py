@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.campaign import hostile
 from tests.campaign.disturb import (
     DISTURBANCES,
     ON_S3_ONLY,
@@ -42,6 +43,8 @@ BEGIN, END = "<!-- campaign: begin -->", "<!-- campaign: end -->"
 STORES = ("folder", "s3")
 MUTANTS = 40
 """Mutants of a file in one trial of the fuzzer."""
+NAMES = 10
+"""Hostile names in one trial."""
 
 Name = tuple[str, str, str, int]
 
@@ -77,6 +80,8 @@ class Campaign:
         began = time.monotonic()
         if kind == "fuzz":
             done, problems = f"{MUTANTS} mutants", fuzz(subject, seed, MUTANTS)
+        elif kind == "names":
+            done, problems = self._name(subject, random.Random(seed))
         elif kind == "sweep":
             done, problems = self._damage(subject, random.Random(seed))
         else:
@@ -92,6 +97,14 @@ class Campaign:
             "problems": problems,
             "seconds": round(time.monotonic() - began, 1),
         }
+
+    def _name(self, place: str, rng: random.Random) -> tuple[str, list[str]]:
+        """Give hostile names to what has a name."""
+        problems = []
+        for _ in range(NAMES):
+            with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+                problems.append(hostile.attempt(place, rng, Path(folder)))
+        return f"{NAMES} names", [problem for problem in problems if problem]
 
     def _damage(self, prefix: str, rng: random.Random) -> tuple[str, list[str]]:
         """Damage each object below a prefix once."""
@@ -141,6 +154,8 @@ def names(rounds: int) -> Iterator[Name]:
                         yield kind, name, store, number
         for file in FILES:
             yield "fuzz", file, "folder", number
+        for place in hostile.PLACES:
+            yield "names", place, "folder", number
         for prefix in READERS:
             yield "sweep", prefix, "folder", number
 
@@ -211,7 +226,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=600)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--kind", action="append", help="only this disturbance, fuzz or sweep")
+    parser.add_argument(
+        "--kind", action="append", help="only this disturbance, fuzz, names or sweep"
+    )
     parser.add_argument("--subject", action="append", help="only this job or file")
     options = parser.parse_args(arguments)
     options.results.parent.mkdir(parents=True, exist_ok=True)

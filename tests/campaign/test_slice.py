@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gigacast.batch import setup
+from tests.campaign import hostile
 from tests.campaign.commands import BY_OTHER_TESTS, READS, disturbed, leaves
 from tests.campaign.disturb import DISTURBANCES, ON_S3_ONLY
 from tests.campaign.fault_proxy import KINDS, FaultProxy, Weather
@@ -69,6 +70,10 @@ def test_no_damaged_file_breaks_a_law(file: str) -> None:
     assert fuzz(file, SEED, 6) == []
 
 
+def test_no_hostile_name_breaks_a_law(tmp_path: Path) -> None:
+    assert hostile.attempt("name of an item", random.Random(SEED), tmp_path) is None
+
+
 @pytest.mark.timeout(900)
 def test_no_damaged_object_of_a_bucket_breaks_a_law(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, SWEPT_MAKING)
@@ -87,6 +92,7 @@ def test_the_campaign_covers_every_job_disturbance_and_file() -> None:
             assert ((kind, name, "folder", 0) in trials) == (kind not in ON_S3_ONLY)
     assert {subject for kind, subject, _, _ in trials if kind == "fuzz"} == set(FILES)
     assert {subject for kind, subject, _, _ in trials if kind == "sweep"} == set(READERS)
+    assert {subject for kind, subject, _, _ in trials if kind == "names"} == set(hostile.PLACES)
 
 
 def test_every_command_that_writes_is_disturbed_here_or_elsewhere() -> None:
