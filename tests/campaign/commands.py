@@ -43,7 +43,7 @@ BY_OTHER_TESTS = {
 
 def leaves() -> set[str]:
     """Return all commands that do something, by their words."""
-    return {name for name, found in commands().items() if not isinstance(found, click.Group)}
+    return {name for name, command in commands().items() if not isinstance(command, click.Group)}
 
 
 def disturbed() -> set[str]:

@@ -232,7 +232,7 @@ def laws(trial: Trial) -> list[str]:
     current = Counter(
         r.output_key for r in receipts if output_id(etags.get(r.output_key, "")) == r.output_id
     )
-    stale = 0 if job.has_times else len(receipts) - current.total()
+    stale = 0 if job.may_leave_receipts else len(receipts) - current.total()
     if len(current) != job.receipts or set(current.values()) - {1} or stale:
         problems.append(
             f"receipts: {sorted(current.values())}, {stale} stale, not one of {job.receipts} each"

@@ -92,7 +92,7 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _sound(folder: Path) -> dict[str, str]:
-    made, end = made_in(folder / "bucket"), f"{SOUND}.parquet"
+    digests, end = made_in(folder / "bucket"), f"{SOUND}.parquet"
     return {
-        k: digest for k, digest in made.items() if k.startswith("forecasts/") and k.endswith(end)
+        k: digest for k, digest in digests.items() if k.startswith("forecasts/") and k.endswith(end)
     }

@@ -76,9 +76,10 @@ class Job:
         Partitions that have a receipt at the end.
     is_stepwise : bool
         Whether each object it makes is whole by itself, and so comparable at any moment.
-    has_times : bool
-        Whether its outputs hold the time of their writing: of two runs at once each writes its own,
-        and the receipt of the first names an output that is gone.
+    may_leave_receipts : bool
+        Whether receipts of outputs that were replaced may stay until `prune`: of two runs at once
+        whose outputs hold the time of their writing, or of a run that ends just before it deletes
+        the receipt of a former output.
     before : callable, optional
         Makes in peace what the job begins with, in the bucket at a URL and in a local folder.
     beside : callable, optional
@@ -98,7 +99,7 @@ class Job:
     value: Callable[[Store], Value]
     receipts: int = 0
     is_stepwise: bool = True
-    has_times: bool = False
+    may_leave_receipts: bool = False
     before: Callable[[str, Path], None] | None = None
     beside: Callable[[Path], Value] = lambda folder: {}
     spared: frozenset[str] = frozenset()
@@ -204,7 +205,7 @@ _JOBS = (
         uploads,
         1,
         is_stepwise=False,
-        has_times=True,
+        may_leave_receipts=True,
     ),
     Job(
         "stream",
@@ -231,6 +232,7 @@ _JOBS = (
         contents("forecasts/"),
         PARTS,
         is_stepwise=False,  # the former forecasts are visible
+        may_leave_receipts=True,
         before=forecast_then_change,
     ),
     Job(

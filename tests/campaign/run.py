@@ -79,13 +79,13 @@ class Campaign:
         seed = zlib.crc32(f"{self._seed} {name}".encode())
         began = time.monotonic()
         if kind == "fuzz":
-            done, problems = f"{MUTANTS} mutants", fuzz(subject, seed, MUTANTS)
+            outcome, problems = f"{MUTANTS} mutants", fuzz(subject, seed, MUTANTS)
         elif kind == "names":
-            done, problems = self._name(subject, random.Random(seed))
+            outcome, problems = self._name(subject, random.Random(seed))
         elif kind == "sweep":
-            done, problems = self._damage(subject, random.Random(seed))
+            outcome, problems = self._damage(subject, random.Random(seed))
         else:
-            done, problems = self._disturb(kind, JOBS[subject], store, random.Random(seed))
+            outcome, problems = self._disturb(kind, JOBS[subject], store, random.Random(seed))
         return {
             "campaign": self._seed,
             "kind": kind,
@@ -93,7 +93,7 @@ class Campaign:
             "store": store,
             "number": number,
             "seed": seed,
-            "done": done,
+            "done": outcome,
             "problems": problems,
             "seconds": round(time.monotonic() - began, 1),
         }

@@ -25,9 +25,9 @@ def put_dataset(url: str, folder: Path) -> None:
 def put_two_datasets(url: str, folder: Path) -> None:
     """Publish two versions of a dataset."""
     put_dataset(url, folder)
-    other = folder / "other.parquet"
-    hourly_panel("2024-02", ("x", "y")).to_parquet(other, index=False)
-    command(f"data publish {other} cleaned/v2/quotes", url)
+    second = folder / "other.parquet"
+    hourly_panel("2024-02", ("x", "y")).to_parquet(second, index=False)
+    command(f"data publish {second} cleaned/v2/quotes", url)
 
 
 def put_model(url: str, folder: Path) -> None:

@@ -45,10 +45,6 @@ class DamagedParquetError(ValueError):
 class VerifiedParquet(pq.ParquetFile):  # type: ignore[misc]
     """A Parquet file whose footer is checked, as are the checksums of pages and the rows read.
 
-    Whole tables are read in one thread unless several are asked for. Threads of Arrow's pool free
-    buffers of Python a moment after they have returned their table or error, and a program that
-    ends in that moment is aborted, as Python's lock is gone.
-
     Parameters
     ----------
     source : Path or binary file
@@ -89,7 +85,8 @@ class VerifiedParquet(pq.ParquetFile):  # type: ignore[misc]
         self._check_rows(rows, row_groups)
 
     def read(self, *args: Any, **options: Any) -> pa.Table:
-        """Return all rows."""
+        """Return all rows, read in one thread by default: others may outlive the program."""
+        # They free buffers of Python a moment later; a program that ends just then is aborted.
         table = super().read(*args, **{"use_threads": False, **options})
         self._check_rows(table.num_rows, None)
         return table

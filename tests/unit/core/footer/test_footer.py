@@ -122,10 +122,10 @@ def test_fewer_rows_than_declared_are_refused() -> None:
 def test_tables_are_read_in_one_thread_so_that_none_outlives_the_program(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[object] = []
+    threads: list[object] = []
 
     def read(self: object, *args: object, use_threads: bool = True, **options: object) -> pa.Table:
-        asked.append(use_threads)
+        threads.append(use_threads)
         return PANEL
 
     for name in ("read", "read_row_groups"):
@@ -134,7 +134,7 @@ def test_tables_are_read_in_one_thread_so_that_none_outlives_the_program(
     file.read(columns=["target"])
     file.read_row_groups([0])
     file.read(use_threads=True)
-    assert asked == [False, False, True]
+    assert threads == [False, False, True]
 
 
 def test_a_flipped_bit_in_a_page_is_noticed_by_its_checksum() -> None:
