@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import gigacast
 from gigacast.cli.program import run
 from gigacast.feature_store.online.fetcher import Fetcher
 from gigacast.feature_store.online.question import Request
@@ -21,9 +22,10 @@ from gigacast.storage.store import StoreAddress
 from tests.campaign.features import DAYS, FIRST_MS, put_returns
 from tests.support.panels import hourly_panel
 
+NANO = Path(gigacast.__file__).parent / "forecasters" / "weights" / "gigacast-bolt-nano"
 ROWS, RECIPE, SERVED = "rows.parquet", "recipe.yaml", "served.sqlite"
 STREAMED, TOPIC = "quickstart.returns.v1", "events.returns"
-STEPS, STEPS_LATER = 72, 80
+STEPS, STEPS_LATER, STEPS_LATEST = 72, 80, 88
 _WRITTEN_NS = 1_700_000_000_000_000_000
 _USERS, _EVENTS = 4, 300
 _BATCH_END = FIRST_MS + len(DAYS) * 86_400_000
@@ -63,13 +65,20 @@ def forecast_then_land(url: str, folder: Path) -> None:
     _land(url, folder, "abc")
 
 
+def forecast_well_then_land(url: str, folder: Path) -> None:
+    """Forecast all parts by a model that can be calibrated, from two origins; let rows arrive."""
+    for steps in (STEPS_LATER, STEPS_LATEST):
+        command(f"forecast --model {NANO} --model_engine numpy --horizon 6", url)
+        _land(url, folder, "abc", steps)
+
+
 def forecast_then_change(url: str, folder: Path) -> None:
     """Forecast all parts with notes of their series, and then let rows of one series arrive."""
     command("forecast --model seasonal-naive --horizon 6 --incremental", url)
     _land(url, folder, "a")
 
 
-def _land(url: str, folder: Path, letters: str) -> None:
+def _land(url: str, folder: Path, letters: str, until: int = STEPS_LATER) -> None:
     """Let rows of some series of each part arrive."""
     store = open_store(StoreAddress(url))
     for page in store.list("2024/"):
@@ -77,8 +86,7 @@ def _land(url: str, folder: Path, letters: str) -> None:
             part = int(entry.key.rpartition("-")[2].partition(".")[0])
             items = [f"{part}-{letter}" for letter in "abc"]
             grown, former = (
-                hourly_panel("2024-01", items, steps=steps, seed=part)
-                for steps in (STEPS_LATER, STEPS)
+                hourly_panel("2024-01", items, steps=steps, seed=part) for steps in (until, STEPS)
             )
             names = {f"{part}-{letter}" for letter in letters}
             is_grown = [frame["item_id"].isin(names) for frame in (grown, former)]

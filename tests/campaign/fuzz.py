@@ -9,6 +9,7 @@ not needed. Mutants run in a child process, which may die: that is a broken law 
 import contextlib
 import io
 import json
+import os
 import random
 import shutil
 import sys
@@ -28,8 +29,10 @@ from gigacast.core.text import is_unprintable
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 from tests.campaign.features import put_features
-from tests.campaign.jobs import NAIVE, contents
+from tests.campaign.jobs import NAIVE
 from tests.campaign.plans import put_plan, run_child
+from tests.campaign.values import contents
+from tests.flow.tables.table_formats import TableFormat, panel
 from tests.support.panels import hourly_panel
 from tests.support.warm_python import warm_python
 
@@ -52,7 +55,8 @@ class FileKind:
     path : str
         Path below the folder of the trial; a pattern for files whose names have digests.
     words : str
-        The command; ``{b}`` stands for the flags of the bucket, ``{f}`` for the damaged file.
+        The command; ``{b}`` stands for the flags of the bucket, ``{f}`` for the damaged file,
+        ``{t}`` for the folder of tables.
         ``child`` runs a child of an array; with ``{h}`` it is given the digest of the damaged plan.
     is_proved : bool
         Whether damage is always noticed or harmless, so that the forecasts never differ.
@@ -67,6 +71,8 @@ class FileKind:
 
 
 _FORECAST = f"forecast {NAIVE} {{b}}"
+_DELTA = f"forecast {NAIVE} {{b}} --prefix t --input_prefix delta://{{t}}/sales"
+_ICEBERG = f"forecast {NAIVE} {{b}} --prefix t --input_prefix iceberg://lake/ns.sales"
 _BACKFILL = "feature-store backfill quickstart.purchases.v1 {b}"
 FILES = {
     "Parquet with checksums": FileKind("bucket/2024/01/part-0.parquet", _FORECAST, is_proved=True),
@@ -97,6 +103,14 @@ FILES = {
     "contract": FileKind("contract.yaml", "data validate {r} --schema {f}", True),
     "recipe": FileKind("recipe.yaml", "data features {r} features/v9/x --recipe {f} {b}", True),
     "archive": FileKind("backup.tar", "models restore {f} {b} --prefix restored", True),
+    "log of a Delta table": FileKind("tables/sales/_delta_log/*.json", _DELTA),
+    "file of a Delta table": FileKind("tables/sales/year=*/*/*.parquet", _DELTA),
+    "metadata of an Iceberg table": FileKind(
+        "tables/ns/sales/metadata/00002*.json", _ICEBERG, is_text=True
+    ),
+    "manifest list of an Iceberg table": FileKind("tables/ns/sales/metadata/snap*", _ICEBERG),
+    "manifest of an Iceberg table": FileKind("tables/ns/sales/metadata/*-m0.avro", _ICEBERG),
+    "file of an Iceberg table": FileKind("tables/ns/sales/data/*/*.parquet", _ICEBERG),
     "weights": FileKind("model/model.safetensors", "models publish {d} --name x {b}", True),
     "configuration of a model": FileKind(
         "model/config.json", "models publish {d} --name x {b}", True, is_text=True
@@ -161,6 +175,7 @@ def make_sound(folder: Path) -> dict[str, str]:
     for file, text in (("settings", SETTINGS), ("contract", CONTRACT), ("recipe", RECIPE)):
         (folder / f"{file}.yaml").write_text(text)
     put_plan(folder)
+    _put_tables(folder)
     weights = LIB / "gigacast" / "forecasters" / "weights" / "gigacast-bolt-nano"
     shutil.copytree(weights, folder / "model")
     for words in (
@@ -184,6 +199,15 @@ def make_sound(folder: Path) -> dict[str, str]:
     return truth
 
 
+def _put_tables(folder: Path) -> None:
+    """Write a table of each format, with a catalog of Iceberg that this process finds."""
+    (folder / "tables").mkdir()
+    for kind in ("delta", "iceberg"):
+        tables = TableFormat(kind, f"{folder}/tables", folder / "catalog.db", {})
+        os.environ.update(tables.variables)
+        tables.append("sales", panel("2024-01"), by=("month",))
+
+
 def forecasts(folder: Path) -> dict[str, str]:
     """Return the digests of the forecasts in the bucket of a folder."""
     return contents("forecasts/")(open_store(StoreAddress(f"file://{folder}/bucket")))
@@ -194,6 +218,7 @@ def call(words: str, folder: Path, file: Path) -> tuple[int, str]:
     if words.startswith("child"):
         return run_child(folder, file, is_believed="{h}" in words)
     texts = {"f": str(file), "r": f"{folder}/rows.parquet", "d": f"{folder}/model"}
+    texts["t"] = f"{folder}/tables"
     arguments: list[str] = []
     for word in words.split():
         flags = ["--bucket", f"file://{folder}/bucket"]
@@ -248,7 +273,10 @@ def broken_law(ended: tuple[int, str], file: Path) -> str | None:
     # Names may be shortened to fit; their beginning is not.
     # A table of the feature store is called by its name, whatever its files are.
     table = f"{file.parent.parent.parent.name}.{file.parent.parent.name}"
-    if code and not any(name in shown for name in (file.name[:6], file.parent.name, table)):
+    names = [file.name[:6], file.parent.name, table]
+    # Of a table of a lake its name, or the partition that its files are.
+    names += ["sales", "2024/01/part-0"] if "tables" in file.parts else []
+    if code and not any(name in shown for name in names):
         return f"the file is not named: {shown[-300:]}"
     return None
 

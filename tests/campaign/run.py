@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.campaign import hostile
 from tests.campaign.disturb import (
     DISTURBANCES,
     ON_S3_ONLY,
@@ -42,6 +43,8 @@ BEGIN, END = "<!-- campaign: begin -->", "<!-- campaign: end -->"
 STORES = ("folder", "s3")
 MUTANTS = 40
 """Mutants of a file in one trial of the fuzzer."""
+NAMES = 10
+"""Hostile names in one trial."""
 
 Name = tuple[str, str, str, int]
 
@@ -76,11 +79,13 @@ class Campaign:
         seed = zlib.crc32(f"{self._seed} {name}".encode())
         began = time.monotonic()
         if kind == "fuzz":
-            done, problems = f"{MUTANTS} mutants", fuzz(subject, seed, MUTANTS)
+            outcome, problems = f"{MUTANTS} mutants", fuzz(subject, seed, MUTANTS)
+        elif kind == "names":
+            outcome, problems = self._name(subject, random.Random(seed))
         elif kind == "sweep":
-            done, problems = self._damage(subject, random.Random(seed))
+            outcome, problems = self._damage(subject, random.Random(seed))
         else:
-            done, problems = self._disturb(kind, JOBS[subject], store, random.Random(seed))
+            outcome, problems = self._disturb(kind, JOBS[subject], store, random.Random(seed))
         return {
             "campaign": self._seed,
             "kind": kind,
@@ -88,10 +93,18 @@ class Campaign:
             "store": store,
             "number": number,
             "seed": seed,
-            "done": done,
+            "done": outcome,
             "problems": problems,
             "seconds": round(time.monotonic() - began, 1),
         }
+
+    def _name(self, place: str, rng: random.Random) -> tuple[str, list[str]]:
+        """Give hostile names to what has a name."""
+        problems = []
+        for _ in range(NAMES):
+            with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+                problems.append(hostile.attempt(place, rng, Path(folder)))
+        return f"{NAMES} names", [problem for problem in problems if problem]
 
     def _damage(self, prefix: str, rng: random.Random) -> tuple[str, list[str]]:
         """Damage each object below a prefix once."""
@@ -141,6 +154,8 @@ def names(rounds: int) -> Iterator[Name]:
                         yield kind, name, store, number
         for file in FILES:
             yield "fuzz", file, "folder", number
+        for place in hostile.PLACES:
+            yield "names", place, "folder", number
         for prefix in READERS:
             yield "sweep", prefix, "folder", number
 
@@ -211,8 +226,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=600)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--kind", help="only this disturbance, fuzz or sweep")
-    parser.add_argument("--subject", help="only this job or file")
+    parser.add_argument(
+        "--kind", action="append", help="only this disturbance, fuzz, names or sweep"
+    )
+    parser.add_argument("--subject", action="append", help="only this job or file")
     options = parser.parse_args(arguments)
     options.results.parent.mkdir(parents=True, exist_ok=True)
     records = read_results(options.results)
@@ -221,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     broken = 0
     with Campaign(options.seed) as campaign, options.results.open("a") as stream:
         for name in names(options.rounds):
-            is_chosen = options.kind in {None, name[0]} and options.subject in {None, name[1]}
+            is_chosen = name[0] in (options.kind or name) and name[1] in (options.subject or name)
             if name in known or not is_chosen or time.monotonic() > deadline:
                 continue
             record = campaign.attempt(name)

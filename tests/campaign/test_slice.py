@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from gigacast.batch import setup
+from tests.campaign import hostile
+from tests.campaign.commands import BY_OTHER_TESTS, READS, disturbed, leaves
 from tests.campaign.disturb import DISTURBANCES, ON_S3_ONLY
 from tests.campaign.fault_proxy import KINDS, FaultProxy, Weather
 from tests.campaign.fuzz import FILES, fuzz
-from tests.campaign.jobs import JOBS
+from tests.campaign.jobs import ARRAYS, JOBS
 from tests.campaign.readers import WHERE, modules_that_read
 from tests.campaign.run import BEGIN, END, Campaign, names, processor, read_results, write_table
 from tests.campaign.sweep import (
@@ -67,6 +70,10 @@ def test_no_damaged_file_breaks_a_law(file: str) -> None:
     assert fuzz(file, SEED, 6) == []
 
 
+def test_no_hostile_name_breaks_a_law(tmp_path: Path) -> None:
+    assert hostile.attempt("name of an item", random.Random(SEED), tmp_path) is None
+
+
 @pytest.mark.timeout(900)
 def test_no_damaged_object_of_a_bucket_breaks_a_law(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, SWEPT_MAKING)
@@ -85,6 +92,19 @@ def test_the_campaign_covers_every_job_disturbance_and_file() -> None:
             assert ((kind, name, "folder", 0) in trials) == (kind not in ON_S3_ONLY)
     assert {subject for kind, subject, _, _ in trials if kind == "fuzz"} == set(FILES)
     assert {subject for kind, subject, _, _ in trials if kind == "sweep"} == set(READERS)
+    assert {subject for kind, subject, _, _ in trials if kind == "names"} == set(hostile.PLACES)
+
+
+def test_every_command_that_writes_is_disturbed_here_or_elsewhere() -> None:
+    exceptions = READS | set(BY_OTHER_TESTS)
+    assert disturbed() | exceptions == leaves()
+    assert disturbed() & exceptions == set()
+    assert [file for _, file in BY_OTHER_TESTS.values() if not (ROOT / file).is_file()] == []
+
+
+def test_every_job_that_has_an_array_is_disturbed_as_one() -> None:
+    assert set(ARRAYS) == {"forecast", *setup.KINDS}
+    assert {f"{name} by an array" for name in ARRAYS.values()} <= set(JOBS)
 
 
 def test_every_module_that_reads_records_is_tried_on_damaged_ones() -> None:

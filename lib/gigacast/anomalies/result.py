@@ -200,12 +200,16 @@ class AnomalyReport:
             rows = tuple(_row(entry) for entry in self.worst)
             more = f": see {self.dataset}"
             blocks.append(Table(_COLUMNS, rows, limit=_SHOWN, rest=more))
-        if self.failures:
-            texts = (f"{key}: {message}" for key, message in self.failures)
-            blocks += [Heading("Not compared"), Items.of(texts, limit=_SHOWN)]
+        blocks += self.failed_document().blocks
         tone = Tone.WARNING if self.count else Tone.GOOD
         title = f"{counted(self.count, 'anomaly', 'anomalies')} in {self.anomalous:,} of "
         return Document(tuple(blocks), title + counted(self.series, "series", "series"), tone)
+
+    def failed_document(self) -> Document:
+        """Return what could not be compared."""
+        texts = [f"{key}: {message}" for key, message in self.failures]
+        blocks = (Heading("Not compared"), Items.of(texts, limit=_SHOWN)) if texts else ()
+        return Document(blocks)
 
     def _summary(self) -> str:
         compared = counted(self.compared, "value")

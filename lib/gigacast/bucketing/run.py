@@ -110,13 +110,6 @@ class BucketResult:
                 ("read them by", f"--input_prefix {self.into} --partition_by bucket"),
             ]
         )
-        groups = equal_failures(
-            FailedPartition(task.partition, f.error, f.message) for task, f in self.failures
-        )
-        failed = Items.of(
-            (f"failed: {and_more(g[0].partition, len(g))}: {g[0].message}" for g in groups),
-            limit=_FIRST,
-        )
         gone = [
             Paragraph(
                 f"{printable(name)} is gone; its rows are still in the buckets: delete them in "
@@ -125,7 +118,15 @@ class BucketResult:
             )
             for name in self.orphans[:_FIRST]
         ]
-        return Document((facts, failed, *gone))
+        return Document((facts, *self.failed_document().blocks, *gone))
+
+    def failed_document(self) -> Document:
+        """Return the objects that could not be divided; equal failures once, with their count."""
+        groups = equal_failures(
+            FailedPartition(task.partition, f.error, f.message) for task, f in self.failures
+        )
+        texts = (f"failed: {and_more(g[0].partition, len(g))}: {g[0].message}" for g in groups)
+        return Document((Items.of(texts, limit=_FIRST),))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from gigacast.core.exit import EXIT_FAILED, EXIT_INTERRUPTED
 from gigacast.job.run import RunEvents, utc_now
 from gigacast.job.telemetry import Telemetry
 from gigacast.report.run_progress import RunProgress
-from gigacast.report.terminal import show, show_json
+from gigacast.report.terminal import say, show, show_json
 from gigacast.reporting.write import write_anomaly_report
 from gigacast.settings.assembly import array_options_of, job_of
 from gigacast.settings.command.anomalies import AnomalyFlags
@@ -64,16 +64,20 @@ def anomalies(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     result = _search(job, settings, log, as_json=as_json, quiet=quiet)
     if result is None:
         return EXIT_INTERRUPTED
+    too_many = own.fail_above is not None and result.count > own.fail_above
     if log == "json":
         log_anomalies(result, sys.stderr, utc_now)
     if as_json:
         show_json(result.to_json(), is_ascii=True)
     elif not quiet:
         show(result.to_document())
+    elif log != "json":
+        show(result.failed_document(), sys.stderr)
+        if too_many:
+            say(f"{result.count:,} anomalies are more than --fail_above", err=True)
     if has_page or settings.report.write:
         root = job.forecast.outputs
         announce(write_anomaly_report(result, root, utc_now()), quiet=quiet or as_json)
-    too_many = own.fail_above is not None and result.count > own.fail_above
     return EXIT_FAILED if result.failures or too_many else 0
 
 

@@ -93,14 +93,15 @@ class VerifiedParquet(pq.ParquetFile):  # type: ignore[misc]
         self._check_rows(rows, row_groups)
 
     def read(self, *args: Any, **options: Any) -> pa.Table:
-        """Return all rows."""
-        table = super().read(*args, **options)
+        """Return all rows, read in one thread by default: others may outlive the program."""
+        # They free buffers of Python a moment later; a program that ends just then is aborted.
+        table = super().read(*args, **{"use_threads": False, **options})
         self._check_rows(table.num_rows, None)
         return table
 
     def read_row_groups(self, row_groups: Sequence[int], *args: Any, **options: Any) -> pa.Table:
         """Return the rows of some row groups."""
-        table = super().read_row_groups(row_groups, *args, **options)
+        table = super().read_row_groups(row_groups, *args, **{"use_threads": False, **options})
         self._check_rows(table.num_rows, row_groups)
         return table
 

@@ -189,7 +189,7 @@ class PartitionFile:
             return None
         if self._held is None:
             with self.translated():
-                self._held = plain_table(self._file.read())
+                self._held = plain_table(self._file.read(use_threads=True))
         return self._held
 
     def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -227,7 +227,7 @@ class PartitionFile:
                 hint="raise --memory_limit, or import it with --partition_by month",
             )
         with self.translated():
-            return plain_table(self._file.read())
+            return plain_table(self._file.read(use_threads=True))
 
     def keys(self, *, ascending: bool = False) -> Keys:
         """Return the series and times of all rows; for ``ascending`` see `arrange`."""

@@ -159,9 +159,13 @@ def test_runs_go_on_from_one_window_into_the_next() -> None:
 
 
 @pytest.mark.parametrize(("fail_above", "code"), [("0", 1), ("1000", 0), (None, 0)])
-def test_the_exit_code_is_for_alerting(lake: Path, fail_above: str | None, code: int) -> None:
+def test_the_exit_code_is_for_alerting(
+    lake: Path, fail_above: str | None, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     more = ["--fail_above", fail_above] if fail_above is not None else []
-    assert run(["anomalies", *flags(lake.as_uri()), *more]) == code
+    assert run(["anomalies", *flags(lake.as_uri()), *more, "--quiet"]) == code
+    out, err = capsys.readouterr()
+    assert (out, "anomalies are more than --fail_above" in err) == ("", bool(code))
 
 
 def test_events_are_lines_of_json_with_metrics(

@@ -246,9 +246,18 @@ def test_quiet_prints_the_errors_and_nothing_else(
     assert any("2024/01/part-9" in line for line in lines)
     assert any("CorruptedFileError" in line for line in lines)
     assert not any("done" in line for line in lines)
-    assert run(["backtest", *place, "--windows", "1", "--quiet"]) == 1
-    out, err = capsys.readouterr()
-    assert (out, "2024/01/part-9" in err) == ("", True)
+    for words in (
+        ["backtest", *place, "--windows", "1"],
+        ["anomalies", *place, "--rolling"],
+        ["reconcile", *place],
+        ["data", "bucket", *place[:2]],
+        ["data", "quality", *place[:2]],
+        ["data", "clean", "partitions", "cleaned/mine", *place[:2]],
+    ):
+        assert run([*words, "--quiet"]) == 1, words
+        out, err = capsys.readouterr()
+        assert out == "", words
+        assert "2024/01/part-9" in err, words
 
 
 def test_warnings_of_libraries_are_shown_safely(tmp_path: Path) -> None:

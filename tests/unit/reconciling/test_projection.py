@@ -97,6 +97,7 @@ def test_shrinkage_is_that_of_all_pairs_one_by_one() -> None:
                 squares += mean**2
     assert shrinkage(errors) == pytest.approx(min(1.0, noise / squares))
     assert shrinkage(np.zeros((3, 5))) == 1.0
+    assert shrinkage(np.array([[1.0, 1.0], [1.0, -1.0]])) == 1.0  # without any correlation
 
 
 def test_a_sum_that_is_known_well_pulls_its_series() -> None:

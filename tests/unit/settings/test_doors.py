@@ -18,7 +18,7 @@ from gigacast.errors import ConfigError
 from gigacast.feature_store import api as features
 from gigacast.forecasting.api import drawing, functions
 from gigacast.models import api as models
-from gigacast.settings.doors import BUCKET, FRAME, keywords_of
+from gigacast.settings.doors import BUCKET, FRAME, keywords_of, refuse_others
 from gigacast.settings.options import ARGUMENTS, KEYWORDS
 from tests.unit.settings.option_values import COMPANIONS, JOB_VALUES, value_for
 
@@ -203,3 +203,9 @@ def test_a_function_takes_the_settings_of_the_command_of_the_same_name(name: str
     from_python = {"model", "model_version", "limit", "verify_datasets"}
     assert taken - flags <= from_python
     assert flags - taken <= array | FORM_ONLY
+
+
+def test_a_refusal_says_why_the_setting_has_no_effect() -> None:
+    with pytest.raises(ConfigError) as caught:
+        refuse_others("forecast", {"children": 3}, ())
+    assert "array jobs are submitted by the command line" in str(caught.value.hint)

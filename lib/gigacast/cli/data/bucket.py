@@ -1,5 +1,6 @@
 """``gigacast data bucket``: the rows of each object, divided by their items."""
 
+import sys
 from typing import Any
 
 import click
@@ -66,4 +67,6 @@ def bucket(as_json: bool, quiet: bool, **flags: Any) -> int:
         show_json(result.to_json(), is_ascii=True)
     elif not quiet:
         show(result.to_document())
+    else:
+        show(result.failed_document(), sys.stderr)
     return EXIT_FAILED if result.failures else 0

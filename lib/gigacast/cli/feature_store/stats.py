@@ -57,11 +57,12 @@ def stats(name: str, as_json: bool, quiet: bool, **flags: Any) -> int:
             drift=drift,
             events=progress,
         )
+    has_problem = bool(result.drifted or result.failures)
     if as_json:
         print_json(stats_json(result))
-    elif not quiet:
+    elif not quiet or has_problem:
         show(stats_document(result))
-    return EXIT_FAILED if result.drifted or result.failures else 0
+    return EXIT_FAILED if has_problem else 0
 
 
 @click.command(cls=Command)

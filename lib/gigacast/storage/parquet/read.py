@@ -169,9 +169,7 @@ def read_table(
             columns = columns(file.schema_arrow)
         _check_columns(store, key, file, columns)
         with translated_parquet(store, key):
-            # In one thread: those of Arrow's pool free their buffers a moment after an error is
-            # raised. A program that ends in that moment is aborted, as Python's lock is gone.
-            return file.read(columns=columns, use_threads=False)
+            return file.read(columns=columns)
 
 
 def _texts(metadata: pq.FileMetaData) -> list[str]:

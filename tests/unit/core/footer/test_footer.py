@@ -119,6 +119,24 @@ def test_fewer_rows_than_declared_are_refused() -> None:
         list(file.iter_batches())
 
 
+def test_tables_are_read_in_one_thread_so_that_none_outlives_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[object] = []
+
+    def read(self: object, *args: object, use_threads: bool = True, **options: object) -> pa.Table:
+        threads.append(use_threads)
+        return PANEL
+
+    for name in ("read", "read_row_groups"):
+        monkeypatch.setattr(pq.ParquetFile, name, read)
+    file = VerifiedParquet(io.BytesIO(written(PANEL)))
+    file.read(columns=["target"])
+    file.read_row_groups([0])
+    file.read(use_threads=True)
+    assert threads == [False, False, True]
+
+
 def test_a_flipped_bit_in_a_page_is_noticed_by_its_checksum() -> None:
     table = pa.table({"n": np.arange(1000.0)})
     options = {"write_page_checksum": True, "use_dictionary": False, "compression": "none"}

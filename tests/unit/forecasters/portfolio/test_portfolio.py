@@ -258,3 +258,11 @@ def test_the_engine_of_a_portfolio_names_those_of_its_members() -> None:
         8192,
         5,
     )
+
+
+def test_a_mixture_has_the_levels_of_the_narrowest_range() -> None:
+    info = Trained().info
+    recipe = portfolio_of([[1.0, 0.0]], batch_of(1), [0]).portfolio
+    narrow = replace(info, levels=(0.3, 0.5, 0.8))  # its ends have the larger sum
+    for infos in ([info, narrow], [narrow, info]):
+        assert portfolio_info("mix", "v1", "x", recipe, infos).levels == narrow.levels
