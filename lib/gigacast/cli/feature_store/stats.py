@@ -32,7 +32,7 @@ from gigacast.settings.flag import take
 @click.command(cls=Command)
 @name_argument
 @flags_of(StatsOptions, DayOptions)
-@settings_flags("executor", "n_jobs", "memory_limit")
+@settings_flags("executor", "n_jobs", "memory_limit", "outage_minutes")
 @place_options
 @quiet_option
 def stats(name: str, as_json: bool, quiet: bool, **flags: Any) -> int:

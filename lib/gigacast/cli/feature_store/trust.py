@@ -28,7 +28,7 @@ from gigacast.report.terminal import say, show
 from gigacast.settings.command.feature_store import DayOptions, OnlineOptions, StatusOptions
 from gigacast.settings.flag import take
 
-_RESOURCES = ("executor", "n_jobs", "memory_limit")
+_RESOURCES = ("executor", "n_jobs", "memory_limit", "outage_minutes")
 
 
 @click.command(cls=Command)
