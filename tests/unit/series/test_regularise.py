@@ -223,3 +223,15 @@ def test_dates_of_the_calendar_end_the_forecasts() -> None:
     yearly = one_column(freq=Frequency.parse("1000YS"))
     assert described(series_of([rows], yearly)[0])[0][0] == "OK"
     assert described(series_of([rows], replace(yearly, horizon=1))[0])[0][0] == "IRREGULAR"
+
+
+def test_only_targets_are_counted_from_a_base():
+    steps = [1.7e9 + 60.0 * n for n in range(20)]
+    rules = replace(RULES, targets=1, precise=True)
+    batch, _ = series_of([[(START + n * DAY, v, v) for n, v in enumerate(steps)]], rules)
+    assert batch.bases is not None
+    target, covariate = batch.values[:20], batch.values[20:]
+    assert (target + batch.bases[0]).tolist() == steps
+    # A covariate stands beside its target, whose base is not its own.
+    assert batch.bases[1] == 0
+    assert covariate.tolist() == np.array(steps, np.float32).tolist()
