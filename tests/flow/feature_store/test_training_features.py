@@ -100,13 +100,11 @@ def test_a_model_without_covariates_is_refused_unless_they_are_to_be_ignored(
     assert result["published"]["digest"] == plain["published"]["digest"]
 
 
-def test_texts_and_single_files_are_refused_with_what_to_do(
+def test_features_do_not_go_with_a_single_file(
     lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = pd.read_parquet(io.BytesIO(lake.store.get("2024/02/part-00000.parquet")))
-    put_frame(lake, frame.assign(weather="sunny"))
     runs = Runs(lake, tiny_chronos2(tmp_path), capsys)
-    assert "the covariate 'weather' has texts" in runs.refuse("--past_covariates", "weather")
     file = tmp_path / "series.parquet"
     frame.to_parquet(file)
     text = runs.refuse("--features", "shop.series.v1", "--data", str(file))
