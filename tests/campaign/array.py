@@ -79,6 +79,7 @@ def _reach_folders() -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("gigacast.") and hasattr(module, "check_reach"):
             module.check_reach = lambda address: None  # type: ignore[attr-defined]
+    upload._SHARED = (*upload._SHARED, "sqlite:")  # the children write into the same file
 
 
 if __name__ == "__main__":
@@ -87,6 +88,7 @@ if __name__ == "__main__":
     import gigacast.batch.past
     import gigacast.batch.quality
     import gigacast.batch.search  # noqa: F401
+    from gigacast.batch import upload
 
     _reach_folders()
     sys.exit(main(sys.argv[1:]))
