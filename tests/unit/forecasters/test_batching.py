@@ -126,6 +126,25 @@ def test_a_fixed_batch_size_is_not_exceeded_and_batches_are_even():
     assert forecaster.tried == [4, 3, 3]
 
 
+def test_a_fixed_budget_has_one_shape_for_each_length_whoever_is_beside():
+    def calls(lengths: list[int], *, fixed: bool) -> set[tuple[int, ...]]:
+        forecaster, budget = RecordingForecaster(), BatchBudget(fixed=fixed)
+        series = [[1.0] * length for length in lengths]
+        result = forecast_batch(
+            forecaster, series_batch(series), ForecastOptions(horizon=3), budget
+        )
+        assert result.median[:, 0] == pytest.approx(np.array(lengths) + 0.5)
+        assert all(request.exact is fixed for request in forecaster.requests)
+        return {request.context.shape for request in forecaster.requests}
+
+    lengths = [*range(1, 65)] * 3
+    shapes = calls(lengths, fixed=True)
+    assert len({length for _, length in shapes}) == len(shapes)
+    for some in ([5], [5, 64, 64], lengths[10:40]):
+        assert calls(some, fixed=True) <= shapes
+    assert not calls(lengths[10:40], fixed=False) <= shapes
+
+
 def test_a_batch_that_does_not_fit_is_halved_until_it_does():
     forecaster = RecordingForecaster(max_series=3)
     result = forecast([[float(n)] for n in range(20)], forecaster, batch_size=16)
