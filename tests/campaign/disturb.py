@@ -306,10 +306,15 @@ def outage(trial: Trial) -> str:
     return f"{length:.0f} s"
 
 
+READERS = frozenset({"read", "report"})
+"""Commands that begin with receipts and have no patience of their own: the client's ends them."""
+
+
 def long_outage(trial: Trial) -> str:
     """Take the store away for good; a run must end by code 75, or have been done before."""
     proxy = _proxy(trial)
-    process = trial.start("--outage_minutes", "0.02") if trial.job.receipts else trial.start()
+    is_patient = trial.job.receipts and trial.job.name not in READERS
+    process = trial.start(*(["--outage_minutes", "0.02"] if is_patient else []))
     time.sleep(trial.rng.random() * trial.seconds)
     proxy.weather = Weather(is_away=True)
     ended = trial.wait(process)
