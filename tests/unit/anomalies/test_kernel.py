@@ -232,3 +232,11 @@ def test_dust_around_a_history_of_zeros_is_no_anomaly_and_a_sale_is_one() -> Non
     # Values that are small by nature are not dust.
     small = History(np.array([1]), np.array([1e-7]), np.array([0.0]))
     assert find_anomalies(compared, small).is_anomaly.all()
+
+
+@pytest.mark.parametrize(("count", "expected"), [(5, 0), (6, Kind.STUCK)])
+def test_a_sensor_is_stuck_from_the_limit_on(count: int, expected: int) -> None:
+    actual = wave()
+    actual[4 : 4 + count] = 10.25
+    assert Limits().stuck_steps == 6
+    assert kinds(actual) == [0] * 4 + [expected] * count + [0] * (STEPS - 4 - count)

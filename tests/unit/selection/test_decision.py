@@ -1,5 +1,6 @@
 """The choice of a model or mixture for each unit."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -210,3 +211,10 @@ def test_weights_have_four_digits_and_add_up_to_one() -> None:
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-9)
     np.testing.assert_array_equal(weights, np.round(weights, 4))
     assert weights[weights > 0].min() >= LEAST_WEIGHT
+
+
+def test_a_mixture_that_helps_only_where_it_was_found_gives_way_to_the_best_model() -> None:
+    # Each model is right for one half of the series, so that a half says nothing of the other.
+    evidence = forecasts([[0.0, 1.2] * 10, [1.2, 0.0] * 10], rows_of(20, 1, 3))
+    evidence = replace(evidence, unit=np.zeros_like(evidence.unit), units=1)
+    assert sorted(ensemble(evidence).whole) == [0, 1]

@@ -235,3 +235,12 @@ def test_only_targets_are_counted_from_a_base():
     # A covariate stands beside its target, whose base is not its own.
     assert batch.bases[1] == 0
     assert covariate.tolist() == np.array(steps, np.float32).tolist()
+
+
+@pytest.mark.parametrize(("wide_numbers", "expected"), [(False, None), (True, [0, 0])])
+def test_ordinary_series_have_bases_only_where_numbers_are_wide(
+    wide_numbers: bool, expected: list[float] | None
+) -> None:
+    rules = replace(RULES, wide_numbers=wide_numbers)
+    bases = series_of([[(START, 1.0, 2.0)]], rules)[0].bases
+    assert (None if bases is None else bases.tolist()) == expected

@@ -18,7 +18,7 @@ from gigacast.errors import ConfigError
 from gigacast.feature_store import api as features
 from gigacast.forecasting.api import drawing, functions
 from gigacast.models import api as models
-from gigacast.settings.doors import BUCKET, FRAME, keywords_of, refuse_others
+from gigacast.settings.doors import BUCKET, FRAME, check_used, keywords_of, refuse_others
 from gigacast.settings.options import ARGUMENTS, KEYWORDS
 from tests.unit.settings.option_values import COMPANIONS, JOB_VALUES, value_for
 
@@ -209,3 +209,18 @@ def test_a_refusal_says_why_the_setting_has_no_effect() -> None:
     with pytest.raises(ConfigError) as caught:
         refuse_others("forecast", {"children": 3}, ())
     assert "array jobs are submitted by the command line" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("function", "is_frame", "named"),
+    [
+        ("forecast", False, "forecast of a bucket"),
+        ("forecast", True, "forecast of a frame"),
+        ("plan", False, "plan"),
+    ],
+)
+def test_a_refusal_names_the_input_where_a_function_takes_two_kinds(
+    function: str, is_frame: bool, named: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^children: {named} does not use it"):
+        check_used(function, {"children": 3}, is_frame=is_frame)

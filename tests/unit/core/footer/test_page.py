@@ -2,6 +2,8 @@
 
 import io
 import struct
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -79,3 +81,18 @@ def test_headers_that_are_damaged_are_refused() -> None:
         content[place : place + len(damage)] = damage
         with pytest.raises(DamagedParquetError, match="header of a page"):
             largest_page(io.BytesIO(content), footer, ["id"], 1000)
+
+
+def test_a_column_that_states_a_size_and_has_no_bytes_is_refused() -> None:
+    chunk = SimpleNamespace(
+        path_in_schema="id",
+        physical_type="BYTE_ARRAY",
+        total_uncompressed_size=5_000,
+        total_compressed_size=0,
+        has_dictionary_page=False,
+        data_page_offset=4,
+    )
+    group = SimpleNamespace(num_columns=1, column=lambda place: chunk)
+    footer: Any = SimpleNamespace(num_row_groups=1, row_group=lambda number: group)
+    with pytest.raises(DamagedParquetError, match="outside of the file"):
+        largest_page(io.BytesIO(bytes(100)), footer, ["id"], 1000)

@@ -46,6 +46,11 @@ def test_keys_of_queries_may_have_another_type() -> None:
     assert (mine.tolist(), theirs.tolist()) == ([0, 1], [1, 0, -1])
 
 
+def test_a_missing_key_is_not_found_among_keys_that_are_all_missing() -> None:
+    mine, theirs, _ = code_keys([pa.nulls(3)], [pa.nulls(2)])
+    assert (mine.tolist(), theirs.tolist()) == ([-1, -1, -1], [-1, -1])
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("seed", range(6))
 def test_windows_hold_the_rows_of_their_key_between_start_and_end(seed: int, scale: str) -> None:

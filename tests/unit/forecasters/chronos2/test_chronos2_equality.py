@@ -19,6 +19,7 @@ from gigacast.errors import ModelError, ModelIntegrityError  # noqa: E402
 from gigacast.forecasters.catalog import describe_forecaster, load_forecaster  # noqa: E402
 from gigacast.forecasters.chronos2.shape import chronos2_engine, runs_lean_chronos2  # noqa: E402
 from gigacast.forecasters.engine import EngineChoice  # noqa: E402
+from gigacast.forecasters.network.groups import CARRIED_LEVELS, GroupUnrolling  # noqa: E402
 from tests.support.tiny_models import session_folder, tiny_bolt  # noqa: E402
 from tests.unit.forecasters.chronos2.chronos2_models import (  # noqa: E402
     SIZES,
@@ -308,3 +309,17 @@ def test_the_lean_engine_does_not_import_chronos_or_transformers(root: Path):
         "assert not {'chronos', 'transformers', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_each_pass_takes_no_more_patches_than_are_left():
+    taken = []
+
+    def one_pass(context, patches: int, group_size: int, future):
+        taken.append((len(context), patches))
+        return torch.zeros(len(context), 9, 4 * patches)
+
+    unrolling = GroupUnrolling(CARRIED_LEVELS, context_length=32, patch_size=4, max_patches=3)
+    forecast = unrolling.forecast(torch.zeros(2, 10), 17, one_pass)
+    assert forecast.shape == (2, 9, 17)
+    # Twelve steps of two rows, and five more of the nine paths of each.
+    assert taken == [(2, 3), (18, 2)]
