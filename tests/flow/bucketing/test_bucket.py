@@ -112,6 +112,14 @@ def test_a_second_run_writes_nothing_and_a_third_the_same_bytes(
     assert {key: lake.get(key) for key in contents} == contents
 
 
+def test_the_spec_of_a_division_is_the_same_on_every_day_and_machine(lake: Store) -> None:
+    # Another one would divide all objects of users again.
+    put_frame(lake, "2024/01/part-0.parquet", hourly_panel(items=["a"], steps=2))
+    divide(lake)
+    lists = [entry.key for page in lake.list("bucketing/") for entry in page]
+    assert "bucketing/bucketed/807854f8/2024/01/part-0.json" in lists
+
+
 def test_a_changed_object_is_divided_again_and_leaves_no_rows_of_its_former_state(
     lake: Store,
 ) -> None:

@@ -3,11 +3,13 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -240,6 +242,15 @@ def test_a_recipe_leads_to_its_inputs_but_never_out_of_the_bucket(
             bad.job(job)
 
 
+def test_the_settings_of_forecasts_name_the_place_of_inputs_only_where_it_is_another(
+    lake: Store,
+) -> None:
+    recipe = read_recipe(lake, find_generations(lake)[0])
+    assert recipe is not None
+    assert "input_prefix" not in recipe.flags
+    assert replace(recipe, input_root="clean").flags["input_prefix"] == "clean"
+
+
 # -- items and names -------------------------------------------------------------------------------
 
 
@@ -291,6 +302,28 @@ def test_items_are_found_by_bounds_without_reading_other_row_groups(
     monkeypatch.setattr(VerifiedParquet, "read_row_groups", counted)
     assert search.partition_of_item(store, generation, "4b") == "2024/01/part-4"
     assert reads == [[0]]
+
+
+@pytest.mark.parametrize(("count", "groups"), [(1, 1), (2, 1), (3, 2), (9, 3)])
+def test_row_groups_are_read_until_there_are_enough_names(
+    count: int, groups: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(StoreAddress(f"file://{tmp_path}"))
+    content = io.BytesIO()
+    table = pa.table({"item_id": ["a", "b", "c", "d", "e", "f"]})
+    pq.write_table(table, content, row_group_size=2)
+    etag = store.put("part.parquet", content.getvalue())
+    reads: list[list[int]] = []
+    reading = VerifiedParquet.read_row_groups
+
+    def counted(self: VerifiedParquet, row_groups: list[int], **options: Any) -> Any:
+        reads.append(row_groups)
+        return reading(self, row_groups, **options)
+
+    monkeypatch.setattr(VerifiedParquet, "read_row_groups", counted)
+    names = search.names_of_items(store, {"key": "part.parquet", "etag": etag}, count)
+    assert names == ["a", "b", "c", "d", "e", "f"][:count]
+    assert reads == [[number] for number in range(groups)]
 
 
 # -- lists -----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from gigacast.core.partition.name import (
     month_of_folder,
     month_place,
     month_prefixes,
+    partitioning_of,
     year_of_folder,
 )
 from gigacast.core.time.month import IntRange, Month, MonthFilter
@@ -181,6 +182,20 @@ def test_the_lineage_of_a_partition_leaves_its_month_out() -> None:
     name = NamingPattern().parse("store=1/2014/03/part-0.parquet")
     assert name is not None
     assert name.lineage == "store=1/part-0"
+
+
+@pytest.mark.parametrize(
+    ("partition", "what"),
+    [
+        ("2014/03/part-0", "object"),
+        ("2014/03/bucket=07/part-0", "object"),
+        ("2014/03/month", "month"),
+        ("store=1/year=2014/month=3/month", "month"),
+        ("2014/03/bucket=07/month", "bucket"),
+    ],
+)
+def test_the_name_of_a_partition_says_what_it_is(partition: str, what: str) -> None:
+    assert partitioning_of(partition) == what
 
 
 def test_another_month_is_spelled_as_the_folder_is() -> None:

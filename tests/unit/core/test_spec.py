@@ -68,6 +68,16 @@ def test_an_id_is_the_same_on_every_day_and_machine() -> None:
     }
 
 
+def test_fields_of_long_horizons_describe_only_those_beyond_the_trained_steps() -> None:
+    spec = Spec("m", "v", (0.5,), {}, {"long_horizon": "paths-1"}, trained_steps=64)
+    assert ["long_horizon" in spec.describe(steps) for steps in (63, 64, 65)] == [
+        False,
+        False,
+        True,
+    ]
+    assert spec.id(64) == Spec("m", "v", (0.5,), {}).id(64)
+
+
 def test_a_name_that_is_a_segment_of_a_key_is_returned() -> None:
     assert check_segment("bolt-1.0_b", "model name") == "bolt-1.0_b"
     with pytest.raises(ConfigError, match=r"^model version 'a/b'"):

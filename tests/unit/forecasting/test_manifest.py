@@ -3,17 +3,21 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
+from gigacast.core.column import text_column
 from gigacast.core.partition.spec import Spec
 from gigacast.core.partition.task import InputObject, Task
+from gigacast.core.time.month import Month
 from gigacast.errors import TransientStorageError
 from gigacast.forecasting import manifest
 from gigacast.forecasting.manifest import ManifestDraft, find_rows
 from gigacast.lake.layout import manifest_key, outdated_key, receipt_key
 from gigacast.lake.plan.manifest import ManifestEntry, read_manifest, to_table
 from gigacast.lake.plan.receipt import Receipt
-from gigacast.lake.plan.rows import DoneEntry
+from gigacast.lake.plan.rows import DoneEntry, DoneRows, TaskRows
+from gigacast.storage.listed import Listed
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import ObjectMeta
 from tests.support.faulty_store import Fault, FaultyStore, transient
@@ -40,6 +44,19 @@ def done_entry(store: FaultyStore, number: int, rows: int | None, etag: str = "e
         )  # fmt: skip
         store.put(key, receipt.to_json())
     return DoneEntry(task, ObjectMeta(output, etag, 7, 0), key)
+
+
+def in_columns(*entries: DoneEntry) -> DoneRows:
+    tasks = [entry.task for entry in entries]
+    inputs = [ObjectMeta(task.inputs[0].key, task.inputs[0].etag, 1, 0) for task in tasks]
+    rows = TaskRows(
+        Month(2024, 1), "parquet", Listed.of(inputs),
+        text_column([task.partition for task in tasks]),
+        text_column([task.output_key for task in tasks]),
+        None, None, np.array([task.horizon for task in tasks]), {1: "h1"},
+    )  # fmt: skip
+    outputs = Listed.of([entry.output for entry in entries])
+    return DoneRows(rows, outputs, text_column([entry.receipt_key for entry in entries]))
 
 
 def rows_of(store: FaultyStore) -> dict[str, int | None]:
@@ -91,6 +108,16 @@ def test_chunks_are_joined_in_their_order(
     monkeypatch.setattr(manifest, "CHUNK", 3)
     commit(store, *(done_entry(store, number, number) for number in range(8)))
     assert rows_of(store) == {f"2024/01/p{number}": number for number in range(8)}
+
+
+def test_entries_in_columns_are_kept_beside_those_added_one_by_one(store: FaultyStore) -> None:
+    first, second, third, last = (done_entry(store, number, number) for number in range(1, 5))
+    draft = ManifestDraft(store, SPEC)
+    draft.add_all([first])
+    draft.add_all(in_columns(second, third))
+    draft.add_all([last])
+    draft.commit()
+    assert rows_of(store) == {f"2024/01/p{number}": number for number in range(1, 5)}
 
 
 def test_a_draft_without_entries_is_an_empty_table(store: FaultyStore) -> None:

@@ -87,6 +87,14 @@ def test_fields_that_a_receipt_need_not_have_are_empty() -> None:
     assert (proof.device, proof.precision, proof.peak_rss_bytes) == ("cpu", "float32", 0)
 
 
+@pytest.mark.parametrize("kept", [0, 5])
+def test_kept_series_are_stored_and_a_run_that_keeps_none_stores_no_field_of_them(
+    kept: int,
+) -> None:
+    assert "kept" not in json.loads(receipt().to_json())
+    assert json.loads(replace(receipt(), kept=kept).to_json())["kept"] == kept
+
+
 def test_counts_are_added_by_name() -> None:
     counts = {"a": 1, "b": 2}
     merge_counts(counts, {"b": 3, "c": 4})

@@ -187,3 +187,11 @@ def test_quantiles_of_weighted_samples_are_those_of_chronos(levels: tuple[float,
     ).transpose(1, 2)
     ours = weighted_quantiles(samples, weights, levels)
     assert np.abs(ours - expected.numpy()).max() < 1e-5
+
+
+def test_a_quantile_near_the_upper_sample_has_the_digits_of_that_sample():
+    # From the lower one, 1e8 away, a float32 would round it to a multiple of 8.
+    share = 1 - 2**-17
+    samples = np.array([[[-1e8], [1.0]]], np.float32)
+    expected = 1 - (1e8 + 1) * 2**-17
+    assert empirical_quantiles(samples, (share,)).item() == pytest.approx(expected, rel=1e-6)
