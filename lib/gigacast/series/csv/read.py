@@ -18,6 +18,7 @@ import pyarrow.csv as pa_csv
 from gigacast.errors import SchemaError
 from gigacast.series.csv.date import find_order, year_first
 from gigacast.series.csv.dialect import CsvOptions, DateOrder, Dialect
+from gigacast.series.csv.line import CountedFile
 from gigacast.series.csv.number import (
     Reading,
     choose_reading,
@@ -27,7 +28,7 @@ from gigacast.series.csv.number import (
     possible_readings,
     read_numbers,
 )
-from gigacast.series.csv.sniff import HEAD_BYTES, Head, sniff
+from gigacast.series.csv.sniff import HEAD_BYTES, Head, check_quotes, sniff
 
 _PLAIN = Reading(".", "none")
 _MARK = "\ufeff"
@@ -202,15 +203,44 @@ def _batches(
     file: Any, form: CsvForm, block_bytes: int, convert: pa_csv.ConvertOptions
 ) -> Iterator[pa.RecordBatch]:
     """Yield Arrow's batches. Errors of values name the column, of which Arrow says the number."""
+    counted = CountedFile(file)
+    rows = 0
     try:
         # Opening reads the first block.
-        yield from _open(file, form.dialect, block_bytes, convert)
+        for batch in _open(counted, form.dialect, block_bytes, convert):
+            rows += batch.num_rows
+            yield batch
+        _check_lines(counted, form, rows)
     except pa.ArrowInvalid as error:
         text = str(error)
         if (match := _COLUMN_ERROR.match(text)) is None:
             raise
         column = form.schema.names[int(match[1])]
         raise pa.ArrowInvalid(f"in column {column!r}: {text[match.end() :]}") from error
+
+
+def _check_lines(file: CountedFile, form: CsvForm, rows: int) -> None:
+    """Check the quotes of a file in which some lines are no rows, as far as its head shows none.
+
+    Raises
+    ------
+    SchemaError
+        A quote that somebody forgot to close would take rows into a field.
+    """
+    dialect = form.dialect
+    heading = dialect.skipped + (not dialect.columns)
+    # In UTF-16 and UTF-32 a byte is no letter.
+    is_counted = dialect.encoding.lower()[:6] not in {"utf-16", "utf-32", "utf_16", "utf_32"}
+    if dialect.quote == "none" or dialect.has_breaks or not is_counted:
+        return
+    if rows < file.lines - heading:
+        with file.again(dialect.encoding) as lines:
+            if lines is None:
+                raise SchemaError(
+                    f"{form.name}: some lines are within a field in quotes",
+                    hint="close each quote; or name --csv_quote none if quotes are text",
+                )
+            check_quotes(lines, dialect.separator, dialect.quote, form.name)
 
 
 def _converted(form: CsvForm, name: str, column: pa.Array, kind: pa.DataType) -> pa.Array:

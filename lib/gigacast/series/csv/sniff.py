@@ -9,7 +9,7 @@ import codecs
 import csv
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -94,7 +94,7 @@ def sniff(content: bytes, options: CsvOptions, name: str) -> Head:
     if separator is None:
         separator = _find_separator(lines, quote, name)
     if quote in text:
-        _check_quotes(lines, separator, quote, name)
+        check_quotes((f"{line}\n" for line in lines), separator, quote, name)
     rows = _rows(lines, separator, quote)
     has_header = options.header == "present" if options.header else not _is_data(rows)
     dialect = Dialect(
@@ -220,22 +220,41 @@ def _rows(lines: Sequence[str], separator: str, quote: str) -> list[list[str]]:
     return rows
 
 
-def _check_quotes(lines: Sequence[str], separator: str, quote: str, name: str) -> None:
-    """Refuse quotes that end within a field: rows before them would be one field, or lost."""
-    numbered = (f"{line}\n" for line in lines)
-    reader = csv.reader(numbered, delimiter=separator, quotechar=quote, strict=True)
+def check_quotes(lines: Iterable[str], separator: str, quote: str, name: str) -> None:
+    """Refuse quotes that end within a field: rows before them would be one field, or lost.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        Lines with their ends; the last row may be cut.
+    separator, quote : str
+    name : str
+        Name of the file, for error messages.
+
+    Raises
+    ------
+    SchemaError
+    """
+    reader = csv.reader(lines, delimiter=separator, quotechar=quote, strict=True)
     try:
         for _ in reader:
             pass
     except csv.Error as error:
-        # Other errors are those of a row that is cut at the end, or of a very long field.
-        if "expected after" not in str(error):
+        # The other error is that of a row that is cut at the end.
+        problem = next((text for sign, text in _ODD_QUOTES.items() if sign in str(error)), None)
+        if problem is None:
             return
         raise SchemaError(
-            f"{name}: line {reader.line_num}: there is text behind the quote that ends a field",
+            f"{name}: line {reader.line_num}: {problem}",
             hint=f"write a quote within a field twice ({quote}{quote}); or name --csv_quote none "
             "if quotes are text",
         ) from error
+
+
+_ODD_QUOTES = {
+    "expected after": "there is text behind the quote that ends a field",
+    "field larger": f"a field has more than {csv.field_size_limit():,} letters",
+}
 
 
 def _find_quote(lines: Sequence[str], separator: str | None) -> str:
