@@ -9,7 +9,7 @@ import time
 from tests.model.explorer import explore
 from tests.model.scenarios import DEEP, QUICK, law_of
 
-MOST_STATES = 2_000_000
+MOST_STATES = 6_000_000
 
 
 def main(texts: list[str]) -> int:
