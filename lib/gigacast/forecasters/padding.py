@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from gigacast.core.array import FloatArray, IntArray
 
@@ -76,14 +75,22 @@ def _last_steps(values: FloatArray, stops: IntArray, length: int) -> FloatArray:
     is_whole = firsts >= 0
     if is_whole.all() and len(values) >= length:
         # Whole rows are copied: several times as fast as value by value.
-        rows: FloatArray = sliding_window_view(values, length)[firsts]
+        rows: FloatArray = _stretches(values, length)[firsts]
         return rows
     rows = np.empty((len(stops), length), values.dtype)
     if is_whole.any():
-        rows[is_whole] = sliding_window_view(values, length)[firsts[is_whole]]
+        rows[is_whole] = _stretches(values, length)[firsts[is_whole]]
     places = firsts[~is_whole, None] + np.arange(length)
     rows[~is_whole] = values[np.maximum(places, 0)]
     return rows
+
+
+def _stretches(values: FloatArray, length: int) -> FloatArray:
+    """Return a view of all stretches of ``length`` values, [N - length + 1, length]."""
+    # As `sliding_window_view`, which takes longer to check its arguments than a call to copy rows.
+    shape = (len(values) - length + 1, length)
+    (step,) = values.strides
+    return np.ndarray(shape, values.dtype, values, strides=(step, step))
 
 
 def _merge(sizes: IntArray, starts: IntArray, stops: IntArray) -> Iterator[tuple[int, int, int]]:

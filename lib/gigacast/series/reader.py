@@ -386,15 +386,14 @@ def _rebatch(batches: Iterable[SeriesBatch], size: int) -> Iterator[SeriesBatch]
     collected: list[SeriesBatch] = []
     count = 0
     for batch in batches:
-        collected.append(batch)
-        count += len(batch)
-        if count < size:
-            continue
-        joined = concat_batches(collected)
-        full = count - count % size
-        for start in range(0, full, size):
-            yield joined.slice(start, start + size)
-        count -= full
-        collected = [joined.slice(full, len(joined))] if count else []
+        start = 0
+        # Only what a batch consists of is joined: a part within one batch is not copied.
+        while len(batch) - start >= size - count:
+            stop = start + size - count
+            yield concat_batches([*collected, batch.slice(start, stop)])
+            collected, count, start = [], 0, stop
+        if start < len(batch):
+            collected.append(batch.slice(start, len(batch)))
+            count += len(batch) - start
     if count:
         yield concat_batches(collected)

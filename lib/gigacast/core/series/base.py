@@ -74,7 +74,11 @@ def _lost_changes(values: DoubleArray) -> IntArray:
         with np.errstate(over="ignore", invalid="ignore"):
             changes = np.subtract(block[1:], block[:-1], out=room[: len(block) - 1])
             np.abs(changes, out=changes)
-            is_small = changes < _most_lost(block)
+            limit = _most_lost(block)
+            # Of most blocks no change is that small. NaN, where a value is missing, is no answer.
+            if changes.min() >= limit:
+                continue
+            is_small = changes < limit
             is_small &= changes > 0
             places = np.flatnonzero(is_small)
             if len(places):
