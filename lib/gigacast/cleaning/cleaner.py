@@ -1,12 +1,13 @@
 """The cleaner: outliers and missing values, chunk by chunk.
 
 Chunks hold rows in the order of series and time and end anywhere. A missing value may be filled
-from another chunk: the last known value is carried forward, and interpolation takes the first known
-value of the next chunk. Interpolation does not look further, so a run of missing values that is
-longer than a chunk stays. Filling forward reads no later row.
+from another chunk: the last known value is carried forward, and interpolation takes the next known
+value of the series. Mostly that is in the next chunk, which is at hand. If not, all chunks are read
+once more for it, so that the result is the same wherever chunks end. Filling forward reads no later
+row.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -129,23 +130,37 @@ class Cleaner:
         self._untouched = untouched
         self._carried: dict[str, Known] = {}
         self._row = 0
+        self._number = 0
+        self._again: Callable[[], Iterable[Chunk]] = tuple
+        self._beyond: Sequence[Mapping[str, Known]] | None = None
 
-    def clean(self, chunks: Iterable[Chunk]) -> Iterator[Cleaned]:
-        """Yield clean rows, chunk by chunk."""
+    def clean(self, chunks: Callable[[], Iterable[Chunk]]) -> Iterator[Cleaned]:
+        """Yield clean rows, chunk by chunk.
+
+        Parameters
+        ----------
+        chunks : callable
+            Returns all chunks, the same at each call.
+        """
+        self._again = chunks
         # One chunk behind: interpolation needs the first known values of the next chunk, after its
         # outliers are treated.
         last: _Prepared | None = None
         before: Chunk | None = None
-        for chunk in chunks:
-            prepared = self._prepare(chunk)
-            if not len(prepared.chunk.times):
-                continue
+        for prepared in self._prepared(chunks()):
             if last is not None:
                 yield self._finish(last, before, prepared)
                 before = last.chunk
             last = prepared
         if last is not None:
             yield self._finish(last, before, None)
+
+    def _prepared(self, chunks: Iterable[Chunk]) -> Iterator[_Prepared]:
+        """Yield the chunks with treated outliers, without those that have no row left."""
+        for chunk in chunks:
+            prepared = self._prepare(chunk)
+            if len(prepared.chunk.times):
+                yield prepared
 
     # -- outliers ----------------------------------------------------------------------------------
 
@@ -235,6 +250,7 @@ class Cleaner:
         filled = {name: self._fill(name, this, next_part) for name in this.columns}
         self._carry(this)
         self._row += len(chunk.times)
+        self._number += 1
         cleaned = _Prepared(chunk, filled, this.flags)
         if self._rules.nulls == "drop":
             cleaned = self._without_missing(cleaned)
@@ -257,10 +273,20 @@ class Cleaner:
         if policy == "forward_fill":
             return self._filled_forward(column, missing, sources, near)
         assert isinstance(column, Numbered)  # noqa: S101 - other columns were returned
-        later = missing.after(_first_known(following, name))
+        later = missing.after(None if following is None else _first_known(following, name))
+        if following is not None and len(following.starts) == 1 and (near & ~later.available).any():
+            later = missing.after(self._known_beyond(name))
         near &= later.available
         values = interpolate(column, this.chunk.times, missing, (sources, later), near)
         return self._placed(column, missing.rows[near], values)
+
+    def _known_beyond(self, name: str) -> Known | None:
+        """Return the next known value of a chunk's last series, in any later chunk."""
+        if self._beyond is None:
+            # The chunks again, as to hold them until a value is known has no bound.
+            scout = Cleaner(self._plan, self._untouched)
+            self._beyond = _known_after(scout._prepared(self._again()))
+        return self._beyond[self._number].get(name)
 
     def _filled_forward(
         self, column: Numbered | Other, missing: Missing, sources: "Sources", near: BoolArray
@@ -312,18 +338,37 @@ class Cleaner:
         return _take(cleaned, keep)
 
 
-def _first_known(following: _Prepared | None, name: str) -> Known | None:
-    """Return the first known value of the series that continues in the next chunk."""
-    if following is None:
-        return None
-    column = following.columns[name]
+def _first_known(prepared: _Prepared, name: str) -> Known | None:
+    """Return the first known value of a chunk's first series."""
+    column = prepared.columns[name]
     assert isinstance(column, Numbered)  # noqa: S101 - only numbers are interpolated
-    stop = int(following.starts[1]) if len(following.starts) > 1 else len(column.values)
+    stop = int(prepared.starts[1]) if len(prepared.starts) > 1 else len(column.values)
     known_rows = np.arange(1) if column.known is None else np.flatnonzero(column.known[:stop])
     if not len(known_rows):
         return None
     row = int(known_rows[0])
-    return Known(row, int(following.chunk.times[row]), column.values[row])
+    return Known(row, int(prepared.chunk.times[row]), column.values[row])
+
+
+def _known_after(parts: Iterable[_Prepared]) -> list[dict[str, Known]]:
+    """Return the next known value of each column after each chunk, in the chunk's last series."""
+    firsts: list[dict[str, Known]] = []
+    continues: list[bool] = []
+    is_whole: list[bool] = []
+    before: Chunk | None = None
+    for part in parts:
+        numbers = [name for name, column in part.columns.items() if isinstance(column, Numbered)]
+        known = ((name, _first_known(part, name)) for name in numbers)
+        firsts.append({name: first for name, first in known if first is not None})
+        continues.append(before is not None and part.chunk.continues(before))
+        is_whole.append(len(part.starts) == 1)
+        before = part.chunk
+    after: list[dict[str, Known]] = [{} for _ in firsts]
+    for number in reversed(range(len(firsts) - 1)):
+        if continues[number + 1]:
+            further = after[number + 1] if is_whole[number + 1] else {}
+            after[number] = {**further, **firsts[number + 1]}
+    return after
 
 
 def _take(prepared: _Prepared, keep: BoolArray) -> _Prepared:

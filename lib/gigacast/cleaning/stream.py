@@ -68,7 +68,7 @@ class CleanStream:
         return pa.schema([*fields, *flags])
 
     def __iter__(self) -> Iterator[pa.Table]:
-        for cleaned in self._cleaner.clean(self._chunks()):
+        for cleaned in self._cleaner.clean(self._chunks):
             rows = self._finish(cleaned)
             if rows.num_rows:
                 yield rows
