@@ -153,6 +153,8 @@ class Decoder:
         stated: list[RealArray] = []
         if is_list_type(column.type):
             flat, own = _flatten(column)
+            for topic, (_, values_of_row) in zip(self.columns, lists, strict=True):
+                self._check_lengths(own, values_of_row, ids, topic, name)
             lengths = np.maximum(lengths, own)
             times = _padded(self._times(flat, name), own, lengths, NO_TIME)
         else:
@@ -169,6 +171,27 @@ class Decoder:
         )
         # An item may have several lists, which are one series.
         return merge_neighbours(rows)
+
+    def _check_lengths(
+        self, times: IntArray, values: IntArray, ids: pa.Array, topic: str, name: str
+    ) -> None:
+        """Refuse rows whose lists have more times than values, or fewer.
+
+        Which of them belong together is not known. A list without elements is that of a series
+        that has no values, or no times.
+        """
+        is_uneven = values > times
+        # Beside covariates that are known ahead a history ends before its times do.
+        if not self.covariates:
+            is_uneven = values != times
+        is_uneven &= (values > 0) & (times > 0)
+        if is_uneven.any():
+            row = int(is_uneven.argmax())
+            raise SchemaError(
+                f"{name}: item {ids[row].as_py()!r} has {times[row]} times and {values[row]} "
+                f"values of {topic!r} in its lists",
+                hint="write as many values as times, and null where a value is missing",
+            )
 
     def _packed_frequencies(self, batch: pa.RecordBatch, layout: Layout, name: str) -> RealArray:
         """Return the packed frequency of each row; NaN if it is missing or unreadable."""
@@ -267,7 +290,7 @@ def _flatten(lists: pa.Array) -> tuple[pa.Array, IntArray]:
 def _padded(
     flat: npt.NDArray[Number], own: IntArray, lengths: IntArray, filler: float
 ) -> npt.NDArray[Number]:
-    # Lists of a row may differ in length. The shorter ones are padded at their end.
+    # Lists from the same start may differ in length. The shorter ones are padded at their end.
     if np.array_equal(own, lengths):
         return flat
     offsets = offsets_of(lengths)

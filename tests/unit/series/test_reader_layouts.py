@@ -100,15 +100,17 @@ def test_a_start_without_a_frequency_is_refused_unless_it_is_a_number():
     assert read(lists(start=[0, 10, 0]))["b", "target"].last == 12
 
 
-def test_lists_of_one_row_may_differ_in_length():
-    table = lists(
-        timestamp=[TIMES.to_pylist(), TIMES.to_pylist(), []], target_b=[[1.0], None, [2.0]]
-    )
-    table = table.rename_columns({"target": "target_a"})
+@pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0, 5.0]])
+def test_lists_with_more_times_than_values_or_fewer_are_refused(values):
+    table = lists(timestamp=[TIMES.to_pylist()] * 3, target=[[1.0, 2.0, 3.0, 4.0], values, None])
+    with pytest.raises(SchemaError, match=f"'b' has 4 times and {len(values)} values of 'target'"):
+        read(table)
+
+
+def test_a_missing_or_empty_list_is_a_series_without_values():
+    table = lists(timestamp=[TIMES.to_pylist(), TIMES.to_pylist(), []], target=[[], None, [1.0]])
     series = read(table)
-    assert series["b", "target_a"].values == (5, 6, 7, None)
-    assert series["a", "target_b"].values == (1, None, None, None)
-    assert series["b", "target_b"].reason == "all_null"
+    assert [series[item, "target"].reason for item in "bac"] == ["all_null"] * 2 + ["no_timestamp"]
 
 
 # -- CSV -------------------------------------------------------------------------------------------
