@@ -172,8 +172,8 @@ class ForecastSettings(Section):
     )
     long_horizon: LongHorizon = option(
         _METHOD.long_horizon,
-        "Steps beyond the horizon that the model was trained for: bands that do not narrow, with "
-        "direct passes as well (dilated), or what the model gives (stock).",
+        "Steps beyond the horizon that the model was trained for: bands that go on to widen, "
+        "direct passes averaged in (dilated), or what the model gives (stock).",
         group="how",
         details="Forecasts within the trained horizon do not depend on it.",
     )

@@ -12,11 +12,13 @@ from gigacast.forecasters.around.enhancement import (
     count_passes,
 )
 from gigacast.forecasters.around.horizon import (
-    LONG_HORIZON_REVISION,
+    LONG_HORIZON_REVISIONS,
     BandedForecaster,
     DilatedForecaster,
     LongHorizon,
+    carry_bands,
     is_continued,
+    keep_bands,
 )
 from gigacast.forecasters.around.regression import (
     REGRESSOR_REVISION,
@@ -47,9 +49,10 @@ class Around:
     def wrap(self, forecaster: Forecaster) -> Forecaster:
         """Return a forecaster with all of this around it."""
         if self.long_horizon == "dilated":
-            forecaster = DilatedForecaster(forecaster)
-        if self.long_horizon != "stock":
-            forecaster = BandedForecaster(forecaster)
+            # Direct passes see the whole horizon at once: nothing is to be carried over.
+            forecaster = BandedForecaster(DilatedForecaster(forecaster), keep_bands)
+        elif self.long_horizon == "bands":
+            forecaster = BandedForecaster(forecaster, carry_bands)
         if self.enhance is not None:
             forecaster = EnhancedForecaster(forecaster, self.enhance)
         return forecaster if self.covariate_regressor is None else RegressedForecaster(forecaster)
@@ -78,7 +81,8 @@ class Around:
         """Return fields of the spec beyond the trained horizon; empty for stock numbers."""
         if self.long_horizon == "stock" or not is_continued(info, info.prediction_length + 1):
             return {}
-        return {"long_horizon": f"{self.long_horizon}-{LONG_HORIZON_REVISION}"}
+        revision = LONG_HORIZON_REVISIONS[self.long_horizon]
+        return {"long_horizon": f"{self.long_horizon}-{revision}"}
 
     @classmethod
     def of_fields(

@@ -12,6 +12,7 @@ from gigacast.forecasters.around.horizon import (
     BandedForecaster,
     DilatedForecaster,
     LongHorizon,
+    carry_bands,
     keep_bands,
 )
 from gigacast.forecasters.around.wrapping import Around
@@ -78,10 +79,71 @@ def test_bands_are_at_least_those_of_the_block_before_at_the_same_season(season:
     )
 
 
+def slow_carry(values: np.ndarray, season: int, block: int) -> np.ndarray:
+    result = values.astype(np.float64)
+    half = block // 2
+    for place, sign in ((0, -1), (1, -1), (3, 1)):
+        size = np.abs(result[:, place] - result[:, 2])
+        ratio = size[half:block].mean() / size[:half].mean()
+        power = np.log(ratio) / np.log(((half + 1 + block) / 2) / ((half + 1) / 2))
+        power = min(1, max(0, power))
+        share = min(1, 2 * power)
+        for step in range(block, len(values)):
+            first = step // block * block
+            same = [s for s in range(first) if season > 1 and (step - s) % season == 0]
+            end = size[first - min(8, block) : first].mean()
+            before = size[same[-1]] * (first / (same[-1] + 1)) ** power if same else end
+            floor = size[same[-1]] if same else size[first - block : first].mean()
+            size[step] = max(floor, np.sqrt(size[step] ** 2 + share * before**2))
+        result[:, place] = result[:, 2] + sign * size
+    return result
+
+
+@pytest.mark.parametrize("season", [1, 3, 8, 12, 40])
+def test_bands_hold_the_share_of_the_errors_before_them_that_adds_up(season: int) -> None:
+    rng = np.random.default_rng(season)
+    growth = np.arange(1, 30)[:, None] ** rng.uniform(0, 1, (4, 1, 1))
+    values = np.sort(rng.normal(0, 1, (4, 29, 4)) * growth).astype(np.float32)
+    seasons = np.array([season, 1, season, 7])
+    carried = carry_bands(values, LEVELS, seasons, 8)
+    for row in range(4):
+        slow = slow_carry(values[row], int(seasons[row]), 8)
+        np.testing.assert_allclose(carried[row], slow, rtol=1e-5)
+    np.testing.assert_array_equal(carried[:, :8], values[:, :8])
+    kept = keep_bands(values, LEVELS, seasons, 8).astype(np.float64)
+    slack = 1e-5 * np.abs(kept)
+    assert (carried[..., :2] <= kept[..., :2] + slack[..., :2]).all()
+    assert (carried[..., 3] >= kept[..., 3] - slack[..., 3]).all()
+
+
+@pytest.mark.parametrize("block", [16, 64])
+def test_a_random_walk_has_the_bands_of_its_whole_length(block: int) -> None:
+    """A model that takes its median for what happened gives each block the bands of the first."""
+    within = np.arange(3 * block) % block + 1
+    own = np.sqrt(within)[:, None] * np.array([-1.28, -0.52, 0, 1.28])
+    steps = np.arange(1, 3 * block + 1)
+    truth = np.sqrt(steps)[:, None] * np.array([-1.28, -0.52, 0, 1.28])
+    (carried,) = carry_bands(own[None].astype(np.float32), LEVELS, np.array([1]), block)
+    ends = [block - 1, 2 * block - 1, 3 * block - 1]
+    np.testing.assert_allclose(carried[ends], truth[ends], rtol=0.1)
+
+
+def test_noise_around_a_season_keeps_its_bands() -> None:
+    own = np.tile([[-1.0, -0.5, 0.0, 1.0], [-3.0, -2.0, 0.0, 3.0]], (12, 1))[None]
+    (carried,) = carry_bands(own.astype(np.float32), LEVELS, np.array([2]), 8)
+    np.testing.assert_array_equal(carried, own[0])
+
+
+def test_bands_of_a_model_that_forecasts_single_steps_do_not_narrow() -> None:
+    own = np.stack([np.array([-1.0, -0.5, 0.0, 1.0]) / n for n in range(1, 6)])[None]
+    (carried,) = carry_bands(own.astype(np.float32), LEVELS, np.array([1]), 1)
+    np.testing.assert_array_equal(carried, np.tile(own[0, :1], (5, 1)).astype(np.float32))
+
+
 def test_a_trained_horizon_is_the_models_own_request() -> None:
     inner = NamedSteps()
     request = requested(8)
-    for around in (BandedForecaster(inner), DilatedForecaster(inner)):
+    for around in (BandedForecaster(inner, carry_bands), DilatedForecaster(inner)):
         np.testing.assert_array_equal(around.predict(request), NamedSteps().predict(request))
     assert inner.requests == [request, request]
 
