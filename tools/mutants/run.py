@@ -7,6 +7,7 @@ product. The mutant exists only in that process: no file changes.
 import ast
 import contextlib
 import os
+import resource
 import signal
 import sys
 import time
@@ -20,6 +21,8 @@ from types import CodeType, ModuleType
 KILLED, TIMED_OUT, LIVED = "killed", "timed out", "lived"
 NO_TESTS = 5
 """Exit code of pytest when it found no test."""
+MOST_BYTES = 8 << 30
+"""Memory of the tests against a mutant."""
 _PROFILE = "mutants"
 
 
@@ -98,6 +101,8 @@ def _run_in_child(tests: Sequence[str], module: str, tree: ast.Module | None) ->
             os.dup2(silence, stream)
         if tree is not None:
             sys.meta_path.insert(0, _MutantFinder(module, tree))
+            # A loop that no longer ends may take memory before it takes time.
+            resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
         import pytest  # noqa: PLC0415
 
         # Looking for plugins takes half of the time of a small test.
