@@ -52,6 +52,7 @@ def search_table(
         method.reading_for(info, options.horizon),
         item_id="series",
         context_length=HISTORY + windows * options.horizon,
+        precise=True,
     )
     reader = read_series([SeriesSource.of_table(table)], reading)
     budget = BatchBudget(options.batch_size)
@@ -61,6 +62,7 @@ def search_table(
     warn_of_conflicts(reader.stats.conflicts, method.duplicates)
     warn_of_dropped(reader.stats.dropped)
     if tables:
-        return pa.concat_tables(tables)
+        # Numbers are doubles in the batches of series that need them.
+        return pa.concat_tables(tables, promote_options="permissive")
     keys = [*item_fields(None, method.columns.items), pa.field("timestamp", pa.timestamp("us"))]
     return schema_of(pa.schema([*keys, pa.field("target_name", pa.string())])).empty_table()

@@ -19,8 +19,8 @@ from gigacast.forecasters.metric import intervals_of
 MAX_SCORE = 100.0
 """Largest score: of a value that a forecast without any doubt did not expect."""
 _LEAST_DEVIATION = 1e-3
-"""Least standard deviation, as a share of the median's mean size: forecasts of constant series have
-none, and rounding would be an anomaly."""
+"""Least standard deviation, as a share of the median's mean distance from the base: forecasts of
+constant series have none, and rounding would be an anomaly."""
 _LEAST_OF_CONSTANT = 1e-3
 """Least standard deviation after a history that never changed, absolute: a model's forecasts of
 zeros are dust around 1e-7, of which no share says how much is nothing."""
@@ -108,12 +108,21 @@ class Compared:
     quantiles : float [N, H, Q]
     levels : sequence of float
         Q quantile levels, two at least.
+    bases : float64 [N], optional
+        Levels beside which float32 loses the steps of a series, see `gigacast.core.series.base`;
+        0 of all series by default.
     """
 
     actual: RealArray
     median: RealArray
     quantiles: RealArray
     levels: Sequence[float]
+    bases: DoubleArray | None = None
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether float32 loses steps of the values."""
+        return self.median.dtype == np.float64
 
     @property
     def band(self) -> tuple[int, int]:
@@ -194,7 +203,9 @@ def score_values(compared: Compared, floor: DoubleArray | None = None) -> Double
     levels, normal = compared.levels, NormalDist()
     above = (q[..., high] - m) / normal.inv_cdf(levels[high])
     below = (m - q[..., low]) / -normal.inv_cdf(levels[low])
-    size = np.abs(np.where(np.isfinite(m), m, 0.0)).sum(axis=1)
+    # A meter at 1.7e9 that grows by 60 a step is judged as it would be at 0.
+    apart = m if compared.bases is None else m - compared.bases[:, None]
+    size = np.abs(np.where(np.isfinite(m), apart, 0.0)).sum(axis=1)
     counts = np.maximum(np.isfinite(m).sum(axis=1), 1)
     least = _LEAST_DEVIATION * (size / counts)[:, None]
     if floor is not None:

@@ -72,7 +72,9 @@ def panel_of(
 
 
 def _numbers(values: RealArray) -> list[float | None]:
-    return [float(f"{v:.7g}") if np.isfinite(v) else None for v in np.asarray(values).tolist()]
+    # As many digits as tell two values apart whose steps are to be seen.
+    digits = 15 if values.dtype == np.float64 else 7
+    return [float(f"{v:.{digits}g}") if np.isfinite(v) else None for v in values.tolist()]
 
 
 def worst_panels(anomalies: pa.Table, keys: pa.Table, compared: Compared) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from gigacast.backtesting.evaluation.partition import (
     is_forecast,
 )
 from gigacast.backtesting.evaluation.score import ScoredPart
-from gigacast.core.array import FloatArray, IntArray
+from gigacast.core.array import DoubleArray, FloatArray, IntArray, RealArray
 from gigacast.core.column import to_arrow
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.core.series.item_key import items_of
@@ -134,10 +134,12 @@ class PartitionSearcher(PartitionScorer):
         arrived, conflicts = work.actuals.find(forecasts, *place)
         work.conflicts += conflicts
         actual = match(forecasts, arrived)[rows]
-        compared = Compared(
-            actual, forecasts.median[rows], forecasts.quantiles[rows], forecasts.levels
-        )
-        histories = _histories(work, part, rows, place)
+        before = _Before.of(work, part, place)
+        quantiles = forecasts.quantiles[rows]
+        bases = _bases_of(quantiles, before.bases[rows])
+        median = forecasts.median[rows]
+        compared = Compared(actual, median, quantiles, forecasts.levels, bases)
+        histories = before.history(rows)
         keys = _keys(part, rows)
         anomalies = detect(keys, compared, histories, self._limits)
         findings.tables.append(_last_cutoff(anomalies))
@@ -191,22 +193,52 @@ def _last_cutoff(anomalies: pa.Table) -> pa.Table:
     return anomalies.select([*names, CUTOFF])
 
 
-def _histories(
-    work: PartitionWork,
-    part: ScoredPart,
-    rows: IntArray,
-    place: tuple[Month, str, tuple[str, ...]],
-) -> History:
-    """Return what was usual for series before each forecast; nothing is unusual for unknown ones.
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What was usual for N series before each forecast; nothing is unusual for unknown ones.
 
     The values that are compared must not count: a sensor that is stuck now would be one that often
     is.
+
+    Parameters
+    ----------
+    usual : History
+    bases : float64 [N]
+        See `Compared`.
     """
-    assert work.actuals is not None  # noqa: S101 - `_open` found them
-    history = History.unknown(len(part.labels))
-    for before in work.actuals.contexts(part.forecasts, *place):
-        own = describe_history(before.values, before.series.offsets)
-        has_values = own.repeats > 0
-        for name in ("repeats", "change", "zeros"):
-            getattr(history, name)[before.rows[has_values]] = getattr(own, name)[has_values]
-    return History(history.repeats[rows], history.change[rows], history.zeros[rows])
+
+    usual: History
+    bases: DoubleArray
+
+    @classmethod
+    def of(
+        cls, work: PartitionWork, part: ScoredPart, place: tuple[Month, str, tuple[str, ...]]
+    ) -> "_Before":
+        """Read the series of forecasts as they were before these."""
+        assert work.actuals is not None  # noqa: S101 - `_open` found them
+        usual = History.unknown(len(part.labels))
+        bases = np.zeros(len(part.labels))
+        for before in work.actuals.contexts(part.forecasts, *place):
+            if before.series.bases is not None:
+                bases[before.rows] = before.series.bases
+            own = describe_history(before.values, before.series.offsets)
+            has_values = own.repeats > 0
+            for name in ("repeats", "change", "zeros"):
+                getattr(usual, name)[before.rows[has_values]] = getattr(own, name)[has_values]
+        return cls(usual, bases)
+
+    def history(self, rows: IntArray) -> History:
+        """Return what was usual for some of the series."""
+        usual = self.usual
+        return History(usual.repeats[rows], usual.change[rows], usual.zeros[rows])
+
+
+def _bases_of(quantiles: RealArray, bases: DoubleArray) -> DoubleArray | None:
+    """Return the bases of forecasts whose steps were kept; ``None`` without any, [N].
+
+    An earlier release rounded forecasts of large numbers, and what it rounded is no anomaly.
+    """
+    if quantiles.dtype != np.float64 or not bases.any():
+        return None
+    is_rounded = (quantiles == quantiles.astype(np.float32)) | np.isnan(quantiles)
+    return np.where(is_rounded.all(axis=(1, 2)), 0.0, bases)

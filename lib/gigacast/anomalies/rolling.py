@@ -11,13 +11,15 @@ from gigacast.anomalies.kernel import Compared, Limits, describe_history
 from gigacast.anomalies.panel import PANELS, dump_panels, worst_panels
 from gigacast.anomalies.table import detect, schema_of
 from gigacast.backtesting.partition import HISTORY, Windows
-from gigacast.core.array import ByteArray, FloatArray
+from gigacast.core.array import ByteArray, RealArray
 from gigacast.core.column import to_arrow
 from gigacast.core.partition.task import Task
+from gigacast.core.series.base import add_bases
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.holdout import hold_out
 from gigacast.core.series.item_key import ItemKey
 from gigacast.core.series.reason import Reason
+from gigacast.errors import NumberRangeError
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
 from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasters.options import ForecastOptions
@@ -85,9 +87,8 @@ class AnomalyWorker(PartitionWorker[BatchAnomalies]):
         steps = HISTORY + self._windows.span(task.horizon)
         # As in a backtest: about four batches of float32 series are in memory at once.
         limit_series = max(1, limit // 16 // (4 * steps))
-        return replace(
-            options, context_length=steps, batch_series=min(options.batch_series, limit_series)
-        )
+        batch_series = min(options.batch_series, limit_series)
+        return replace(options, context_length=steps, batch_series=batch_series, precise=True)
 
     def _results(
         self, task: Task, batches: Iterable[SeriesBatch], watch: Stopwatch, tally: Tally
@@ -119,6 +120,12 @@ class AnomalyWorker(PartitionWorker[BatchAnomalies]):
         return {PANELS: dump_panels(self._panels)}
 
     def _rows(self, result: BatchAnomalies, schema: pa.Schema) -> pa.RecordBatch:
+        column = "median"
+        if result.rows.schema.field(column).type != schema.field(column).type == pa.float32():
+            raise NumberRangeError(
+                "the numbers are float, which loses steps of the values",
+                hint="write the numbers of the file as doubles",
+            )
         columns = [
             column.combine_chunks().cast(field.type)
             for column, field in zip(result.rows.columns, schema, strict=True)
@@ -154,8 +161,10 @@ def search_batch(
     rows = np.flatnonzero((reasons == Reason.OK) & (batch.lengths > horizon))
     reasons[(reasons == Reason.OK) & (batch.lengths <= horizon)] = Reason.TOO_SHORT
     good = batch.take(rows)
-    actual, median = (np.full((len(good), span), np.nan, np.float32) for _ in range(2))
-    quantiles = np.full((len(good), span, len(options.levels)), np.nan, np.float32)
+    # Beyond the digits of float32 only where a series is: see `core.series.base`.
+    kind = np.float32 if good.bases is None else np.float64
+    actual, median = (np.full((len(good), span), np.nan, kind) for _ in range(2))
+    quantiles = np.full((len(good), span, len(options.levels)), np.nan, kind)
     for window in range(windows):
         split = hold_out(good, horizon, later=window * horizon)
         if not len(split.rows):
@@ -168,17 +177,21 @@ def search_batch(
         quantiles[split.rows, place] = forecast.quantiles
     history = describe_history(*_before(good, span))
     keys = _keys(good, span)
-    compared = Compared(actual, median, quantiles, options.levels)
+    compared = Compared(actual, median, quantiles, options.levels, good.bases)
     table = detect(keys, compared, history, limits)
     return BatchAnomalies(table, batch, reasons, worst_panels(table, keys, compared))
 
 
-def _before(batch: SeriesBatch, span: int) -> tuple[FloatArray, np.ndarray]:
+def _before(batch: SeriesBatch, span: int) -> tuple[RealArray, np.ndarray]:
     """Return the values before the last ``span`` steps, and their offsets."""
     lengths = np.maximum(batch.lengths - span, 0)
     within = np.arange(len(batch.values)) - np.repeat(batch.offsets[:-1], batch.lengths)
     is_past = within < np.repeat(lengths, batch.lengths)
-    return batch.values[is_past], np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    values: RealArray = batch.values[is_past]
+    if batch.bases is not None:
+        # Zeros are those of the series, and not those of the differences to its base.
+        values = add_bases(values, np.repeat(batch.bases, lengths))
+    return values, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
 
 def _keys(batch: SeriesBatch, span: int) -> pa.Table:

@@ -27,7 +27,8 @@ VALUES = pa.schema(
         ("run", pa.int64()),
     ]
 )
-"""Columns after those that name the value: items, ``timestamp`` and ``target_name``."""
+"""Columns after those that name the value: items, ``timestamp`` and ``target_name``. Those of floats
+are doubles if float32 loses steps of the values."""
 _DIRECTIONS = ("below", "within", "above")
 _KINDS = ("", *(kind.label for kind in Kind))
 
@@ -52,9 +53,16 @@ def detect(keys: pa.Table, compared: Compared, history: History, limits: Limits)
     columns = [to_arrow(np.ascontiguousarray(n).ravel()[places]) for n in numbers]
     columns += _described(anomalies, places, limits)
     rows = keys.take(to_arrow(places))
-    for field, column in zip(VALUES, columns, strict=True):
+    for field, column in zip(_values_of(is_wide=compared.is_wide), columns, strict=True):
         rows = rows.append_column(field, column.cast(field.type))
     return rows
+
+
+def _values_of(*, is_wide: bool) -> pa.Schema:
+    if not is_wide:
+        return VALUES
+    is_float = pa.types.is_float32
+    return pa.schema([f.with_type(pa.float64()) if is_float(f.type) else f for f in VALUES])
 
 
 def _described(anomalies: Found, places: np.ndarray, limits: Limits) -> list[pa.Array]:

@@ -18,6 +18,10 @@ from gigacast.settings.command.backtest import GateOptions
 
 MOST_PARENTS = 32
 """Versions of a line that are looked at; nobody tunes a version more often than that."""
+PORTFOLIO = "portfolio"
+"""Kind of the source of versions that a selection has published."""
+_TABLES = ("file", "table")
+"""Kinds of training data without keys of a bucket."""
 
 
 @dataclass(frozen=True)
@@ -175,19 +179,44 @@ class Seen:
             Origin of the version, see `ModelManifest`. It is read from the bucket: what is not of
             the form that training writes is no lineage.
         """
+        if source.get("kind") == PORTFOLIO:
+            return self._of_selection(name, source)
         record = _mapping(source.get("record"))
         data, settings = _mapping(record.get("data")), _mapping(record.get("settings"))
-        if source.get("kind") != "training" or data.get("url") != self.url:
-            return None
-        listed = data.get("inputs")
-        keys = {_mapping(entry).get("key") for entry in listed} if isinstance(listed, list) else {}
-        shared = len(self.inputs.intersection(keys))
         unseen = settings.get("hold_out", 0)
-        if not shared or (isinstance(unseen, int) and unseen >= self.steps):
+        if source.get("kind") != "training" or (isinstance(unseen, int) and unseen >= self.steps):
+            return None
+        reason = _table_of(data) if data.get("kind") in _TABLES else self._of_inputs(data)
+        if reason is None:
+            return None
+        remedy = f"train with --hold_out {self.steps} to judge it by what it has not seen"
+        return f"{name} was trained on {reason}: {remedy}"
+
+    def _of_inputs(self, data: Mapping[str, Any]) -> str | None:
+        """Return what of the inputs a version was trained on; ``None`` for other inputs."""
+        listed, url = data.get("inputs"), data.get("url")
+        entries = listed if isinstance(listed, list) else []
+        # A prefix may be a part of the place in one run and of the keys in another.
+        places = {f"{url}/{_mapping(entry).get('key')}" for entry in entries}
+        shared = sum(f"{self.url}/{key}" in places for key in self.inputs)
+        if shared:
+            return f"{shared} of these {len(self.inputs)} inputs, and its figures flatter it"
+        count = data.get("objects")
+        if url != self.url or not isinstance(count, int) or count <= len(entries):
+            return None
+        # Manifests list the first inputs only.
+        return (
+            f"{count:,} inputs of the same place, of which its manifest lists {len(entries):,}, "
+            "and its figures flatter it if these are among them"
+        )
+
+    def _of_selection(self, name: str, source: Mapping[str, Any]) -> str | None:
+        """Return that a portfolio is judged by what chose it; ``None`` for other inputs."""
+        if source.get("inputs", self.url) != self.url:
             return None
         return (
-            f"{name} was trained on {shared} of these {len(self.inputs)} inputs, and its figures "
-            f"flatter it: train with --hold_out {self.steps} to judge it by what it has not seen"
+            f"{name} was chosen by a backtest of these inputs, and its figures flatter it unless "
+            f"{self.steps} steps have come since: the line `checked` of its selection does not"
         )
 
 
@@ -209,6 +238,10 @@ def _lineage(
         if manifest is None:
             return
         name, source = f"{named[0]}/{named[1]}", manifest.source
+
+
+def _table_of(data: Mapping[str, Any]) -> str:
+    return f"a {data['kind']}, and its figures flatter it if that holds the ends of these inputs"
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gigacast.core.array import FloatArray, TimeArray
+from gigacast.core.array import RealArray, TimeArray
 from gigacast.core.column import to_numpy
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError, SchemaError
@@ -159,7 +159,7 @@ class LoadedDataset:
         freq: Frequency | str | None = None,
         aggregate: Aggregate | None = None,
         partial_bins: PartialBins = "drop",
-    ) -> FloatArray:
+    ) -> RealArray:
         """Return the targets as contexts of a model, regularised as the forecasting job does it.
 
         Parameters
@@ -177,14 +177,14 @@ class LoadedDataset:
         Returns
         -------
         float32 [T] or [N, T]
-            A single series, or N series (by item and target), left-padded with NaN.
+            A single series, or N series (by item and target), left-padded with NaN. They are
+            float64 if float32 would lose steps.
         """
         options = self.read_options(context_length, freq)
         if aggregate is not None:
             options = replace(options, aggregation=Aggregation(aggregate, partial_bins))
-        series = [values for batch in read_contexts([self.source()], options) for values in batch]
         # A single series keeps its plain form [T], as models take it.
-        return joined_contexts(series)
+        return joined_contexts(read_contexts([self.source()], options))
 
     def source(self) -> SeriesSource:
         """Return the rows as a source for the readers of the forecasting job."""

@@ -140,7 +140,11 @@ def publish_portfolio(
             version=check_name("version", version),
             digest=digest,
             files=listed,
-            source={"kind": KIND, "selection": remembered(job)},
+            source={
+                "kind": KIND,
+                "inputs": job.forecast.inputs.url,
+                "selection": remembered(job),
+            },
             created_at=author.now(),
             created_by=author.who,
             architecture="Portfolio",

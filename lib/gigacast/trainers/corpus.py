@@ -12,7 +12,7 @@ from types import TracebackType
 
 import numpy as np
 
-from gigacast.core.array import BoolArray, FloatArray, IntArray
+from gigacast.core.array import BoolArray, DoubleArray, FloatArray, IntArray
 from gigacast.core.plural import counted
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.reason import Reason
@@ -21,6 +21,7 @@ from gigacast.trainers.disk import disk_errors
 from gigacast.trainers.encoding import encode_windows
 
 VALUES, OFFSETS, COVARIATES = "values.f32", "offsets.i64", "covariates.f32"
+BASES = "bases.f64"
 _LARGEST = 1e17
 """Largest magnitude to train on. Squares of larger values, summed over a context, leave float32."""
 
@@ -32,7 +33,7 @@ class Corpus:
     Parameters
     ----------
     values : float32 [sum of T_n]
-        Values of all series; NaN if missing.
+        Values of all series, less their bases; NaN if missing.
     offsets : int64 [N + 1]
         Series ``n`` is ``values[offsets[n]:offsets[n + 1]]``.
     skipped : mapping
@@ -45,6 +46,9 @@ class Corpus:
         Number of covariates, from the last, that are known over the horizon.
     categories : tuple
         Texts of the codes of each covariate; ``None`` for a covariate of numbers.
+    bases : float64 [N], optional
+        What is to be added to the values of each series, see `gigacast.core.series.base`; nothing
+        by default.
     """
 
     values: FloatArray
@@ -54,6 +58,7 @@ class Corpus:
     names: tuple[str, ...] = ()
     known: int = 0
     categories: tuple[tuple[str, ...] | None, ...] = ()
+    bases: DoubleArray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -94,12 +99,14 @@ class CorpusWriter:
         self._names: tuple[str, ...] = ()
         self._known = 0
         self._codes: list[dict[str, int] | None] = []
+        self._has_bases = False
 
     def __enter__(self) -> "CorpusWriter":
         with disk_errors(self._folder):
             self._values = (self._folder / VALUES).open("wb")
             self._offsets = (self._folder / OFFSETS).open("wb")
             self._covariates = (self._folder / COVARIATES).open("wb")
+            self._bases = (self._folder / BASES).open("wb")
             self._offsets.write(np.zeros(1, np.int64).tobytes())
         return self
 
@@ -113,6 +120,7 @@ class CorpusWriter:
             self._values.close()
             self._offsets.close()
             self._covariates.close()
+            self._bases.close()
 
     def add(self, batch: SeriesBatch) -> None:
         """Write the series of a batch that can be trained on; count the others by reason.
@@ -139,8 +147,16 @@ class CorpusWriter:
             self._values.write(np.ascontiguousarray(usable.values, np.float32).tobytes())
             self._offsets.write((usable.offsets[1:] + self._end).tobytes())
             self._covariates.write(self._companions(usable).tobytes())
+            self._bases.write(self._bases_of(usable).tobytes())
         self._end += int(usable.offsets[-1])
         self._count += len(usable)
+
+    def _bases_of(self, batch: SeriesBatch) -> DoubleArray:
+        """Return the bases of the series, float64 [N]; 0 of ordinary ones."""
+        if batch.bases is None:
+            return np.zeros(len(batch))
+        self._has_bases = self._has_bases or bool(batch.bases.any())
+        return batch.bases
 
     def _companions(self, batch: SeriesBatch) -> FloatArray:
         """Return the covariates at each step of the series, float32 [sum of T_n, V]."""
@@ -185,15 +201,19 @@ class CorpusWriter:
             self._values.flush()
             self._offsets.flush()
             self._covariates.flush()
+            self._bases.flush()
             values = np.memmap(self._folder / VALUES, np.float32, "r")
             offsets = np.memmap(self._folder / OFFSETS, np.int64, "r")
             covariates: FloatArray = np.empty((0, 0), np.float32)
             if self._names:  # an empty file cannot be mapped
                 shape = (len(values), len(self._names))
                 covariates = np.memmap(self._folder / COVARIATES, np.float32, "r", shape=shape)
+            bases = np.memmap(self._folder / BASES, np.float64, "r") if self._has_bases else None
         skipped = dict(self._skipped)
         categories = tuple(None if codes is None else tuple(codes) for codes in self._codes)
-        return Corpus(values, offsets, skipped, covariates, self._names, self._known, categories)
+        return Corpus(
+            values, offsets, skipped, covariates, self._names, self._known, categories, bases
+        )
 
 
 def _overflows(batch: SeriesBatch) -> BoolArray:
@@ -210,19 +230,22 @@ class Windows:
     Parameters
     ----------
     context : float32 [B, T]
-        Left-padded with NaN to a multiple of the patch size.
+        Left-padded with NaN to a multiple of the patch size; less its base.
     target : float32 [B, H]
-        NaN if missing.
+        NaN if missing; less its base.
     past : float32 [B, V, T]
         Covariates over the context.
     future : float32 [B, V, H]
         Covariates over the target; NaN if they are not known ahead.
+    bases : float64 [B], optional
+        What is to be added to the values of each window; nothing by default.
     """
 
     context: FloatArray
     target: FloatArray
     past: FloatArray
     future: FloatArray
+    bases: DoubleArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +291,7 @@ class WindowSource:
         # A series too short for a whole target still gives one window, at its first origin.
         last = np.maximum(first, stops - self._cut.horizon)
         origins = draw.integers(first, last, endpoint=True)
-        return self._gather(starts, origins, stops)
+        return self._gather(rows, origins, stops)
 
     def validation(self, limit: int, rows: int) -> Iterator[Windows]:
         """Iterate over at most ``limit`` held-out windows, ``rows`` at a time.
@@ -281,14 +304,14 @@ class WindowSource:
         selected = np.linspace(0, total - 1, min(limit, total)).round().astype(np.int64)
         for part in range(0, len(selected), rows):
             series, index = np.divmod(selected[part : part + rows], per_series)
-            starts, ends = self._corpus.offsets[series], self._corpus.offsets[series + 1]
+            ends = self._corpus.offsets[series + 1]
             origins = ends - self._cut.validation_steps + index * self._cut.horizon
-            yield self._gather(starts, origins, ends)
+            yield self._gather(series, origins, ends)
 
-    def _gather(self, starts: IntArray, origins: IntArray, stops: IntArray) -> Windows:
-        """Return the windows around origins; targets are NaN from ``stops`` on."""
-        cut = self._cut
-        firsts = np.maximum(starts, origins - cut.context_length)
+    def _gather(self, series: IntArray, origins: IntArray, stops: IntArray) -> Windows:
+        """Return the windows of series around origins; targets are NaN from ``stops`` on."""
+        cut, bases = self._cut, self._corpus.bases
+        firsts = np.maximum(self._corpus.offsets[series], origins - cut.context_length)
         # As wide as the longest context of the batch needs, in whole patches.
         width = -(-int((origins - firsts).max()) // cut.patch_size) * cut.patch_size
         before = origins[:, None] + np.arange(-width, 0)
@@ -298,7 +321,8 @@ class WindowSource:
         future[:, : len(self._corpus.names) - self._corpus.known] = np.nan
         context, past = self._take(before, seen), self._companions(before, seen)
         past, future = encode_windows(self._corpus.categories, context, past, future)
-        return Windows(context, self._take(after, ahead), past, future)
+        own = None if bases is None else np.asarray(bases[series])
+        return Windows(context, self._take(after, ahead), past, future, own)
 
     def _companions(self, indices: IntArray, inside: BoolArray) -> FloatArray:
         """Return the covariates at indices, [B, V, steps]; NaN where these are not inside."""

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from gigacast.core.array import FloatArray
+from gigacast.core.array import RealArray
 from gigacast.core.problem import did_you_mean
 from gigacast.errors import ConfigError
 from gigacast.forecasting.history import joined_contexts, read_contexts
@@ -231,7 +231,7 @@ class ChronosTrainer:
         self._settings = load_settings(nest_arguments(self._given), file=self._file)
         self._data: TrainingData | None = None
 
-    def load_training_data(self, data: "str | Path | pd.DataFrame") -> FloatArray:
+    def load_training_data(self, data: "str | Path | pd.DataFrame") -> RealArray:
         """Read a file or a data frame to train on.
 
         Parameters
@@ -242,7 +242,8 @@ class ChronosTrainer:
         Returns
         -------
         float32 [T] or [N, T]
-            Values: one series, or N left-padded with NaN.
+            Values: one series, or N left-padded with NaN. They are float64 if float32 would lose
+            steps.
 
         Raises
         ------
@@ -266,7 +267,7 @@ class ChronosTrainer:
         symbol: str | None = None,
         year: int | None = None,
         month: int | None = None,
-    ) -> FloatArray:
+    ) -> RealArray:
         """Read a file, or the partitions of a symbol, to train on.
 
         Parameters
@@ -281,7 +282,8 @@ class ChronosTrainer:
         Returns
         -------
         float32 [T] or [N, T]
-            Values: one series, or N left-padded with NaN.
+            Values: one series, or N left-padded with NaN. They are float64 if float32 would lose
+            steps.
 
         Raises
         ------
@@ -308,16 +310,14 @@ class ChronosTrainer:
         inputs.check()
         return find_partitions(job, inputs)
 
-    def _take(self, data: TrainingData) -> FloatArray:
+    def _take(self, data: TrainingData) -> RealArray:
         """Keep the data for `train`, and return its values."""
         # Faults of the data are found here and not an hour later: `train` reads it again.
         method: Method = method_of(self._settings)
-        values: list[FloatArray] = []
+        values: list[RealArray] = []
         for group in data.groups():
             options = replace(method.reading, context_length=DEFAULT_HISTORY, item_id=group.name)
-            values += [
-                series for batch in read_contexts(group.sources, options) for series in batch
-            ]
+            values += read_contexts(group.sources, options)
         self._data = data
         return joined_contexts(values)
 

@@ -282,8 +282,16 @@ class Reading:
             return CalendarColumns()
         return CalendarColumns(self.method.calendar, self.method.holiday_tables, compact=True)
 
-    def digest(self, data: TrainingData) -> str:
-        """Return the digest of data read with these options; a checkpoint belongs to it."""
+    def digest(self, data: TrainingData, *, has_bases: bool = False) -> str:
+        """Return the digest of data read with these options; a checkpoint belongs to it.
+
+        Parameters
+        ----------
+        data : TrainingData
+        has_bases : bool
+            Whether float32 would lose steps of the data: earlier releases lost them, and their
+            checkpoints are of other values.
+        """
         columns = self.method.columns
         names = [columns.item_id, columns.timestamp, *columns.targets]
         frequency = self.method.frequency.alias if self.method.frequency else None
@@ -304,6 +312,8 @@ class Reading:
             options.append(aggregation)
         if method.csv.named:
             options.append({"csv": method.csv.named})
+        if has_bases:
+            options.append("bases")
         return digest_value([data.digest(), options])
 
     def options(self, name: str) -> ReadOptions:
@@ -318,6 +328,8 @@ class Reading:
             item_id=name,
             batch_series=max(1, min(4096, limit)),
             memory_limit_bytes=self.memory_limit_bytes,
+            # Networks that can be trained subtract the level of a context.
+            precise=True,
         )
 
 

@@ -169,7 +169,8 @@ class _Run:
             from gigacast.forecasters.network.device import set_threads  # noqa: PLC0415 - torch
 
             set_threads(self.request.threads)
-        origin = Origin(self.parent.digest, self.reading.digest(self.data))
+        data = self.reading.digest(self.data, has_bases=corpus.bases is not None)
+        origin = Origin(self.parent.digest, data)
         checkpoints = self.request.checkpoint_dir or self._own_checkpoints(origin)
         assert self.parent.folder is not None  # noqa: S101 - `_family` has read it
         run = Finetuning(self.parent.folder, self.config, corpus, origin, checkpoints)

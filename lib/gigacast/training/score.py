@@ -26,13 +26,15 @@ def score_windows(forecaster: Forecaster, windows: Iterable[Windows]) -> float |
         target = part.target[scorable].astype(np.float64)
         if not len(target):
             continue
+        base = 0.0 if part.bases is None else part.bases[scorable, None]
         request = _request(part, np.flatnonzero(scorable), levels)
         # Sorted, as the quantiles of every forecast are before they are written.
         predicted = forecaster.predict(request)[:: request.group_size]
         quantiles = np.sort(predicted.astype(np.float64), axis=2)
         losses = quantile_loss(target, quantiles, np.array(levels))
         loss += float(np.nansum(losses)) / len(levels)
-        actuals += float(np.nansum(np.abs(target)))
+        # Losses do not depend on a base, and the size of the values does.
+        actuals += float(np.nansum(np.abs(target + base)))
     return loss / actuals if actuals > 0 else None
 
 

@@ -14,6 +14,7 @@ from gigacast.backtesting.evaluation.join import Forecasts
 from gigacast.backtesting.partition import HISTORY, seasons_of
 from gigacast.core.array import DoubleArray, IntArray, RealArray
 from gigacast.core.column import to_arrow, to_numpy
+from gigacast.core.series.base import add_bases
 from gigacast.core.series.batch import NO_TIME, SeriesBatch
 from gigacast.core.time.zone import from_wall, zone_of
 from gigacast.forecasters.metric import seasonal_error
@@ -112,7 +113,7 @@ def _contexts(rows: IntArray, series: SeriesBatch, first: IntArray) -> Contexts:
     before &= within >= (position - HISTORY)[owner]
     values: RealArray = series.values
     if series.bases is not None:
-        values = values + series.bases[owner]
+        values = add_bases(series.values, series.bases[owner])
     return Contexts(rows, series, np.where(before, values, np.float32(np.nan)))
 
 

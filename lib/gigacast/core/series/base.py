@@ -39,6 +39,23 @@ def split_bases(values: DoubleArray, offsets: IntArray) -> tuple[FloatArray, Dou
     return narrow, bases if has_base.any() else None
 
 
+def add_bases(values: FloatArray, bases: DoubleArray) -> DoubleArray:
+    """Return values as they were read, float64.
+
+    A value at 0 is far from a base, where float32 is coarse: as near to 0 as float32 tells is 0, as
+    a sensor that fails says it.
+
+    Parameters
+    ----------
+    values : float32
+        Differences to bases.
+    bases : float64
+        Bases of the values, in a shape that fits to theirs.
+    """
+    is_zero = values == (-bases).astype(np.float32)
+    return np.where(is_zero, 0.0, values + bases)
+
+
 def find_bases(values: DoubleArray, offsets: IntArray) -> DoubleArray:
     """Return the first value of each series whose steps float32 would lose, else 0, [N].
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gigacast.core.array import FloatArray, IntArray
+from gigacast.core.series.base import add_bases
 from gigacast.core.series.batch import SeriesBatch
 
 
@@ -71,7 +72,7 @@ def hold_out(batch: SeriesBatch, horizon: int, *, later: int = 0) -> HeldOut:
     origins = long.offsets[1:] - cut
     actuals = long.values[origins[:, None] + np.arange(horizon)]
     if long.bases is not None:
-        actuals = actuals + long.bases[:, None]  # as forecasts have them
+        actuals = add_bases(actuals, long.bases[:, None])  # as forecasts have them
     owner = np.repeat(np.arange(len(rows)), long.lengths)
     is_past = np.arange(len(long.values)) < origins[owner]
     # A series without a value in its context or in its actuals cannot be scored.

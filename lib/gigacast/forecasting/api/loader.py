@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 import numpy as np
 import pyarrow as pa
 
-from gigacast.core.array import FloatArray
+from gigacast.core.array import FloatArray, RealArray
 from gigacast.core.column import to_arrow
 from gigacast.core.time.month import Month
 from gigacast.errors import ConfigError, DataNotFoundError
@@ -216,7 +216,7 @@ class ChronosLoader:
         year: int | None = None,
         month: int | None = None,
         context_length: int | None = None,
-    ) -> FloatArray:
+    ) -> RealArray:
         """Read a context from a file, or from a symbol's partition under the configured root.
 
         Parameters
@@ -233,7 +233,7 @@ class ChronosLoader:
         Returns
         -------
         float32 [T] or [N, T]
-            One series, or N left-padded with NaN.
+            One series, or N left-padded with NaN. They are float64 if float32 would lose steps.
 
         Raises
         ------
@@ -263,8 +263,7 @@ class ChronosLoader:
             )
         freq = method.frequency if method.aggregate is not None else None
         options = replace(method.reading, context_length=length, item_id=item, freq=freq)
-        contexts = [values for batch in read_contexts(sources, options) for values in batch]
-        return joined_contexts(contexts)
+        return joined_contexts(read_contexts(sources, options))
 
     def _sources_of(self, symbol: str, month: Month) -> list[SeriesSource]:
         job = job_of(self._settings)
