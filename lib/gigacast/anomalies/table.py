@@ -27,8 +27,8 @@ VALUES = pa.schema(
         ("run", pa.int64()),
     ]
 )
-"""Columns after those that name the value: items, ``timestamp`` and ``target_name``. Those of floats
-are doubles if float32 loses steps of the values."""
+"""Columns after those that name the value: items, ``timestamp`` and ``target_name``. Floats are
+doubles if float32 loses steps of the values."""
 _DIRECTIONS = ("below", "within", "above")
 _KINDS = ("", *(kind.label for kind in Kind))
 

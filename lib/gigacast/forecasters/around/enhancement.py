@@ -4,7 +4,8 @@ A recipe is a number of passes over the model, whose quantiles are averaged. Eac
 trend from a context and add it to the forecast, forecast differences to the season before, or turn
 the series upside down. `zeros` changes the quantiles of demand that is mostly zero. `auto` chooses
 a recipe for each series by its season, and leaves a pass over differences out of the mean if the
-model itself is less sure of them than of the series.
+model itself is less sure of them than of the series. Steps shorter than a day have a week beside
+their day: of differences to the day and to the week before, those count of which it is surer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ from gigacast.forecasters.levels import MEDIAN, find_level, select_levels, union
 
 Enhancement = Literal["seasonal_difference", "trend", "flip", "zeros", "auto"]
 Change = Literal["none", "trend", "seasonal_difference"]
-ENHANCEMENT_REVISIONS: Mapping[str, int] = {"auto": 2}
+ENHANCEMENT_REVISIONS: Mapping[str, int] = {"auto": 3}
 """Part of the spec of enhanced forecasts, 1 by default. Raise it when their numbers change."""
 WIDEST = 1.2
 """Band of forecasts of differences over that of passes without a change, above which `auto` leaves
@@ -39,6 +40,10 @@ BAND = (0.1, 0.9)
 """Levels of these bands."""
 LEAST_DIFFERENCES = 4
 """Values that have another a season before them, which a series needs to be changed."""
+HOURS = 24
+"""Seasons that are a multiple of it are days of hours, or of parts of them."""
+WEEK = 7
+"""Days whose differences are tried as well."""
 
 
 class Pass(NamedTuple):
@@ -49,10 +54,13 @@ class Pass(NamedTuple):
     change : {"none", "trend", "seasonal_difference"}
     flipped : bool
         Whether the changed series is turned upside down.
+    lag : int
+        Seasons that differences go back.
     """
 
     change: Change = "none"
     flipped: bool = False
+    lag: int = 1
 
 
 Recipe = tuple[Pass, ...]
@@ -68,10 +76,14 @@ AUTO: Sequence[tuple[int, Recipe]] = (
     (4, (Pass("trend"), Pass("seasonal_difference"))),
     (2**62, (*BOTH_WAYS, Pass("seasonal_difference"))),
 )
-_SURE = AUTO[-1][1]
 """Recipes of ``auto``, each with the longest season that it is for: shortest first. Quarters and
 years mostly have a trend, which a model bends back to the mean; longer seasons gain from the mean
 of unlike passes. Chosen by measurement, see docs/benchmarks.md."""
+WEEKLY: Recipe = (*AUTO[-1][1], Pass("seasonal_difference", lag=WEEK))
+"""Recipe of ``auto`` for days of hours with two weeks of them. In both recipes with differences
+behind two other passes, the surest of these is in the mean, or none."""
+_JUDGED = len(BOTH_WAYS)
+"""Passes before differences that are judged."""
 
 
 def recipe_of(enhancement: Enhancement, season: int) -> Recipe:
@@ -90,7 +102,7 @@ def count_passes(enhancement: Enhancement | None) -> int:
     """Return the number of passes over the model that a series takes at most."""
     if enhancement is None:
         return 1
-    return max(len(recipe_of(enhancement, longest)) for longest, _ in AUTO)
+    return len(WEEKLY) if enhancement == "auto" else len(RECIPES[enhancement])
 
 
 class EnhancedForecaster:
@@ -132,16 +144,13 @@ class EnhancedForecaster:
             levels=self._levels(request.levels),
         )
         recipes, codes, short = self._recipes(request_of_all)
-        # Differences are the last pass of the recipe, and may be left out.
-        is_judged = np.array([recipe == _SURE for recipe in recipes])[codes]
-        is_judged &= self._enhancement == "auto"
         rounds = [
             _Round.start(self._inner, request_of_all, recipes, codes, number)
             for number in range(max(len(recipes[code]) for code in np.unique(codes)))
         ]
 
         def finish() -> FloatArray:
-            quantiles = _mean_of(rounds, request_of_all, is_judged)
+            quantiles = _mean_of(rounds, request_of_all)
             if self._enhancement == "zeros":
                 quantiles, _ = with_zeros(quantiles, request_of_all.context, request_of_all.levels)
             self.short += short
@@ -170,8 +179,20 @@ class EnhancedForecaster:
         least = np.maximum(seasons, LEAST_DIFFERENCES)
         is_short = counts < (least if self._enhancement == "auto" else LEAST_DIFFERENCES)
         is_short &= changes[codes[first]]
-        codes = np.where(np.repeat(is_short, request.group_size), len(recipes), codes)
-        return [*recipes, short_recipe(self._enhancement)], codes, int(is_short.sum())
+        is_weekly = ~is_short & self._has_weeks(request.context[first], seasons)
+        size = request.group_size
+        codes = np.where(np.repeat(is_short, size), len(recipes), codes)
+        codes = np.where(np.repeat(is_weekly, size), len(recipes) + 1, codes)
+        return [*recipes, short_recipe(self._enhancement), WEEKLY], codes, int(is_short.sum())
+
+    def _has_weeks(self, context: FloatArray, seasons: IntArray) -> BoolArray:
+        """Return which rows have two weeks of days, so that each phase has a difference."""
+        weeks = WEEK * seasons
+        has_weeks: BoolArray = (seasons % HOURS == 0) & (context.shape[1] >= 2 * weeks)
+        has_weeks &= self._enhancement == "auto"
+        rows = np.flatnonzero(has_weeks)
+        has_weeks[rows] = count_differences(context[rows], weeks[rows]) >= weeks[rows]
+        return has_weeks
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +206,8 @@ class _Round:
         Rows of the request, unchanged.
     is_difference : bool [R]
         Rows that are forecast in differences.
+    lags : int64 [R]
+        Steps that differences go back.
     slopes : float64 [R]
         Trends that were removed; 0 where none was.
     signs : float64 [R]
@@ -195,6 +218,7 @@ class _Round:
     rows: IntArray
     windows: Windows
     is_difference: BoolArray
+    lags: IntArray
     slopes: DoubleArray
     signs: DoubleArray
     pending: PendingForecast
@@ -215,15 +239,17 @@ class _Round:
         changes = np.array([step.change for step in passes])[codes[rows]]
         signs = np.array([-1.0 if step.flipped else 1.0 for step in passes])[codes[rows]]
         windows = _windows_of(request, rows)
+        lags = np.array([step.lag for step in passes])[codes[rows]] * windows.seasons
         slopes = np.zeros(len(rows))
         is_trend = np.flatnonzero(changes == "trend")
         slopes[is_trend] = find_slopes(windows.context[is_trend], windows.seasons[is_trend])
         changed = without_trend(windows, slopes)
         is_difference = changes == "seasonal_difference"
         if is_difference.any():
-            changed = _where(is_difference, seasonal_differences(windows), changed)
+            apart = seasonal_differences(windows._replace(seasons=lags))
+            changed = _where(is_difference, apart, changed)
         pending = start(inner, _request_of(changed, signs, request, rows))
-        return cls(rows, windows, is_difference, slopes, signs, pending)
+        return cls(rows, windows, is_difference, lags, slopes, signs, pending)
 
     def finish(self, levels: tuple[float, ...]) -> DoubleArray:
         """Wait for the pass and return quantiles of the unchanged rows, [R, H, Q]."""
@@ -233,34 +259,49 @@ class _Round:
         values = with_trend(quantiles, self.slopes)
         rows = np.flatnonzero(self.is_difference)
         if len(rows):
-            windows = Windows(self.windows.context[rows], None, self.windows.seasons[rows])
+            windows = Windows(self.windows.context[rows], None, self.lags[rows])
             median = quantiles[rows][..., find_level(MEDIAN, levels)]
             values[rows] = from_differences(quantiles[rows], median, windows)
         return values
 
 
-def _mean_of(
-    rounds: Sequence[_Round], request: ForecastRequest, is_judged: BoolArray
-) -> FloatArray:
+def _mean_of(rounds: Sequence[_Round], request: ForecastRequest) -> FloatArray:
     """Return the mean quantiles of the passes of each row, float32 [B, H, Q].
 
-    Rows that are judged have their last pass in it only if its band is narrow enough.
+    Of passes that are judged, the one with the narrowest band is in it if that is narrow enough.
     """
     shape = (len(request.context), request.horizon, len(request.levels))
     total, count = np.zeros(shape), np.zeros(len(request.context))
-    last = max(len(recipe) for _, recipe in AUTO) - 1
     # A row on which the model failed is not finite, and the caller treats it so.
     with np.errstate(invalid="ignore", over="ignore"):
-        for number, started in enumerate(rounds):
-            rows, values = started.rows, started.finish(request.levels)
-            if number == last and is_judged.any():
-                band = _bands(values, request.levels)
-                others = _bands(total[rows] / count[rows, None, None], request.levels)
-                is_sure = ~is_judged[rows] | ~(band > WIDEST * others)
-                rows, values = rows[is_sure], values[is_sure]
-            total[rows] += values
-            count[rows] += 1
+        for started in rounds[:_JUDGED]:
+            total[started.rows] += started.finish(request.levels)
+            count[started.rows] += 1
+        if len(rounds) > _JUDGED:
+            rows, values, bands = _narrowest(rounds[_JUDGED:], request.levels)
+            others = _bands(total[rows] / count[rows, None, None], request.levels)
+            is_sure = ~(bands > WIDEST * others)
+            total[rows[is_sure]] += values[is_sure]
+            count[rows[is_sure]] += 1
         return (total / count[:, None, None]).astype(np.float32)
+
+
+def _narrowest(
+    rounds: Sequence[_Round], levels: tuple[float, ...]
+) -> tuple[IntArray, DoubleArray, DoubleArray]:
+    """Return the rows of the first of some passes, and quantiles and band of the surest, [R]."""
+    first = rounds[0]
+    values = first.finish(levels)
+    bands = _bands(values, levels)
+    for later in rounds[1:]:
+        # Whoever has a later pass has the ones before.
+        places = np.searchsorted(first.rows, later.rows)
+        own = later.finish(levels)
+        own_bands = _bands(own, levels)
+        is_narrower = own_bands < bands[places]
+        values[places[is_narrower]] = own[is_narrower]
+        bands[places[is_narrower]] = own_bands[is_narrower]
+    return first.rows, values, bands
 
 
 def _bands(quantiles: DoubleArray, levels: tuple[float, ...]) -> DoubleArray:

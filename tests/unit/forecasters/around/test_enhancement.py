@@ -9,6 +9,7 @@ from gigacast.core.series.forecast import ForecastRequest
 from gigacast.forecasters.around.enhancement import (
     AUTO,
     RECIPES,
+    WEEKLY,
     EnhancedForecaster,
     Enhancement,
     Pass,
@@ -239,7 +240,7 @@ def test_a_row_on_which_the_model_fails_is_not_finite() -> None:
 
 def test_the_passes_are_those_of_the_longest_recipe() -> None:
     assert [count_passes(None), *(count_passes(name) for name in RECIPES)] == [1, 1, 1, 2, 1]
-    assert count_passes("auto") == max(len(recipe) for _, recipe in AUTO) == 3
+    assert count_passes("auto") == len(WEEKLY) == 1 + max(len(recipe) for _, recipe in AUTO) == 4
 
 
 @pytest.mark.parametrize("levels", [LEVELS, (0.3, 0.5)])
@@ -258,3 +259,29 @@ def test_auto_leaves_out_differences_of_which_the_model_is_less_sure(
     )
     np.testing.assert_allclose(auto[0], flip[0], rtol=1e-6)
     np.testing.assert_allclose(auto[1], (2 * flip[1] + difference[1]) / 3, rtol=1e-5, atol=1e-5)
+
+
+def test_auto_takes_the_differences_to_the_week_before_where_these_are_surer() -> None:
+    rng = np.random.default_rng(6)
+    t = np.arange(24 * 20)
+    day = 5 * np.sin(2 * np.pi * t / 24)
+    drift = rng.normal(0, 1, len(t) // 24).cumsum().repeat(24)
+    weekly = day + 20 * (t // 24 % 7 >= 5) + 0.1 * rng.normal(size=len(t))
+    # Differences to the day before are free of its level, those to the week before are not.
+    daily = day + drift + 0.1 * rng.normal(size=len(t))
+    short = weekly[-24 * 13 :]
+    batch = request([weekly, daily, short], [24, 24, 24])
+    inner = MeanForecaster()
+    auto = EnhancedForecaster(inner, "auto").predict(batch)
+    assert [len(asked.context) for asked in inner.requests] == [3, 3, 3, 2], "two have two weeks"
+    flip, by_day = (predicted(name, batch) for name in ("flip", "seasonal_difference"))
+    by_week = predicted("seasonal_difference", replace(batch, seasons=7 * batch.seasons))
+    for row, difference in enumerate((by_week, by_day)):
+        mean = (2 * flip[row].astype(float) + difference[row]) / 3
+        np.testing.assert_allclose(auto[row], mean, rtol=1e-5, atol=1e-4)
+    alone = predicted("auto", request([short], [24]))
+    np.testing.assert_array_equal(alone[0], auto[2])
+
+
+def predicted(enhancement: Enhancement, batch: ForecastRequest) -> np.ndarray:
+    return EnhancedForecaster(MeanForecaster(), enhancement).predict(batch)
