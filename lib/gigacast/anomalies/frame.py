@@ -11,7 +11,7 @@ from gigacast.backtesting.partition import HISTORY
 from gigacast.forecasters.batching import BatchBudget
 from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasting.prediction import item_fields
-from gigacast.job.covariates import fit_method
+from gigacast.job.covariates import fit_method, refuse_pooled
 from gigacast.job.forecast_job import Method
 from gigacast.series.duplicates import warn_of_conflicts, warn_of_dropped
 from gigacast.series.reader import read_series
@@ -46,6 +46,7 @@ def search_table(
     SchemaError, ConfigError, ModelError
     """
     info = forecaster.info
+    refuse_pooled(method, "a search for anomalies")
     method, _ = fit_method(method, info)
     options = method.options(method.horizon or info.prediction_length, batch_size)
     reading = replace(

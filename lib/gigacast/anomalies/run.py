@@ -19,6 +19,7 @@ from gigacast.forecasting.rows import LATEST, checked_origin
 from gigacast.forecasting.run import make_executor_for
 from gigacast.forecasting.worker import ModelSetup
 from gigacast.job.audit import PlannedJob, RunDescription
+from gigacast.job.covariates import refuse_pooled
 from gigacast.job.location import exact_inputs
 from gigacast.job.run import FinishedTask, RunEvents, start_run, utc_now
 from gigacast.job.settled import StartRun
@@ -126,6 +127,7 @@ def _roll(
     job: AnomalyJob, name: str, events: RunEvents | None, executor: Executor | None, clock: Clock
 ) -> AnomalyReport:
     """Forecast the last steps of every partition from before them, as a job, and compare."""
+    refuse_pooled(job.forecast.method, "a search for anomalies")
     prepared = prepare(job.forecast, settles=False)
     own = {
         "job": "anomalies",

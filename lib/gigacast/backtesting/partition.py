@@ -19,19 +19,23 @@ from gigacast.core.series.holdout import HeldOut, hold_out
 from gigacast.core.series.item_key import ItemKey
 from gigacast.core.series.reason import Reason
 from gigacast.forecasters.around.calibration import scores_of
+from gigacast.forecasters.around.pool import Pool
 from gigacast.forecasters.batching import forecast_batch
 from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasters.metric import Losses, measure, seasonal_error
 from gigacast.forecasters.naive import CONTEXT_LENGTH
+from gigacast.forecasters.pooling import find_pool, needs_pool
 from gigacast.forecasting.prediction import item_fields
 from gigacast.forecasting.worker import (
     ModelSetup,
     PartitionWorker,
     Tally,
     read_options,
+    sources_of,
 )
 from gigacast.job.watched import watched
 from gigacast.job.worker import Stopwatch
+from gigacast.series.reader import read_series
 from gigacast.series.source import ReadOptions
 
 HISTORY = CONTEXT_LENGTH
@@ -133,6 +137,7 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
         self._series = setup.series
         self._season = setup.season
         self._calibrate = setup.calibrate
+        self._pools: list[Pool] = []
 
     def _read_options(self, task: Task) -> ReadOptions:
         job = self._setup.job
@@ -150,6 +155,7 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
         self, task: Task, batches: Iterable[SeriesBatch], watch: Stopwatch, tally: Tally
     ) -> Iterator[WindowLosses]:
         forecaster = watched(self._forecaster, watch)
+        self._pools = self._find_pools(task)
         for batch in _first(batches, self._series):
             reasons = batch.reasons.copy()
             # The others keep the reason that the reader gave them.
@@ -164,6 +170,23 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
             reasons[good[~tried]] = Reason.TOO_SHORT
             tally.add(batch, reasons)
 
+    def _find_pools(self, task: Task) -> list[Pool]:
+        """Return the common effects of a partition at the origin of each window.
+
+        It is a reading of its own: an origin must not see what came after it.
+        """
+        options = self._setup.job.method.options(task.horizon, None)
+        if not needs_pool(options):
+            return []
+
+        def contexts(later: int) -> Iterator[SeriesBatch]:
+            reader = read_series(sources_of(task, self._inputs), self._read_options(task))
+            for batch in _first(reader, self._series):
+                yield hold_out(batch, task.horizon, later=later).contexts
+
+        windows = self._windows.later(task.horizon)
+        return [find_pool(contexts(later), self._setup.info, options) for later in windows]
+
     def _splits(self, series: SeriesBatch, horizon: int) -> Iterator[tuple[int, HeldOut]]:
         """Yield the number of each window, and its contexts and actual values."""
         for window, later in enumerate(self._windows.later(horizon)):
@@ -176,7 +199,8 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
         method, resources = self._setup.job.method, self._setup.job.resources
         actual = np.asarray(actuals)
         options = method.options(actual.shape[1], resources.batch_size)
-        options = replace(options, season=self._season)
+        pool = self._pools[window] if self._pools else None
+        options = replace(options, season=self._season, pool=pool)
         forecast = forecast_batch(forecaster, contexts, options, self._budget)
         seasons = seasons_of(contexts, self._season)
         scale = seasonal_error(contexts.values, contexts.offsets, seasons)

@@ -26,7 +26,7 @@ from gigacast.forecasters.forecaster import (
     is_shift_free,
     start,
 )
-from gigacast.forecasters.grouping import Windows, gather_members, group_rows
+from gigacast.forecasters.grouping import Windows, gather_members, group_rows, season_lengths
 from gigacast.forecasters.levels import (
     MEDIAN,
     find_level,
@@ -92,7 +92,7 @@ def forecast_batch(
     # Beyond the digits of float32 only where a series is: see `core.series.base`.
     kind = np.float32 if batch.bases is None else np.float64
     quantiles: FloatArray = np.full(shape, np.nan, dtype=kind)
-    around = settings.around.wrap(forecaster)
+    around = settings.around.wrap(forecaster, settings.pool)
     job = _Job(around, settings, levels, budget, settings.calibration)
     reasons = screen(batch, job.context_length, settings.min_length)
     if job.info.takes_groups:
@@ -212,7 +212,7 @@ class _Job:
             if self.info.samples
             else np.zeros(len(batch), dtype=np.uint64)
         )
-        seasons = _seasons(batch, self.settings.season)
+        seasons = season_lengths(batch, self.settings.season)
         names = None
         if self.info.needs_frequencies:
             aliases = [frequency.pandas_alias for frequency in batch.frequencies]
@@ -389,12 +389,3 @@ def _finish(
     if len(requested) != len(levels):
         quantiles = np.stack([quantiles[..., find_level(level, levels)] for level in requested], -1)
     return ForecastBatch(batch, requested, quantiles, median, reasons)
-
-
-def _seasons(batch: SeriesBatch, fixed: int | None) -> IntArray:
-    """Return the season length of each series, int64 [N]; 1 if the frequency is unknown."""
-    if fixed is not None:
-        return np.full(len(batch), fixed, dtype=np.int64)
-    lengths = [frequency.season_length for frequency in batch.frequencies]
-    # Series of unknown frequency have the code -1, which selects the 1 at the end.
-    return np.array([*lengths, 1], dtype=np.int64)[batch.frequency_codes]

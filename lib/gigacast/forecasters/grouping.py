@@ -126,3 +126,12 @@ def gather_members(
         np.concatenate([unknown, ahead], axis=1).reshape(-1, horizon),
         size,
     )
+
+
+def season_lengths(batch: SeriesBatch, fixed: int | None) -> IntArray:
+    """Return the season length of each series, int64 [N]; 1 if the frequency is unknown."""
+    if fixed is not None:
+        return np.full(len(batch), fixed, dtype=np.int64)
+    lengths = [frequency.season_length for frequency in batch.frequencies]
+    # Series of unknown frequency have the code -1, which selects the 1 at the end.
+    return np.array([*lengths, 1], dtype=np.int64)[batch.frequency_codes]

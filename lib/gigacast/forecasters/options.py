@@ -8,6 +8,7 @@ from gigacast.errors import ConfigError
 from gigacast.forecasters.around.calibration import Calibration
 from gigacast.forecasters.around.enhancement import Enhancement
 from gigacast.forecasters.around.horizon import LongHorizon
+from gigacast.forecasters.around.pool import Pool
 from gigacast.forecasters.around.regression import CovariateRegressor
 from gigacast.forecasters.around.wrapping import Around
 from gigacast.forecasters.levels import check_levels
@@ -61,9 +62,11 @@ class ForecastOptions:
         Factors of the model's quantiles, the last change before post-processing; none by default.
     mean : bool
         Whether the mean is computed from the quantiles.
-    covariate_regressor : {"ridge"}, optional
+    covariate_regressor : {"ridge", "pooled"}, optional
         Regression of each series on its known covariates, whose residual the model forecasts; see
         `forecasters.around.regression`.
+    pool : Pool, optional
+        Effects of ``pooled``, which `forecasters.pooling` finds; they are no setting.
     calendar : bool
         Whether the calendar is among the known covariates.
     holiday_tables : tuple of HolidayTable
@@ -95,6 +98,7 @@ class ForecastOptions:
     covariate_regressor: CovariateRegressor | None = None
     calendar: bool = False
     holiday_tables: tuple[HolidayTable, ...] = ()
+    pool: Pool | None = None
 
     @property
     def around(self) -> Around:

@@ -18,6 +18,7 @@ from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, is_shift_free
+from gigacast.forecasters.pooling import find_pool, needs_pool
 from gigacast.forecasting.prediction import (
     prediction_batch,
     prediction_schema,
@@ -168,6 +169,8 @@ def forecast_source(
     reading = method.reading_for(info, options.horizon)
     reading = replace(reading, item_id="series", precise=is_shift_free(info))
     budget = BatchBudget(options.batch_size)
+    if needs_pool(options):
+        options = replace(options, pool=find_pool(read_series([source], reading), info, options))
     forecasts: list[ForecastBatch] = []
     futures = Futures()
     reader = read_series([source], reading)

@@ -12,9 +12,12 @@ import pyarrow as pa
 from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastBatch
+from gigacast.forecasters.around.pool import Pool
 from gigacast.forecasters.batching import forecast_batch
 from gigacast.forecasters.forecaster import Forecaster, is_shift_free
 from gigacast.forecasters.levels import extrapolated_levels
+from gigacast.forecasters.options import ForecastOptions
+from gigacast.forecasters.pooling import find_pool, needs_pool
 from gigacast.forecasting.prediction import (
     prediction_batch,
     prediction_schema,
@@ -31,13 +34,20 @@ from gigacast.forecasting.refresh.task import (
     needs_one_shape,
 )
 from gigacast.forecasting.stored.recipe import recipe_metadata
-from gigacast.forecasting.worker import ModelSetup, PartitionWorker, Tally, read_options
+from gigacast.forecasting.worker import (
+    ModelSetup,
+    PartitionWorker,
+    Tally,
+    read_options,
+    sources_of,
+)
 from gigacast.job.location import dataset_name
 from gigacast.job.spec import make_spec
 from gigacast.job.watched import watched
 from gigacast.job.worker import Stopwatch
 from gigacast.lake.plan.origin import publish_kept, trim_origins
 from gigacast.lake.plan.receipt import Receipt
+from gigacast.series.reader import read_series
 from gigacast.series.source import ReadOptions
 from gigacast.storage.parquet.writer import ParquetSink
 
@@ -91,6 +101,9 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
     ) -> Iterator[ForecastBatch]:
         job = self._setup.job
         options = job.method.options(task.horizon, job.resources.batch_size)
+        if needs_pool(options):
+            with watch.measure("prepare"):
+                options = replace(options, pool=self._pool(task, options))
         forecaster = watched(self._forecaster, watch)
 
         def compute(batch: SeriesBatch) -> ForecastBatch:
@@ -106,6 +119,11 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
             if not self._setup.ignored:
                 tally.futures.add(batch, task.horizon)
             yield forecast
+
+    def _pool(self, task: Task, options: ForecastOptions) -> Pool:
+        """Return the common effects of a partition, in a reading of its own."""
+        reader = read_series(sources_of(task, self._inputs), self._read_options(task))
+        return find_pool(reader, self._setup.info, options)
 
     def _kept_or(self, compute: Compute, task: Task) -> Compute:
         """Return ``compute``, in incremental runs only for series that have changed."""

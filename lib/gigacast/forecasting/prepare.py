@@ -13,7 +13,7 @@ from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.gpu_sharing import operations_per_point, processes_per_gpu
 from gigacast.forecasters.hardware import are_gpus, count_processes, describe_gpu
 from gigacast.job.calibration import with_calibration
-from gigacast.job.covariates import check_context, fit_method, warn_of_horizon
+from gigacast.job.covariates import check_context, fit_method, refuse_pooled, warn_of_horizon
 from gigacast.job.engine_choice import settle_engine
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.location import (
@@ -127,6 +127,8 @@ def prepare(
         check_context(job.method, info)
         warn_of_horizon(job.method.horizon, info)
     method, ignored = fit_method(job.method, info)
+    if job.incremental:
+        refuse_pooled(method, "--incremental")
     if method.calibrate:
         method = with_calibration(method, info, outputs)
     job = replace(job, method=method)

@@ -91,6 +91,28 @@ def _fit_regression(method: Method, info: ForecasterInfo) -> tuple[Method, tuple
     return with_holiday_tables(fitted), useless
 
 
+def refuse_pooled(method: Method, what: str) -> None:
+    """Refuse effects that series have in common.
+
+    Parameters
+    ----------
+    method : Method
+    what : str
+        Job that does not look for them.
+
+    Raises
+    ------
+    ConfigError
+        If the method has them.
+    """
+    if method.covariate_regressor == "pooled":
+        raise ConfigError(
+            f"covariate_regressor: {what} has no pooled effects, which depend on all series of a "
+            "partition",
+            hint="take --covariate_regressor ridge",
+        )
+
+
 def with_holiday_tables(method: Method) -> Method:
     """Return a method with the days of its holidays."""
     if not method.holidays or method.holiday_tables:

@@ -198,7 +198,8 @@ class ForecastSettings(Section):
         "forecasts what is left of the series.",
         group="covariates",
         details="`ridge` sees the context of the series only, and finds no effect rather than a "
-        "doubtful one.",
+        "doubtful one. `pooled` gives a series of fewer than 50 values without a clear effect of "
+        "its own those that the series of its partition have in common.",
     )
     calendar: bool = option(
         _METHOD.calendar,

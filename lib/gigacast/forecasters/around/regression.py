@@ -11,10 +11,11 @@ import numpy as np
 
 from gigacast.core.array import DoubleArray, FloatArray, IntArray
 from gigacast.core.series.forecast import ForecastRequest
+from gigacast.forecasters.around.pool import Pool
 from gigacast.forecasters.around.ridge import Effects, Panel, find_effects
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
 
-CovariateRegressor = Literal["ridge"]
+CovariateRegressor = Literal["ridge", "pooled"]
 REGRESSOR_REVISION = 1
 """Part of the spec of forecasts with a regression. Raise it when their numbers change."""
 _CHUNK_VALUES = 1 << 20
@@ -30,10 +31,13 @@ class RegressedForecaster:
     Parameters
     ----------
     inner : Forecaster
+    pool : Pool, optional
+        Effects for short series that have none of their own; none by default.
     """
 
-    def __init__(self, inner: Forecaster) -> None:
+    def __init__(self, inner: Forecaster, pool: Pool | None = None) -> None:
         self.inner = inner
+        self._pool = pool
 
     @property
     def info(self) -> ForecasterInfo:
@@ -50,7 +54,7 @@ class RegressedForecaster:
         if size == 1 or request.future is None:
             return start(self.inner, request)
         request = replace(request, context=request.context[:, -self.info.context_length :])
-        effects = effects_of(request)
+        effects = effects_of(request, self._pool)
         context, is_any = request.context[::size], effects.is_any
         with np.errstate(over="ignore"):
             reduced = (context - effects.past).astype(np.float32)
@@ -85,7 +89,7 @@ def _added(quantiles: FloatArray, effect: DoubleArray) -> FloatArray:
     return added
 
 
-def effects_of(request: ForecastRequest) -> Effects:
+def effects_of(request: ForecastRequest, pool: Pool | None = None) -> Effects:
     """Return the effects of covariates on the series of a request with groups."""
     size, future = request.group_size, request.future
     assert future is not None  # noqa: S101 - the caller has looked
@@ -102,7 +106,8 @@ def effects_of(request: ForecastRequest) -> Effects:
             ahead[rows, 1:].astype(np.float64),
             _seasons(request)[rows],
         )
-        parts.append(find_effects(panel))
+        own = find_effects(panel)
+        parts.append(own if pool is None else pool.fill(panel, own))
     return Effects(
         np.concatenate([part.past for part in parts]),
         np.concatenate([part.ahead for part in parts]),

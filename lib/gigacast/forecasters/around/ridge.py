@@ -84,22 +84,22 @@ def find_effects(panel: Panel) -> Effects:
 
 def _of_season(panel: Panel, season: int) -> Effects:
     """Return the effects of series with the same season."""
-    past, ahead = _centred(panel)
+    past, ahead = _of_one_size(*centred(panel))
     # In units of a series' own spread, so that squares neither overflow nor vanish.
     context = np.where(np.isfinite(panel.context), panel.context, np.nan)
     has_value = np.isfinite(context)
-    scale = _spread(context, has_value)
+    scale = spread_of(context, has_value)
     values = np.where(has_value, context, 0.0) / scale[:, None]
     weights = np.zeros(past.shape[:2])
-    memory = _memory(values, has_value, season)
+    memory = memory_of(values, has_value, season)
     for _ in range(PASSES):
         weights = _fit(values, has_value, past, memory, season)
-        memory = _memory(values - np.einsum("gv,gvt->gt", weights, past), has_value, season)
+        memory = memory_of(values - np.einsum("gv,gvt->gt", weights, past), has_value, season)
     weights *= scale[:, None]
     return Effects(np.einsum("gv,gvt->gt", weights, past), np.einsum("gv,gvh->gh", weights, ahead))
 
 
-def _centred(panel: Panel) -> tuple[DoubleArray, DoubleArray]:
+def centred(panel: Panel) -> tuple[DoubleArray, DoubleArray]:
     """Return covariates less their means over the context, 0 where missing or not known ahead."""
     has_value = np.isfinite(panel.past) & np.isfinite(panel.context)[:, None]
     counts = np.maximum(has_value.sum(axis=2), 1)
@@ -109,13 +109,17 @@ def _centred(panel: Panel) -> tuple[DoubleArray, DoubleArray]:
     is_past = is_given & np.isfinite(panel.past)
     past = np.where(is_past, panel.past - means[:, :, None], 0.0)
     ahead = np.where(is_given, panel.ahead - means[:, :, None], 0.0)
+    return past, ahead
+
+
+def _of_one_size(past: DoubleArray, ahead: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
     # Sizes of covariates are as different as dollars and degrees.
     size = np.abs(past).max(axis=2, initial=0.0)
     size = np.where(size > 0, size, 1.0)[:, :, None]
     return past / size, ahead / size
 
 
-def _spread(context: DoubleArray, has_value: BoolArray) -> DoubleArray:
+def spread_of(context: DoubleArray, has_value: BoolArray) -> DoubleArray:
     """Return the standard deviation of each series, 1 for a constant one, [G]."""
     counts = np.maximum(has_value.sum(axis=1), 1)
     largest = np.abs(np.where(has_value, context, 0.0)).max(axis=1, initial=0.0)
@@ -128,7 +132,7 @@ def _spread(context: DoubleArray, has_value: BoolArray) -> DoubleArray:
     return own
 
 
-def _memory(values: DoubleArray, has_value: BoolArray, season: int) -> DoubleArray:
+def memory_of(values: DoubleArray, has_value: BoolArray, season: int) -> DoubleArray:
     """Return the share of a value's deviation that the next one keeps, 0 to 1, [G]."""
     apart = _without_phases(values, has_value, season) * has_value
     both = has_value[:, 1:] & has_value[:, :-1]
@@ -164,6 +168,45 @@ def _phases(values: DoubleArray | BoolArray, season: int) -> DoubleArray:
     return np.pad(values.astype(np.float64), padding).reshape(*values.shape[:-1], -1, season)
 
 
+class Steps(NamedTuple):
+    """Series and covariates in steps that are free of memory, level and season.
+
+    Parameters
+    ----------
+    target : float64 [G, T - 1]
+    design : float64 [G, V, T - 1]
+    has_step : bool [G, T - 1]
+        Steps with a value and one before it; the others are 0.
+    """
+
+    target: DoubleArray
+    design: DoubleArray
+    has_step: BoolArray
+
+
+def free_steps(
+    values: DoubleArray, has_value: BoolArray, past: DoubleArray, memory: DoubleArray, season: int
+) -> Steps:
+    """Return the steps in which effects are looked for.
+
+    Parameters
+    ----------
+    values : float64 [G, T]
+        0 where missing.
+    has_value : bool [G, T]
+    past : float64 [G, V, T]
+        Centred covariates.
+    memory : float64 [G]
+        See `memory_of`.
+    season : int
+    """
+    both = has_value[:, 1:] & has_value[:, :-1]
+    steps = values[:, 1:] - memory[:, None] * values[:, :-1]
+    causes = past[:, :, 1:] - memory[:, None, None] * past[:, :, :-1]
+    target = _without_phases(steps, both, season) * both
+    return Steps(target, _without_phases(causes, both, season) * both[:, None], both)
+
+
 def _fit(
     values: DoubleArray,
     has_value: BoolArray,
@@ -172,11 +215,7 @@ def _fit(
     season: int,
 ) -> DoubleArray:
     """Return the weights of covariates, [G, V]; zeros where no effect is clear."""
-    both = has_value[:, 1:] & has_value[:, :-1]
-    steps = values[:, 1:] - memory[:, None] * values[:, :-1]
-    causes = past[:, :, 1:] - memory[:, None, None] * past[:, :, :-1]
-    target = _without_phases(steps, both, season) * both
-    design = _without_phases(causes, both, season) * both[:, None]
+    target, design, both = free_steps(values, has_value, past, memory, season)
     size = np.sqrt(np.square(design).sum(axis=2))
     # A covariate that is a part of the season is left to the model, which knows seasons.
     size = np.where(size > 1e-6, size, np.inf)

@@ -20,6 +20,7 @@ from gigacast.forecasters.around.horizon import (
     is_continued,
     keep_bands,
 )
+from gigacast.forecasters.around.pool import Pool
 from gigacast.forecasters.around.regression import (
     REGRESSOR_REVISION,
     CovariateRegressor,
@@ -38,16 +39,29 @@ class Around:
         Changes of contexts; none by default.
     long_horizon : {"bands", "dilated", "stock"}
         Treatment of steps beyond the trained horizon.
-    covariate_regressor : {"ridge"}, optional
+    covariate_regressor : {"ridge", "pooled"}, optional
         Regression on known covariates, whose residual the model forecasts; none by default.
+        ``pooled`` gives short series the effects that the series of a partition have in common.
     """
 
     enhance: Enhancement | None = None
     long_horizon: LongHorizon = "bands"
     covariate_regressor: CovariateRegressor | None = None
 
-    def wrap(self, forecaster: Forecaster) -> Forecaster:
-        """Return a forecaster with all of this around it."""
+    def wrap(self, forecaster: Forecaster, pool: Pool | None = None) -> Forecaster:
+        """Return a forecaster with all of this around it.
+
+        Raises
+        ------
+        ConfigError
+            If pooled effects are asked for, and there are none.
+        """
+        if self.covariate_regressor == "pooled" and pool is None:
+            raise ConfigError(
+                "covariate_regressor: pooled effects are found by forecasts, backtests and "
+                "selections only",
+                hint="take --covariate_regressor ridge",
+            )
         if self.long_horizon == "dilated":
             # Direct passes see the whole horizon at once: nothing is to be carried over.
             forecaster = BandedForecaster(DilatedForecaster(forecaster), keep_bands)
@@ -55,7 +69,9 @@ class Around:
             forecaster = BandedForecaster(forecaster, carry_bands)
         if self.enhance is not None:
             forecaster = EnhancedForecaster(forecaster, self.enhance)
-        return forecaster if self.covariate_regressor is None else RegressedForecaster(forecaster)
+        if self.covariate_regressor is None:
+            return forecaster
+        return RegressedForecaster(forecaster, pool)
 
     def passes(self, info: ForecasterInfo, horizon: int) -> int:
         """Return the passes over the model that a series takes at most, as one with its horizon."""
