@@ -152,13 +152,12 @@ def regularise(items: ItemRows, rules: GridRules, stats: ReadStats) -> SeriesBat
     reasons = np.where(
         timeless, np.where(rows_read > 0, Reason.NO_TIMESTAMP, Reason.EMPTY), inferred.reasons
     ).astype(np.int8)
-    # Covariates reach the model beside their targets, whose bases are not theirs.
-    of_covariates = replace(rules, precise=False)
-    own = [rules if place < rules.targets else of_covariates for place in range(len(rules.columns))]
     columns = [
-        _column(values, windows, reasons, own_rules, rules.categories.get(name))
-        for name, values, own_rules in zip(rules.columns, items.values, own, strict=False)
+        _column(values, windows, reasons, rules, rules.categories.get(name))
+        for name, values in zip(rules.columns, items.values, strict=False)
     ]
+    # Of covariates nothing is forecast, and no level matters: their bases are taken away for good.
+    columns[rules.targets :] = [replace(c, bases=None) for c in columns[rules.targets :]]
     stats.series += len(items) * rules.targets
     # Last timestamps are returned in wall time, as `SeriesBatch` wants them.
     last = last_times(items)

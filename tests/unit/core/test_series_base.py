@@ -70,6 +70,18 @@ def test_a_single_outlier_does_not_decide_and_infinities_are_no_steps() -> None:
     np.testing.assert_array_equal(find_bases(values, offsets), [1.7e9, 0])
 
 
+def test_a_meter_that_begins_with_zero_or_is_exchanged_keeps_most_of_its_steps() -> None:
+    begins, exchanged = meter(1.7e9, 60), np.append(meter(1.7e9, 60, 10), meter(4e9, 60, 20))
+    begins[:2] = 0
+    values, offsets = ragged(begins, exchanged)
+    np.testing.assert_array_equal(find_bases(values, offsets), [1.7e9 + 120, 4e9])
+    narrow, bases = split_bases(values, offsets)
+    assert bases is not None
+    restored = narrow.astype(np.float64) + np.repeat(bases, np.diff(offsets))
+    kept = np.r_[2:30, 40:60]
+    np.testing.assert_array_equal(restored[kept], values[kept])
+
+
 def test_there_are_no_bases_without_such_a_series() -> None:
     values, offsets = ragged(np.arange(10.0), np.full(3, NAN))
     narrow, bases = split_bases(values, offsets)
@@ -79,13 +91,22 @@ def test_there_are_no_bases_without_such_a_series() -> None:
 
 def base_of(values: np.ndarray) -> float:
     """Return the base of one series, step by step."""
+    if not _are_lost(values).any():
+        return 0.0
+    first = values[np.isfinite(values)][0]
+    with np.errstate(all="ignore"):
+        still = _are_lost(values - first)
+    return values[np.flatnonzero(still)[0]] if still.any() else first
+
+
+def _are_lost(values: np.ndarray) -> np.ndarray:
+    """Whether the change after each value is lost, if most are; else nothing is."""
     with np.errstate(all="ignore"):
         changes = np.abs(np.diff(values))
         grid = np.spacing(np.abs(values[1:]).astype(np.float32)).astype(np.float64)
         is_change = np.isfinite(changes) & (changes > 0)
         is_lost = is_change & np.isfinite(grid) & (changes < LEAST_STEPS / 2 * grid)
-    finite = values[np.isfinite(values)]
-    return finite[0] if 2 * is_lost.sum() > is_change.sum() else 0.0
+    return is_lost & (2 * is_lost.sum() > is_change.sum())
 
 
 @settings(max_examples=150, deadline=None)

@@ -225,16 +225,16 @@ def test_dates_of_the_calendar_end_the_forecasts() -> None:
     assert described(series_of([rows], replace(yearly, horizon=1))[0])[0][0] == "IRREGULAR"
 
 
-def test_only_targets_are_counted_from_a_base():
+def test_targets_have_the_bases_that_are_taken_from_them_and_covariates_none():
     steps = [1.7e9 + 60.0 * n for n in range(20)]
     rules = replace(RULES, targets=1, precise=True)
     batch, _ = series_of([[(START + n * DAY, v, v) for n, v in enumerate(steps)]], rules)
     assert batch.bases is not None
     target, covariate = batch.values[:20], batch.values[20:]
     assert (target + batch.bases[0]).tolist() == steps
-    # A covariate stands beside its target, whose base is not its own.
+    # Whatever a covariate is centred by, its steps are there.
     assert batch.bases[1] == 0
-    assert covariate.tolist() == np.array(steps, np.float32).tolist()
+    assert covariate.tolist() == [v - steps[0] for v in steps]
 
 
 @pytest.mark.parametrize(("wide_numbers", "expected"), [(False, None), (True, [0, 0])])

@@ -57,27 +57,49 @@ def add_bases(values: FloatArray, bases: DoubleArray) -> DoubleArray:
 
 
 def find_bases(values: DoubleArray, offsets: IntArray) -> DoubleArray:
-    """Return the first value of each series whose steps float32 would lose, else 0, [N].
+    """Return a value beside which float32 keeps the steps of each series, [N]; 0 if it has them.
 
     They are lost if most changes from one value to the next are less than `LEAST_STEPS` times what
-    rounding may move a value by.
+    rounding may move a value by. The base is then the first value; if most are lost beside that as
+    well, as where a meter begins with a zero or is exchanged, it is the first value whose next
+    change is.
     """
     bases = np.zeros(len(offsets) - 1)
-    lost = _lost_changes(values)
-    owners = np.searchsorted(offsets, lost, side="right") - 1
-    # Between the last value of a series and the first of the next one is no change.
-    owners = owners[lost != offsets[owners]]
-    if not len(owners):
-        return bases
-    counts = np.bincount(owners, minlength=len(bases))
-    rows = np.flatnonzero(counts)
-    rows = rows[2 * counts[rows] > _count_changes(values, offsets, rows)]
+    rows, _ = _mostly_lost(values, offsets)
     if not len(rows):
         return bases
     finite = np.append(np.flatnonzero(np.isfinite(values)), len(values))
-    firsts = finite[np.searchsorted(finite, offsets[rows])]
-    bases[rows] = values[firsts]
+    bases[rows] = values[finite[np.searchsorted(finite, offsets[rows])]]
+    places, borders = _places_of(offsets, rows)
+    own = values[places]
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = own - np.repeat(bases[rows], np.diff(borders))
+    still, changed = _mostly_lost(apart, borders)
+    bases[rows[still]] = own[changed - 1]
     return bases
+
+
+def _mostly_lost(values: DoubleArray, offsets: IntArray) -> tuple[IntArray, IntArray]:
+    """Return series most of whose changes float32 loses, and the value after the first one, [R]."""
+    lost = _lost_changes(values)
+    owners = np.searchsorted(offsets, lost, side="right") - 1
+    # Between the last value of a series and the first of the next one is no change.
+    is_within = lost != offsets[owners]
+    lost, owners = lost[is_within], owners[is_within]
+    if not len(owners):
+        return owners, lost
+    counts = np.bincount(owners, minlength=len(offsets) - 1)
+    rows = np.flatnonzero(counts)
+    rows = rows[2 * counts[rows] > _count_changes(values, offsets, rows)]
+    return rows, lost[np.searchsorted(owners, rows)]
+
+
+def _places_of(offsets: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the places of the values of some series, one series after the other, and borders."""
+    lengths = np.diff(offsets)[rows]
+    borders = np.append(0, np.cumsum(lengths))
+    places = np.arange(borders[-1]) + np.repeat(offsets[rows] - borders[:-1], lengths)
+    return places, borders
 
 
 def _lost_changes(values: DoubleArray) -> IntArray:
@@ -126,12 +148,10 @@ def _are_lost(values: DoubleArray, changes: DoubleArray) -> BoolArray:
 
 def _count_changes(values: DoubleArray, offsets: IntArray, rows: IntArray) -> IntArray:
     """Return the changes within some of the series, [R]; each has two values at least."""
-    lengths = np.diff(offsets)[rows]
-    ends = np.cumsum(lengths)
-    places = np.arange(ends[-1]) + np.repeat(offsets[rows] - (ends - lengths), lengths)
+    places, borders = _places_of(offsets, rows)
     with np.errstate(over="ignore", invalid="ignore"):
         changes = np.abs(np.diff(values[places]))
     is_change = np.isfinite(changes) & (changes > 0)
-    is_change[ends[:-1] - 1] = False
-    counts: IntArray = np.add.reduceat(is_change, ends - lengths, dtype=np.int64)
+    is_change[borders[1:-1] - 1] = False
+    counts: IntArray = np.add.reduceat(is_change, borders[:-1], dtype=np.int64)
     return counts

@@ -105,6 +105,13 @@ def test_nothing_after_the_end_of_a_series_matters_but_known_covariates() -> Non
     np.testing.assert_allclose(moved, signs * EFFECT, rtol=0.05)
 
 
+def test_a_covariate_of_large_numbers_keeps_its_steps() -> None:
+    low, high = panel(), panel()
+    high["promo"] = 1.7e9 + 30 * low["promo"]
+    forecasts = [gigacast.forecast(f, known_covariates="promo", **RIDGE) for f in (low, high)]
+    np.testing.assert_allclose(*map(numbers, forecasts), rtol=1e-5)
+
+
 def test_a_series_is_forecast_alone_as_beside_others() -> None:
     frame = panel()
     together = gigacast.forecast(frame, known_covariates="promo", known_calendar=True, **RIDGE)
