@@ -5,15 +5,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 import gigacast
+from gigacast.job.forecast_job import Method
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
+from gigacast.trainers.finetuning.chronos2 import LazySeries
 from gigacast.training.api import ChronosTrainer
+from gigacast.training.data import Reading, TableData, write_corpus
 from gigacast.training.job import FinetuneResult
 from tests.flow.training.trainings import QUICK
 from tests.support.panels import put_frame
-from tests.support.tiny_models import tiny_bolt, tiny_chronos2
+from tests.support.tiny_models import tiny_bolt
 
 LEVEL, STEPS = 1.7e9, 120
 
@@ -53,12 +57,19 @@ def test_a_meter_trains_a_bolt_as_one_that_starts_at_zero(tmp_path: Path, models
     np.testing.assert_allclose(high.wql_before, low.wql_before * share, rtol=1e-6)
 
 
-def test_a_meter_trains_a_chronos_2_as_one_that_starts_at_zero(
-    tmp_path: Path, models: Path
-) -> None:
-    model = tiny_chronos2(models)
-    high, low = (trained(tmp_path, level, model) for level in (LEVEL, 0.0))
-    assert high.done.curve == low.done.curve
+def test_a_chronos_2_reads_the_same_corpus(tmp_path: Path) -> None:
+    corpora = []
+    for level in (LEVEL, 0.0):
+        data = TableData(pa.Table.from_pandas(meters(level), preserve_index=False))
+        folder = tmp_path / f"{level:.0f}"
+        folder.mkdir()
+        corpora.append(write_corpus(data.groups(), Reading(Method()), folder, 20))
+    high, low = corpora
+    series = [LazySeries(corpus, 12, np.arange(4), 0)[2]["context"] for corpus in corpora]
+    np.testing.assert_array_equal(*map(np.asarray, series))
+    assert low.bases is None
+    assert high.bases is not None
+    np.testing.assert_array_equal(high.bases, LEVEL)
 
 
 def test_arrays_to_train_on_and_to_forecast_keep_the_steps(tmp_path: Path) -> None:
