@@ -66,6 +66,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "forecasters.around.change": (f"{_AROUND}test_enhancement.py",),
     "forecasters.around.enhancement": (f"{_AROUND}test_enhancement.py",),
     "forecasters.around.horizon": (f"{_AROUND}test_horizon.py",),
+    "forecasters.around.pool": (f"{_AROUND}test_pool.py",),
+    "core.series.base": ("core/test_series_base.py",),
     "forecasters.plain.forward": _PLAIN,
     "forecasters.plain.patches": _PLAIN,
     "forecasters.plain.unrolling": _PLAIN,

@@ -18,6 +18,7 @@ from gigacast.forecasters.portfolio.recipe import is_portfolio, label_of
 from gigacast.forecasting.prepare import Prepared, describe_job, pin_months, prepare
 from gigacast.forecasting.worker import ModelSetup
 from gigacast.job.audit import RunDescription, this_author
+from gigacast.job.covariates import refuse_pooled
 from gigacast.job.run import RunEvents, Silent, utc_now
 from gigacast.lake.layout import LEADERBOARDS, leaderboard_key
 from gigacast.lake.model.registry import Registry
@@ -122,6 +123,8 @@ def prepare_candidates(job: SelectionJob) -> list[Prepared]:
 
 def _prepare(job: SelectionJob, candidate: Candidate) -> Prepared:
     base = job.forecast
+    # New origins of a refresh differ from series to series.
+    refuse_pooled(base.method, "models select")
     choice = replace(base.model, reference=candidate.reference, version=None, otherwise=None)
     method = replace(base.method, enhance=candidate.enhance)
     return prepare(replace(base, model=choice, method=method), compares=True, settles=False)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
 
@@ -65,6 +66,17 @@ def test_a_forecast_without_doubt_gives_the_largest_score_and_rounding_none() ->
     assert score_values(dead)[0].tolist() == [0.0, MAX_SCORE, -MAX_SCORE]
     assert not np.any(kinds(np.full(4, 10 + 1e-6)))
     assert abs(score_values(compared([10 + 1e-6], width=0.0))[0, 0]) < 1e-3
+
+
+def test_the_least_deviation_is_a_share_of_the_distance_from_a_base() -> None:
+    near = compared([10.02, 9.97, 10.0], width=0.0)
+    level = 1.7e9
+    far = Compared(
+        near.actual + level, near.median + level, near.quantiles + level, LEVELS, np.array([level])
+    )
+    np.testing.assert_allclose(score_values(near), [[2, -3, 0]], rtol=1e-6)
+    np.testing.assert_allclose(score_values(far), score_values(near), rtol=1e-4)
+    assert np.abs(score_values(replace(far, bases=None))).max() < 1e-4
 
 
 def test_a_value_far_from_its_forecast_is_a_spike() -> None:

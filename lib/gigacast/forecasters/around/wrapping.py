@@ -58,8 +58,7 @@ class Around:
         """
         if self.covariate_regressor == "pooled" and pool is None:
             raise ConfigError(
-                "covariate_regressor: pooled effects are found by forecasts, backtests and "
-                "selections only",
+                "covariate_regressor: pooled effects are found by forecasts and backtests only",
                 hint="take --covariate_regressor ridge",
             )
         if self.long_horizon == "dilated":

@@ -1,6 +1,7 @@
 """Effects that the series of a partition have in common: frames, buckets and backtests."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +114,13 @@ def mase_of(frame: pd.DataFrame, regressor: str) -> float:
     [
         (gigacast.forecast, {"incremental": True}),
         (gigacast.detect_anomalies, {}),
+        (partial(gigacast.select_model, name="mix"), {"model": None, "models": [NANO]}),
     ],
 )
 def test_jobs_that_look_at_series_alone_refuse_it(
     store: Store, job: Any, options: dict[str, Any]
 ) -> None:
+    given = {name: value for name, value in {**HOW, **options}.items() if value is not None}
     with pytest.raises(ConfigError, match="pooled") as refused:
-        job(store.address.url, **HOW, **options)
+        job(store.address.url, **given)
     assert "--covariate_regressor ridge" in (refused.value.hint or "")
