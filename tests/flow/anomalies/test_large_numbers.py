@@ -72,13 +72,13 @@ def test_searches_do_not_depend_on_the_level_and_see_single_steps(tmp_path: Path
     # A share of the level as least deviation hid a jump of 4000 at 1.7e9.
     assert kinds == {("jumps", "spike"), ("stands", "stuck"), ("silent", "zeros")}
     store = lake(tmp_path / "lake", meters(LEVEL))
-    found = gigacast.detect_anomalies(store.address.url, **HOW)
-    assert found.count == len(high)
+    search = gigacast.detect_anomalies(store.address.url, **HOW)
+    assert search.count == len(high)
     rows = dataset(store)
     assert rows.schema.field("actual").type == pa.float64()
     of_bucket = sorted_rows(rows.to_pandas())
     pd.testing.assert_frame_equal(of_bucket, sorted_rows(high)[of_bucket.columns])
-    panels = {panel.title.split(" ")[0]: panel for _, panel in found.panels}
+    panels = {panel.title.split(" ")[0]: panel for _, panel in search.panels}
     assert len(set(panels["jumps"].actuals.tolist())) == H, "its picture shows each step"
 
 

@@ -37,8 +37,8 @@ def trained(folder: Path, level: float, model: Path, **options: Any) -> Finetune
     (folder / f"{level:.0f}").mkdir(parents=True)
     store: Store = open_store(StoreAddress((folder / f"{level:.0f}").as_uri()))
     put_frame(store, "2024/01/part-0.parquet", meters(level))
-    given = {**QUICK, "steps": 2, "validate_every": 1, **options}
-    return gigacast.finetune(store.address.url, model=str(model), name="mine", **given)
+    chosen = {**QUICK, "steps": 2, "validate_every": 1, **options}
+    return gigacast.finetune(store.address.url, model=str(model), name="mine", **chosen)
 
 
 def test_a_meter_trains_a_bolt_as_one_that_starts_at_zero(tmp_path: Path, models: Path) -> None:
@@ -60,10 +60,10 @@ def test_a_meter_trains_a_bolt_as_one_that_starts_at_zero(tmp_path: Path, models
 def test_a_chronos_2_reads_the_same_corpus(tmp_path: Path) -> None:
     corpora = []
     for level in (LEVEL, 0.0):
-        data = TableData(pa.Table.from_pandas(meters(level), preserve_index=False))
+        rows = TableData(pa.Table.from_pandas(meters(level), preserve_index=False))
         folder = tmp_path / f"{level:.0f}"
         folder.mkdir()
-        corpora.append(write_corpus(data.groups(), Reading(Method()), folder, 20))
+        corpora.append(write_corpus(rows.groups(), Reading(Method()), folder, 20))
     high, low = corpora
     series = [LazySeries(corpus, 12, np.arange(4), 0)[2]["context"] for corpus in corpora]
     np.testing.assert_array_equal(*map(np.asarray, series))

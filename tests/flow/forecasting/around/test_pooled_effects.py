@@ -120,7 +120,7 @@ def mase_of(frame: pd.DataFrame, regressor: str) -> float:
 def test_jobs_that_look_at_series_alone_refuse_it(
     store: Store, job: Any, options: dict[str, Any]
 ) -> None:
-    given = {name: value for name, value in {**HOW, **options}.items() if value is not None}
+    chosen = {name: value for name, value in {**HOW, **options}.items() if value is not None}
     with pytest.raises(ConfigError, match="pooled") as refused:
-        job(store.address.url, **given)
+        job(store.address.url, **chosen)
     assert "--covariate_regressor ridge" in (refused.value.hint or "")

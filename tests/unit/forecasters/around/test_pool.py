@@ -41,9 +41,9 @@ def test_short_series_have_an_effect_together_that_few_of_them_show_alone() -> N
     centre = sample.past[:, 0].mean(axis=1, keepdims=True)
     # In units of a spread that has the effect in it: about 1.2 / sqrt(1 + 1.44 * 0.21).
     expected = 1.05 * spread[:, None] * (sample.ahead[:, 0] - centre)
-    lone = ~alone
-    error = np.abs(filled(sample) - expected)[lone] / spread[lone, None]
-    assert error.mean() < 0.4 * (np.abs(expected)[lone] / spread[lone, None]).mean()
+    silent = ~alone
+    error = np.abs(filled(sample) - expected)[silent] / spread[silent, None]
+    assert error.mean() < 0.4 * (np.abs(expected)[silent] / spread[silent, None]).mean()
 
 
 @pytest.mark.parametrize("effect", [0.0, "own"])
@@ -58,9 +58,9 @@ def test_a_series_that_speaks_for_itself_keeps_its_own_effect() -> None:
     short, long = panel(), panel(MOST_VALUES + 20)
     pool = pool_of(short, long)
     assert pool.weights[0] > 0.5
-    own = find_effects(short)
-    rows = np.flatnonzero(own.is_any)
-    np.testing.assert_array_equal(filled(short, pool)[rows], own.ahead[rows])
+    effects = find_effects(short)
+    rows = np.flatnonzero(effects.is_any)
+    np.testing.assert_array_equal(filled(short, pool)[rows], effects.ahead[rows])
     np.testing.assert_array_equal(filled(long, pool), find_effects(long).ahead)
 
 
@@ -90,8 +90,8 @@ def test_categories_are_in_the_units_of_their_series() -> None:
 
 
 def test_few_or_constant_series_have_nothing_in_common() -> None:
-    one = panel(count=1)
-    assert pool_of(one).weights == (0.0,)
+    lone_series = panel(count=1)
+    assert pool_of(lone_series).weights == (0.0,)
     constant = panel()._replace(context=np.full((40, 14), 3.0))
     assert pool_of(constant).weights == (0.0,)
     assert PoolSums(NUMBERS).pool().weights == (0.0,)
