@@ -35,6 +35,7 @@ from gigacast.lake.model.cache import ModelCache
 from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.resolve import ResolvedModel, find_version, with_members
 from gigacast.lake.plan.planner import make_plan
+from gigacast.models.lineage import Seen, find_caveats
 from gigacast.series.reader import read_series
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
@@ -104,6 +105,8 @@ class Comparison:
         Scores of the first version, the second, and seasonal naive.
     better : str or None
         Version with the lower WQL; None if they are equally good or nothing was scored.
+    caveats : tuple of str
+        Why figures flatter a version: it was made from the held-out ends.
     """
 
     model: str
@@ -116,6 +119,7 @@ class Comparison:
     too_short: int
     scores: tuple[Score, ...]
     better: str | None
+    caveats: tuple[str, ...] = ()
 
 
 class VersionPair(NamedTuple):
@@ -167,7 +171,10 @@ def compare_versions(
         sample = _sample_series(sides, task, series, rng)
         if sample is not None:
             comparing.add(sample, task.horizon)
-    return comparing.result(model, len(tasks))
+    keys = frozenset(entry.key for task in tasks for entry in task.inputs)
+    seen = Seen(job.inputs.url, keys, max((task.horizon for task in tasks), default=0))
+    caveats = find_caveats(registry, model, versions, seen)
+    return replace(comparing.result(model, len(tasks)), caveats=caveats)
 
 
 @dataclass(frozen=True)

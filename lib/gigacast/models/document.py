@@ -201,7 +201,16 @@ def comparison_document(report: Comparison) -> Document:
         short = f"{report.too_short} series {verb} too short to hold out the last horizon"
         blocks.append(Paragraph(short))
     better = f"better: {report.better}" if report.better else "neither is better"
-    return Document((*blocks, Paragraph(better)))
+    caveats = (Paragraph(text, Tone.WARNING) for text in report.caveats)
+    return Document((*blocks, Paragraph(better), *caveats))
+
+
+def comparison_json(report: Comparison) -> dict[str, Any]:
+    """Return a comparison for ``--json``."""
+    values = asdict(report)
+    if not report.caveats:
+        del values["caveats"]
+    return values
 
 
 def verdict_document(verdict: Verdict) -> Document:

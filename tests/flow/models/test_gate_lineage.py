@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gigacast.models.gate import Seen
+from gigacast.models.lineage import Seen
 
 INPUTS = frozenset({"2024/01/part-0.parquet", "2024/01/part-1.parquet"})
 SEEN = Seen("file:///bucket", INPUTS, 48)

@@ -30,6 +30,7 @@ def test_diff_shows_the_movement_of_forecasts_and_the_better_version(
     diff_flags = ["--horizon", "6", "--precision", "float32", "--series", "2"]
     same = models_json(bucket, capsys, "diff", "demand", "v1.0", "v1.0", *diff_flags)
     assert (same["movement"]["largest"], same["better"]) == (0.0, None)  # type: ignore[index]
+    assert "caveats" not in same
     moved = models_json(bucket, capsys, "diff", "demand", "v1.0", "v2.0", *diff_flags)
     assert (moved["partitions"], moved["series"], moved["scored"]) == (2, 4, 4)  # type: ignore[index]
     assert moved["movement"]["mean"] > 0.01  # type: ignore[index]

@@ -29,9 +29,9 @@ def test_the_gate_says_whether_a_version_has_seen_its_windows(
     put_frame(folder_bucket, "2024/01/part-00000.parquet", panel("2024-01-25", 24 * 8))
     url, parent = folder_bucket.address.url, str(tiny_bolt(models))
     options = {**QUICK, "model": parent, "name": "mine", "steps": 3}
-    seen = gigacast.finetune(url, new_version="seen", **options)  # type: ignore[arg-type]
-    unseen = gigacast.finetune(url, new_version="unseen", hold_out=24, **options)  # type: ignore[arg-type]
-    assert (seen.points, unseen.points) == (6 * 192, 6 * 168)
+    shown_all = gigacast.finetune(url, new_version="seen", **options)  # type: ignore[arg-type]
+    shown_less = gigacast.finetune(url, new_version="unseen", hold_out=24, **options)  # type: ignore[arg-type]
+    assert (shown_all.points, shown_less.points) == (6 * 192, 6 * 168)
     again = {**options, "model": "mine/seen", "new_version": "again", "hold_out": 24}
     gigacast.finetune(url, **again)  # type: ignore[arg-type]
     manager = ModelManager(bucket=url)
@@ -39,6 +39,9 @@ def test_the_gate_says_whether_a_version_has_seen_its_windows(
         verdict = manager.promote_model("mine", version, gate=Gate(series=2), horizon=12)
         assert len(verdict.caveats) == caveats, version
     assert "mine/again comes from mine/seen, which was trained on 1 of" in verdict.caveats[0]
+    compared = manager.diff_versions("mine", "seen", "unseen", series=2, horizon=12)
+    assert [text.split(" was ")[0] for text in compared.caveats] == ["mine/seen"]
+    assert "--hold_out 12" in compared.caveats[0]
     flags = ["--if_better", "--horizon", "12", "--context_length", "48", "--targets", "target"]
     run(["models", "switch", "mine", "seen", "--bucket", url, *flags, "--json"])
     shown = json.loads(capsys.readouterr().out)

@@ -78,8 +78,8 @@ def test_a_meter_that_begins_with_zero_or_is_exchanged_keeps_most_of_its_steps()
     narrow, bases = split_bases(values, offsets)
     assert bases is not None
     restored = narrow.astype(np.float64) + np.repeat(bases, np.diff(offsets))
-    kept = np.r_[2:30, 40:60]
-    np.testing.assert_array_equal(restored[kept], values[kept])
+    places = np.r_[2:30, 40:60]
+    np.testing.assert_array_equal(restored[places], values[places])
 
 
 def test_there_are_no_bases_without_such_a_series() -> None:

@@ -27,6 +27,7 @@ from gigacast.errors import ConfigError
 from gigacast.models.api import ModelManager
 from gigacast.models.document import (
     comparison_document,
+    comparison_json,
     history_blocks,
     history_json,
     models_document,
@@ -337,6 +338,6 @@ def diff(name: str, first: str, second: str, as_json: bool, **flags: Any) -> Non
     options = {option: value for option, value in flags.items() if value is not None}
     report = manager.diff_versions(name, first, second, **options)
     if as_json:
-        _print_json(asdict(report))
+        _print_json(comparison_json(report))
     else:
         render(comparison_document(report))

@@ -279,8 +279,8 @@ def _mean_of(rounds: Sequence[_Round], request: ForecastRequest) -> FloatArray:
             count[started.rows] += 1
         if len(rounds) > _JUDGED:
             rows, values, bands = _narrowest(rounds[_JUDGED:], request.levels)
-            others = _bands(total[rows] / count[rows, None, None], request.levels)
-            is_sure = ~(bands > WIDEST * others)
+            plain_bands = _bands(total[rows] / count[rows, None, None], request.levels)
+            is_sure = ~(bands > WIDEST * plain_bands)
             total[rows[is_sure]] += values[is_sure]
             count[rows[is_sure]] += 1
         return (total / count[:, None, None]).astype(np.float32)

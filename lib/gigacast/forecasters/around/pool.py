@@ -107,8 +107,8 @@ class PoolSums:
         past, _ = centred(panel)
         unit = np.where(self.categories, spread[:, None], 1.0)
         # What a series remembers is seen where its own effect, if it has one, is taken out.
-        rest = values - find_effects(panel).past / spread[:, None]
-        memory = memory_of(rest, has_value, season)
+        unexplained = values - find_effects(panel).past / spread[:, None]
+        memory = memory_of(unexplained, has_value, season)
         steps = free_steps(values, has_value, past / unit[:, :, None], memory, season)
         self._add_steps(steps, folds)
 
@@ -135,8 +135,8 @@ class PoolSums:
         for shrinkage in SHRINKAGES:
             error = 0.0
             for k in range(FOLDS):
-                others = (squares - self._squares[k], products - self._products[k])
-                w = _solved(*others, size, shrinkage)
+                remaining = (squares - self._squares[k], products - self._products[k])
+                w = _solved(*remaining, size, shrinkage)
                 error += self._counts[k] - 2 * self._products[k] @ w + w @ self._squares[k] @ w
             if error < best:
                 best, weights = error, _solved(squares, products, size, shrinkage)
