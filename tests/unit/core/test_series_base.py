@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gigacast.core.series import base
-from gigacast.core.series.base import LEAST_STEPS, find_bases, split_bases
+from gigacast.core.series.base import LEAST_STEPS, add_bases, find_bases, split_bases
 
 NAN = float("nan")
 
@@ -80,6 +80,22 @@ def test_a_meter_that_begins_with_zero_or_is_exchanged_keeps_most_of_its_steps()
     restored = narrow.astype(np.float64) + np.repeat(bases, np.diff(offsets))
     places = np.r_[2:30, 40:60]
     np.testing.assert_array_equal(restored[places], values[places])
+
+
+def test_changes_between_series_decide_nothing() -> None:
+    # Two of three changes are lost: one more would be a draw.
+    mostly = np.array([1.7e9, 1.7e9 + 60, 1.7e9 + 120, 1.7e9 + 1e6])
+    values, offsets = ragged(mostly, mostly + 1e9, mostly + 2e9)
+    np.testing.assert_array_equal(find_bases(values, offsets), [1.7e9, 2.7e9, 3.7e9])
+
+
+def test_values_come_back_with_their_bases_and_zeros_as_zeros() -> None:
+    silent = meter(1.7e9 + 1, 60)
+    silent[-2:] = 0
+    values, offsets = ragged(silent, np.array([0.0, 1.5, NAN]))
+    narrow, bases = split_bases(values, offsets)
+    assert bases is not None
+    np.testing.assert_array_equal(add_bases(narrow, np.repeat(bases, np.diff(offsets))), values)
 
 
 def test_there_are_no_bases_without_such_a_series() -> None:

@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
-from gigacast.forecasters.around.pool import FOLDS, MOST_VALUES, Pool, PoolSums
-from gigacast.forecasters.around.ridge import Panel, find_effects
+from gigacast.forecasters.around.pool import FOLDS, MOST_VALUES, SHRINKAGES, Pool, PoolSums
+from gigacast.forecasters.around.ridge import (
+    Panel,
+    centred,
+    find_effects,
+    free_steps,
+    memory_of,
+    spread_of,
+)
 
 H, NUMBERS = 6, (False,)
 
@@ -96,3 +103,54 @@ def test_few_or_constant_series_have_nothing_in_common() -> None:
     assert pool_of(constant).weights == (0.0,)
     assert PoolSums(NUMBERS).pool().weights == (0.0,)
     assert FOLDS > 1
+
+
+def test_effects_are_those_of_a_loop_that_leaves_each_fold_out() -> None:
+    for effect, chosen in ((1.2, True), (0.25, False), (0.6, True)):
+        sample = panel(20, 24, effect=effect, seed=2)
+        weight, is_clear = slow_weight(sample)
+        assert is_clear == chosen
+        np.testing.assert_allclose(pool_of(sample).weights, [weight], rtol=1e-7)
+
+
+def slow_weight(sample: Panel) -> tuple[float, bool]:
+    """Return the common weight of one covariate, and whether it is clear, series by series."""
+    pairs = []
+    for n in range(len(sample.context)):
+        lone = sample.take(np.array([n]))
+        has_value = np.isfinite(lone.context)
+        spread = spread_of(lone.context, has_value)[0]
+        values = lone.context / spread
+        memory = memory_of(values - find_effects(lone).past / spread, has_value, 1)
+        steps = free_steps(values, has_value, centred(lone)[0], memory, 1)
+        target, cause = steps.target[0], steps.design[0, 0]
+        deviation = np.sqrt(np.mean(target**2))
+        pairs.append((target / deviation, cause / deviation))
+
+    def fitted(series: list[int], shrinkage: float) -> float:
+        squares = sum(float(cause @ cause) for _, cause in (pairs[n] for n in series))
+        whole_squares = sum(float(cause @ cause) for _, cause in pairs)
+        products = sum(float(cause @ target) for target, cause in (pairs[n] for n in series))
+        return products / (squares + shrinkage * whole_squares)
+
+    everyone = list(range(len(pairs)))
+    steps_in_all = sum(len(target) for target, _ in pairs)
+    best, weight = steps_in_all * (1 - 0.02 - 4 / steps_in_all), 0.0
+    for shrinkage in SHRINKAGES:
+        error = 0.0
+        for n, (target, cause) in enumerate(pairs):
+            own_fold = [m for m in everyone if m % FOLDS != n % FOLDS]
+            error += float(np.sum((target - fitted(own_fold, shrinkage) * cause) ** 2))
+        if error < best:
+            best, weight = error, fitted(everyone, shrinkage)
+    return weight, weight != 0.0
+
+
+@pytest.mark.parametrize(("steps", "is_filled"), [(MOST_VALUES - 1, True), (MOST_VALUES, False)])
+def test_only_short_series_are_filled(steps: int, *, is_filled: bool) -> None:
+    rng = np.random.default_rng(1)
+    silent = panel(steps, 3, effect=0.0)._replace(context=rng.normal(size=(3, steps)))
+    assert not find_effects(silent).is_any.any()
+    filled_effects = Pool((1.0,), NUMBERS).fill(silent, find_effects(silent))
+    assert filled_effects.is_any.all() == is_filled
+    assert filled_effects.is_any.any() == is_filled
