@@ -8,8 +8,8 @@ from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
 from gigacast.errors import ConfigError, CorruptedFileError, ObjectNotFoundError
 from gigacast.forecasters.around.calibration import Calibration
-from gigacast.forecasters.around.enhancement import ENHANCEMENT_REVISIONS
 from gigacast.forecasters.around.horizon import is_continued
+from gigacast.forecasters.around.wrapping import revised
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.job.covariates import calendar_fields
 from gigacast.job.forecast_job import Method
@@ -70,10 +70,11 @@ def calibration_name(info: ForecasterInfo, method: Method, horizon: int) -> str:
         "aggregate": method.aggregate,
         "levels": list(method.levels),
         "extrapolate_levels": method.extrapolate_levels,
-        # Of the first revision, so that what was measured by then keeps its name.
-        "enhance": _revised(method.enhance),
+        "enhance": _numbered("enhance", method.enhance),
         # Within the trained horizon it changes nothing, and recipes of forecasts do not name it.
-        "long_horizon": method.long_horizon if is_continued(info, horizon) else None,
+        "long_horizon": _numbered("long_horizon", method.long_horizon)
+        if is_continued(info, horizon)
+        else None,
         # Left out without them, so that what was measured before keeps its name.
         **calendar_fields(method),
         **({"covariate_regressor": regressor} if regressor else {}),
@@ -81,10 +82,10 @@ def calibration_name(info: ForecasterInfo, method: Method, horizon: int) -> str:
     return f"h{horizon}-q{len(method.levels)}-{digest_value(described, length=8)}"
 
 
-def _revised(enhancement: str | None) -> str | None:
-    """Return an enhancement with its revision, of which the first has no number."""
-    revision = ENHANCEMENT_REVISIONS.get(enhancement or "", 1)
-    return enhancement if revision == 1 else f"{enhancement}-{revision}"
+def _numbered(name: str, value: str | None) -> str | None:
+    """Return something done around a model with its revision, of which the first has no number."""
+    # So that what was measured by the first revision keeps its name.
+    return None if value is None else revised(name, value).removesuffix("-1")
 
 
 def write_calibration(

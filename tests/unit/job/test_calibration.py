@@ -10,6 +10,7 @@ import pytest
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError, CorruptedFileError
 from gigacast.forecasters.around.calibration import Calibration
+from gigacast.forecasters.around.wrapping import _REVISIONS, are_outdated, revised
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.job.calibration import (
     StoredCalibration,
@@ -136,3 +137,20 @@ def test_the_treatment_of_long_horizons_counts_only_beyond_the_trained_one() -> 
     ways = [replace(METHOD, long_horizon=way) for way in ("bands", "dilated")]
     assert len({calibration_name(INFO, way, 64) for way in ways}) == 1
     assert len({calibration_name(INFO, way, 65) for way in ways}) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "horizon", "field", "value"),
+    [({"enhance": "auto"}, 2, "enhance", "auto"), ({}, 65, "long_horizon", "bands")],
+    ids=["enhanced", "long"],
+)
+def test_another_revision_of_what_is_done_around_the_model_needs_a_measurement_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], horizon: int, field: str, value: str
+) -> None:
+    method = replace(METHOD, **changes)
+    before = calibration_name(INFO, method, horizon)
+    assert not are_outdated({field: revised(field, value)})
+    made = {field: revised(field, value)}
+    monkeypatch.setitem(_REVISIONS, field, {value: 99})
+    assert calibration_name(INFO, method, horizon) != before
+    assert are_outdated(made)

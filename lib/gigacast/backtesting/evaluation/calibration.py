@@ -22,6 +22,7 @@ from gigacast.core.series.digest import text_hashes
 from gigacast.core.series.item_key import items_of
 from gigacast.errors import DataError, StorageError
 from gigacast.forecasters.around.calibration import ScoreCounts, scores_of
+from gigacast.forecasters.around.wrapping import are_outdated
 from gigacast.forecasting.prediction import long_table
 from gigacast.forecasting.read import Generation
 from gigacast.forecasting.stored.recipe import Recipe, recipe_at
@@ -89,12 +90,22 @@ def calibrate_stored(
     for generation, name in names.items():
         own = [task for task in tasks if plan.generations.get(task.output_key) == generation]
         recipe = next(filter(None, (_recipe(outputs, task, generation) for task in own)), None)
-        if recipe is None or recipe.method.calibrate:
-            reason = "are calibrated" if recipe is not None else "do not say how they were made"
+        if reason := _unfit(recipe):
             logger.warning("calibrate: the forecasts of %s %s, and are left out", name, reason)
             continue
+        assert recipe is not None  # noqa: S101 - that is unfit
         measured += _measure(own, recipe, name, (job, outputs))
     return tuple(measured)
+
+
+def _unfit(recipe: Recipe | None) -> str:
+    """Return why no calibration can be measured by some forecasts; empty if one can."""
+    if recipe is None:
+        return "do not say how they were made"
+    # A calibration is of the quantiles that this release makes.
+    if are_outdated({**recipe.spec.fields, **recipe.spec.long_fields}):
+        return "were made by an earlier revision of what is done around the model"
+    return "are calibrated" if recipe.method.calibrate else ""
 
 
 def _recipe(outputs: Store, task: Task, generation: Generation) -> Recipe | None:

@@ -28,6 +28,13 @@ from gigacast.forecasters.around.regression import (
 )
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 
+_REVISIONS: Mapping[str, Mapping[str, int]] = {
+    "enhance": ENHANCEMENT_REVISIONS,
+    "long_horizon": LONG_HORIZON_REVISIONS,
+    "covariate_regressor": dict.fromkeys(get_args(CovariateRegressor), REGRESSOR_REVISION),
+}
+"""Revisions by field of the spec and its value; 1 by default."""
+
 
 @dataclass(frozen=True, slots=True)
 class Around:
@@ -86,18 +93,14 @@ class Around:
     @property
     def fields(self) -> Mapping[str, object]:
         """Fields of the spec, for every horizon; empty for the default."""
-        revised = (
-            ("enhance", self.enhance, ENHANCEMENT_REVISIONS.get(self.enhance or "", 1)),
-            ("covariate_regressor", self.covariate_regressor, REGRESSOR_REVISION),
-        )
-        return {name: f"{value}-{revision}" for name, value, revision in revised if value}
+        own = {"enhance": self.enhance, "covariate_regressor": self.covariate_regressor}
+        return {name: revised(name, value) for name, value in own.items() if value}
 
     def long_fields(self, info: ForecasterInfo) -> Mapping[str, object]:
         """Return fields of the spec beyond the trained horizon; empty for stock numbers."""
         if self.long_horizon == "stock" or not is_continued(info, info.prediction_length + 1):
             return {}
-        revision = LONG_HORIZON_REVISIONS[self.long_horizon]
-        return {"long_horizon": f"{self.long_horizon}-{revision}"}
+        return {"long_horizon": revised("long_horizon", self.long_horizon)}
 
     @classmethod
     def of_fields(
@@ -127,6 +130,17 @@ class Around:
                     hint="use the release that made them, or a later one",
                 )
         return around
+
+
+def revised(name: str, value: str) -> str:
+    """Return what a field of the spec says of something done around a model: with its revision."""
+    return f"{value}-{_REVISIONS[name].get(value, 1)}"
+
+
+def are_outdated(fields: Mapping[str, object]) -> bool:
+    """Return whether the fields of a spec name another revision than today's."""
+    named = {name: str(fields[name]) for name in _REVISIONS if fields.get(name) is not None}
+    return any(field != revised(name, _name(field) or "") for name, field in named.items())
 
 
 def _name(field: str | None) -> str | None:
