@@ -25,6 +25,14 @@ class Flag(click.Option):
         super().__init__(names, **options)
         self.row = row
 
+    def get_help_extra(self, ctx: click.Context) -> click.types.OptionHelpExtra:
+        """Return the default and the bounds that help shows behind the text."""
+        extra = super().get_help_extra(ctx)
+        # Numbers without a bound are of the same type as those with one: click would say "x<=None".
+        if self.row.range is None:
+            extra.pop("range", None)
+        return extra
+
 
 class Command(click.Command):
     """A command whose help shows the flags of each group under a heading."""

@@ -120,7 +120,7 @@ def _plan_facts(report: PlanReport, job: ForecastJob) -> list[tuple[str, str]]:
         ("model", f"{info.name} {info.version} ({report.prepared.model.source})"),
         ("runs on", f"{info.device}, {info.precision}"),
         ("engine", engine_text(report.prepared)),
-        ("processes", str(report.processes) if plan.tasks else ""),
+        ("processes", str(report.processes) if _shows_processes(report, job) else ""),
         ("passes", _passes_text(report, job)),
         ("spec", ", ".join(sorted(plan.specs)[:_FIRST]) or "-"),
         ("done", f"{counted(totals.done, 'partition')}, {quantity.size(plan.done_bytes)}"),
@@ -168,6 +168,20 @@ def _estimate_text(report: PlanReport) -> str:
     )
 
 
+def _shows_processes(report: PlanReport, job: ForecastJob) -> bool:
+    """Return whether the processes of this machine matter; clusters and arrays have their own."""
+    return bool(report.plan.tasks) and job.resources.executor in ("auto", "joblib", "inline")
+
+
+def _choices_json(report: PlanReport, job: ForecastJob) -> dict[str, Any]:
+    """Return what a run would choose by itself, with the reasons, as far as it would."""
+    reason, processes = report.prepared.engine_reason, report.processes
+    return {
+        **({"engine_reason": reason} if reason else {}),
+        **({"processes": asdict(processes)} if _shows_processes(report, job) else {}),
+    }
+
+
 def plan_json(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> dict[str, Any]:
     """Return a plan with its estimate and its costs for ``--json``."""
     plan = report.plan
@@ -183,6 +197,7 @@ def plan_json(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> 
         "foreign_folders": plan.foreign_folders,
         "estimate": asdict(report.estimate),
         **({"passes": report.passes} if report.passes > 1 else {}),
+        **_choices_json(report, job),
         "tasks": [
             {
                 "partition": task.partition,

@@ -181,7 +181,7 @@ def processes_for(
     resources = prepared.job.resources
     devices = usable_devices(prepared.job.model, prepared.info)
     named = count_processes(resources.n_jobs, devices)
-    if named is not None:
+    if named is not None and resources.executor != "inline":
         return Processes(resolve_jobs(named))
     if resources.executor not in ("auto", "joblib"):
         return Processes(1)

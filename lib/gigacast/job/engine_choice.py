@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gigacast.core.partition.spec import Spec, horizon_of_spec
 from gigacast.errors import MissingExtraError
 from gigacast.forecasters.catalog import describe_forecaster
-from gigacast.forecasters.engine import has_former_engine
+from gigacast.forecasters.engine import has_former_engine, kind_of_engine
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.model_choice import describe_quick
@@ -31,7 +31,11 @@ MOST_PAGES = 3
 """Pages of a listing that are read to measure the work; a bucket of more objects is not small."""
 
 AS_BEFORE = "the forecasts that are there were made by it"
+AS_OTHERS = "the model's forecasts by other settings may be of it"
 FOR_LITTLE = "little work: torch would take longer to start"
+FOR_MUCH = "enough work for torch to be worth its start"
+WITHOUT_TORCH = "torch is not installed"
+ONLY_INT8 = "no other computes in int8"
 
 
 class Settled(NamedTuple):
@@ -84,7 +88,7 @@ def settle_engine(
     quick = describe_quick(model, info, job.model)
     other = quick or former_info(model, info, job.model)
     if other is None:
-        return Settled(info)
+        return Settled(info, _reason_alone(info, job.model))
     root = version_prefix(info.name, info.version)
     names = [name.removeprefix(root).rstrip("/") for name in outputs.list_folder(root).folders]
     for candidate in (info, other):
@@ -94,9 +98,18 @@ def settle_engine(
         return Settled(info)
     # Forecasts by other settings: their engine is not in their keys, and the first one of all
     # releases was torch.
-    if any(map(horizon_of_spec, names)) or not _is_little(job, inputs):
-        return Settled(info)
-    return Settled(quick, FOR_LITTLE)
+    if any(map(horizon_of_spec, names)):
+        return Settled(info, AS_OTHERS)
+    return Settled(quick, FOR_LITTLE) if _is_little(job, inputs) else Settled(info, FOR_MUCH)
+
+
+def _reason_alone(info: ForecasterInfo, choice: ModelChoice) -> str:
+    """Return why an engine was chosen that had no other beside it; empty if somebody named it."""
+    if choice.engine != "auto":
+        return ""
+    if choice.precision == "int8" and kind_of_engine(info.engine) == "openvino":
+        return ONLY_INT8
+    return WITHOUT_TORCH if kind_of_engine(info.engine) in ("openvino", "numpy") else ""
 
 
 def _is_among(spec: Spec, names: Iterable[str]) -> bool:

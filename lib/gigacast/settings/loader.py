@@ -66,7 +66,11 @@ def flatten_groups(value: object) -> object:
 
 def parse_jobs(value: object) -> object:
     """Return ``None`` for ``auto``, and other numbers of processes as they are."""
-    return None if value == "auto" else value
+    if value == "auto":
+        return None
+    if isinstance(value, str) and not re.fullmatch(r"\s*[+-]?\d+\s*", value):
+        raise ValueError("should be auto, -1, or 1 and more")
+    return value
 
 
 Jobs = Annotated[int | None, BeforeValidator(parse_jobs)]

@@ -165,7 +165,7 @@ class RunSettings(Section):
         if n_jobs == 0:
             raise ValueError("0 processes can do nothing; use -1 for all cores")
         if n_jobs is not None and n_jobs < -1:
-            raise ValueError("should be -1, or 1 and more, or auto")
+            raise ValueError("should be auto, -1, or 1 and more")
         return n_jobs
 
     @field_validator("device")

@@ -139,6 +139,16 @@ def test_plan_counts_exactly_and_estimates_from_receipts(
         m.size_bytes for page in bucket.list("2024/02/") for m in page
     )
     assert plan["estimate"]["series"] == pytest.approx(6, abs=1)
+    assert plan["processes"] == {"count": 1, "reason": "little work"}
+
+
+@pytest.mark.parametrize(("executor", "said"), [("inline", "1"), ("joblib", "3"), ("dask", None)])
+def test_a_plan_says_the_processes_of_this_machine_only(
+    executor: str, said: str | None, bucket: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["plan", *flags(bucket), "--n_jobs", "3", "--executor", executor]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[1] for line in lines if line[:1] == ["processes"]] == ([said] if said else [])
 
 
 def test_status_counts_by_month_and_names_failed_partitions(

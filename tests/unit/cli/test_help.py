@@ -49,6 +49,7 @@ def test_help_fits_a_terminal_of_80_columns(name: str) -> None:
     text = help_of(name)
     options = text[text.index(f"\n{headings_of(text)[0]}:\n") :]
     assert max(map(len, options.splitlines())) <= 80
+    assert "None" not in options
     words = {word for line in options.splitlines() for word in line.split()}
     for parameter in commands()[name].params:
         assert set(getattr(parameter, "opts", ())) <= {w.rstrip(",") for w in words} | {

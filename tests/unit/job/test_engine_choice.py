@@ -13,9 +13,12 @@ from gigacast.forecasters.config import chronos_engine
 from gigacast.forecasters.lean.shape import lean_engine, numpy_engine
 from gigacast.job.engine_choice import (
     AS_BEFORE,
+    AS_OTHERS,
     FOR_LITTLE,
+    FOR_MUCH,
     MOST_QUICK_BYTES,
     MOST_QUICK_ROWS,
+    WITHOUT_TORCH,
     Settled,
     settle_engine,
     settle_rows,
@@ -69,7 +72,14 @@ def test_little_work_is_done_by_the_engine_that_starts_at_once() -> None:
 
 def test_much_work_is_done_by_the_engine_that_computes_fastest() -> None:
     answer = settled(job_of(), MUCH)
-    assert (answer.info.engine, answer.reason) == (TORCH, "")
+    assert (answer.info.engine, answer.reason) == (TORCH, FOR_MUCH)
+
+
+def test_without_torch_the_reason_is_that_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (engine, catalog):
+        monkeypatch.setattr(module, "has_library", lambda name: False)
+    answer = settled(job_of(), MUCH)
+    assert (answer.info.engine, answer.reason) == (NUMPY, WITHOUT_TORCH)
 
 
 @pytest.mark.parametrize("content", [LITTLE, MUCH], ids=["little", "much"])
@@ -90,7 +100,8 @@ def test_another_horizon_is_forecast_by_the_engine_of_the_first() -> None:
 
 def test_forecasts_by_other_settings_keep_the_engine_of_all_releases() -> None:
     earlier = by("torch", method=Method(horizon=7, min_length=5))
-    assert settled(job_of(), LITTLE, earlier).info.engine == TORCH
+    answer = settled(job_of(), LITTLE, earlier)
+    assert (answer.info.engine, answer.reason) == (TORCH, AS_OTHERS)
 
 
 @pytest.mark.parametrize(

@@ -215,8 +215,10 @@ def _error(
         truth = exact(context, shape.prediction_length, masked=False)
         moved += np.abs(rounded(context, shape.prediction_length, masked=False) - truth).mean()
         width += np.abs(truth[:, -1] - truth[:, 0]).mean()
+    if not width > 0:
+        return 0.0 if moved == 0 else float("inf")
     # Rounded as the scales are; one digit more says nothing.
-    return float(np.round(moved / width, 4)) if width > 0 else 0.0
+    return float(np.round(moved / width, 4))
 
 
 def _as_float64(value: Any) -> Any:

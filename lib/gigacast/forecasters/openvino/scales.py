@@ -37,7 +37,8 @@ def read_scales(weights: FusedBolt, shape: BoltShape) -> Int8Scales:
         # Without room for a cache the next process finds the scales again: nothing is lost.
         with suppress(OSError):
             _save(scales, path)
-    if scales.error > TOLERANCE:
+    # Written so that an error that is no number is refused as well.
+    if not scales.error <= TOLERANCE:
         raise ModelError(
             f"precision: int8 changes the quantiles of this model by {scales.error:.1%} of their "
             f"spread, more than {TOLERANCE:.0%}",

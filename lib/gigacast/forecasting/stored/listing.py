@@ -335,8 +335,12 @@ def differences_text(differences: dict[str, Any] | None) -> str:
     """Return the settings in which a spec differs as one line."""
     if differences is None:
         return "made by an earlier release, or not compared"
-    # Digest and engine belong to the model's version, which is named beside.
-    shown = {n: v for n, v in differences.items() if n not in ("digest", "engine")}
+    # A digest belongs to the version. Names of engines hold revisions, which no flag chooses; they
+    # are shown where nothing else tells two specs apart.
+    hidden = {"digest", "engine", *(("model_engine",) if "model" in differences else ())}
+    shown = {n: v for n, v in differences.items() if n not in hidden}
+    if not shown and "engine" in differences:
+        shown = {"engine": differences["engine"]}
     return ", ".join(f"{name} {_text(value)}" for name, value in shown.items())
 
 

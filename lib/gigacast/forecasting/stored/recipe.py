@@ -18,6 +18,7 @@ from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import check_zone
 from gigacast.errors import ConfigError, CorruptedFileError
 from gigacast.forecasters.around.wrapping import Around
+from gigacast.forecasters.engine import kind_of_engine
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.options import Fallback, MissingFuture
 from gigacast.forecasting.prepare import Prepared, pin_months
@@ -173,6 +174,8 @@ class Recipe:
                 flags[_FLAGS[name]] = ",".join(countries_of(value))
             elif name not in ("format", "tails"):
                 flags[_FLAGS.get(name, name)] = value
+        if (engine := kind_of_engine(self.info.engine)) != "auto":
+            flags["model_engine"] = engine
         return flags | ({"input_prefix": self.input_root} if self.input_root else {})
 
     def differences(self, recipe: "Recipe") -> dict[str, Any]:

@@ -159,12 +159,17 @@ def test_no_room_for_the_cache_costs_time_only(
     assert cache.read_scales(*nano).digest == scales.digest
 
 
+@pytest.mark.parametrize(("moved", "said"), [(0.08, r"8\.0%"), (float("nan"), "nan%")])
 def test_a_model_that_int8_spoils_is_refused(
-    nano: tuple[FusedBolt, BoltShape], scales: Int8Scales, monkeypatch: pytest.MonkeyPatch
+    moved: float,
+    said: str,
+    nano: tuple[FusedBolt, BoltShape],
+    scales: Int8Scales,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    spoiled = Int8Scales(scales.products, error=0.08)
+    spoiled = Int8Scales(scales.products, error=moved)
     monkeypatch.setattr(cache, "calibrate", lambda *_: spoiled)
-    with pytest.raises(ModelError, match=r"8\.0% of their spread") as error:
+    with pytest.raises(ModelError, match=f"{said} of their spread") as error:
         cache.read_scales(*nano)
     assert "bfloat16" in str(error.value.hint)
 
