@@ -7,7 +7,7 @@ from typing import Literal
 
 from gigacast.errors import ConfigError, MissingExtraError
 from gigacast.forecasters.chronos2.shape import chronos2_engine
-from gigacast.forecasters.lean.shape import lean_engine
+from gigacast.forecasters.lean.shape import lean_engine, openvino_engine
 
 EngineName = Literal["auto", "torch", "numpy", "openvino", "stock"]
 """Engines by the names that people type. The name in specs has a revision as well."""
@@ -80,7 +80,7 @@ def choose_engine(choice: EngineChoice, *, lean: bool) -> str:
 
 
 def has_quick_engine(choice: EngineChoice, chosen: str) -> bool:
-    """Return whether NumPy can take the place of torch that nobody named.
+    """Return whether NumPy can take the place of an engine that nobody named.
 
     Parameters
     ----------
@@ -92,7 +92,25 @@ def has_quick_engine(choice: EngineChoice, chosen: str) -> bool:
         choice.engine == "auto"
         and choice.precision in ("auto", "float32")
         and not choice.device.startswith("cuda")
+        and chosen in (lean_engine(), openvino_engine())
+    )
+
+
+def has_openvino_beside(choice: EngineChoice, chosen: str) -> bool:
+    """Return whether OpenVINO can take the place of torch that nobody named.
+
+    Parameters
+    ----------
+    choice : EngineChoice
+    chosen : str
+        Name of the engine that was chosen, with its revision.
+    """
+    return (
+        choice.engine == "auto"
+        and choice.precision != "int8"
+        and not choice.device.startswith("cuda")
         and chosen == lean_engine()
+        and has_library("openvino")
     )
 
 

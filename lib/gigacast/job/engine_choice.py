@@ -1,7 +1,8 @@
 """The engine of a job that leaves it open: that of earlier forecasts, else by the work at hand.
 
 Torch computes fastest where a processor has bfloat16, but loading it takes as long as forecasting
-some 15,000 series with the shipped model. NumPy starts at once.
+some 15,000 series with the shipped model. NumPy starts at once. OpenVINO goes on where
+it has begun.
 """
 
 from collections.abc import Iterable
@@ -11,10 +12,10 @@ from typing import NamedTuple
 from gigacast.core.partition.spec import Spec, horizon_of_spec
 from gigacast.errors import MissingExtraError
 from gigacast.forecasters.catalog import describe_forecaster
-from gigacast.forecasters.engine import has_former_engine, kind_of_engine
+from gigacast.forecasters.engine import has_former_engine, has_openvino_beside, kind_of_engine
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
-from gigacast.job.model_choice import describe_quick
+from gigacast.job.model_choice import describe_quick, describe_resolved
 from gigacast.job.spec import make_spec
 from gigacast.lake.layout import version_prefix
 from gigacast.lake.model.resolve import ResolvedModel
@@ -32,7 +33,7 @@ MOST_PAGES = 3
 
 AS_BEFORE = "the forecasts that are there were made by it"
 AS_OTHERS = "the model's forecasts by other settings may be of it"
-FOR_LITTLE = "little work: torch would take longer to start"
+FOR_LITTLE = "little work: another would take longer to start"
 FOR_MUCH = "enough work for torch to be worth its start"
 WITHOUT_TORCH = "torch is not installed"
 ONLY_INT8 = "no other computes in int8"
@@ -86,21 +87,44 @@ def settle_engine(
     StorageError
     """
     quick = describe_quick(model, info, job.model)
-    other = quick or former_info(model, info, job.model)
-    if other is None:
+    others = [
+        other
+        for other in (
+            quick or former_info(model, info, job.model),
+            _openvino_info(model, info, job.model),
+        )
+        if other is not None
+    ]
+    if not others:
         return Settled(info, _reason_alone(info, job.model))
     root = version_prefix(info.name, info.version)
     names = [name.removeprefix(root).rstrip("/") for name in outputs.list_folder(root).folders]
-    for candidate in (info, other):
+    for candidate in (info, *others):
         if _is_among(make_spec(candidate, job.method, job.selection), names):
             return Settled(candidate, AS_BEFORE)
     if quick is None:
-        return Settled(info)
+        return Settled(info, _reason_alone(info, job.model))
     # Forecasts by other settings: their engine is not in their keys, and the first one of all
     # releases was torch.
     if any(map(horizon_of_spec, names)):
         return Settled(info, AS_OTHERS)
-    return Settled(quick, FOR_LITTLE) if _is_little(job, inputs) else Settled(info, FOR_MUCH)
+    if _is_little(job, inputs):
+        return Settled(quick, FOR_LITTLE)
+    return Settled(info, _reason_alone(info, job.model) or FOR_MUCH)
+
+
+def _openvino_info(
+    model: ResolvedModel, info: ForecasterInfo, choice: ModelChoice
+) -> ForecasterInfo | None:
+    """Return the forecaster of OpenVINO beside torch; ``None`` where it is no choice.
+
+    It is never the first one there; somebody named it, or torch was installed later.
+    """
+    if model.folder is None or model.members or info.device != "cpu":
+        return None
+    if not has_openvino_beside(choice.engine_choice, info.engine):
+        return None
+    return describe_resolved(model, replace(choice, engine="openvino").engine_choice)
 
 
 def _reason_alone(info: ForecasterInfo, choice: ModelChoice) -> str:

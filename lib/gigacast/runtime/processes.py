@@ -1,7 +1,9 @@
 """The number of processes of a run whose settings leave it open."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gigacast.runtime.cores import count_cores
 
@@ -11,7 +13,7 @@ WORK_BYTES = 4 * 1024**2
 PROCESS_BYTES = 512 * 1024**2
 """Memory of a process with torch and a small model, beside what reading may hold."""
 
-_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +89,61 @@ def free_memory() -> int:
     import psutil  # noqa: PLC0415 - only for runs
 
     free = int(psutil.virtual_memory().available)
-    limit, used = (_read_bytes(name) for name in ("memory.max", "memory.current"))
-    return free if limit is None or used is None else max(0, min(free, limit - used))
+    return max(0, min([free, *_free_in_groups()]))
 
 
-def _read_bytes(name: str) -> int | None:
-    """Return a number of the container's control group; ``None`` without a limit."""
+class _GroupFiles(NamedTuple):
+    """Names of what a version of control groups says about memory."""
+
+    limit: str
+    used: str
+    droppable: str
+
+
+_FILES = (
+    _GroupFiles("memory.max", "memory.current", "inactive_file"),
+    _GroupFiles("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def _free_in_groups() -> Iterator[int]:
+    """Yield what is left of each limit on this process: of its control group, and those around."""
+    paths = _own_groups()
+    for root, controller, files in (
+        (_CGROUP, "", _FILES[0]),
+        (_CGROUP / "memory", "memory", _FILES[1]),
+    ):
+        own = root / paths.get(controller, "")
+        # In a container the path may be that of the host, of which only the root is to be seen.
+        for folder in {own, *own.parents, root}:
+            limit, used = (_read_bytes(folder / name) for name in files[:2])
+            if limit is not None and used is not None:
+                # Files that were read stay in memory until somebody else needs it.
+                yield limit - used + _droppable(folder / "memory.stat", files.droppable)
+
+
+def _own_groups() -> dict[str, str]:
+    """Return the path of this process' control group by controller; by "" that of version 2."""
     try:
-        return int((_CGROUP / name).read_text(encoding="ascii"))
+        lines = _OWN_GROUPS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}  # not Linux
+    parts = [line.split(":", 2) for line in lines if line.count(":") >= 2]
+    return {name: path.lstrip("/") for _, names, path in parts for name in names.split(",")}
+
+
+def _droppable(path: Path, name: str) -> int:
+    try:
+        rows = path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return 0
+    found = [row.split()[1] for row in rows if row.split()[:1] == [name]]
+    return int(found[0]) if found and found[0].isdigit() else 0
+
+
+def _read_bytes(path: Path) -> int | None:
+    """Return a number of a control group; ``None`` without a limit."""
+    try:
+        return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None  # "max", another version of control groups, or not Linux

@@ -10,7 +10,7 @@ import pytest
 from gigacast.forecasters import catalog, engine
 from gigacast.forecasters.chronos2.shape import chronos2_engine
 from gigacast.forecasters.config import chronos_engine
-from gigacast.forecasters.lean.shape import lean_engine, numpy_engine
+from gigacast.forecasters.lean.shape import lean_engine, numpy_engine, openvino_engine
 from gigacast.job.engine_choice import (
     AS_BEFORE,
     AS_OTHERS,
@@ -73,6 +73,27 @@ def test_little_work_is_done_by_the_engine_that_starts_at_once() -> None:
 def test_much_work_is_done_by_the_engine_that_computes_fastest() -> None:
     answer = settled(job_of(), MUCH)
     assert (answer.info.engine, answer.reason) == (TORCH, FOR_MUCH)
+
+
+@pytest.mark.parametrize("has_torch", [True, False], ids=["torch came later", "without torch"])
+def test_what_openvino_has_done_stays_done(
+    has_torch: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (engine, catalog):
+        monkeypatch.setattr(module, "has_library", lambda name: name == "openvino" or has_torch)
+    answer = settled(job_of(), MUCH, by("openvino"))
+    assert (answer.info.engine, answer.reason) == (openvino_engine(), AS_BEFORE)
+
+
+def test_without_torch_little_work_and_what_numpy_has_done_are_of_numpy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (engine, catalog):
+        monkeypatch.setattr(module, "has_library", lambda name: name == "openvino")
+    assert settled(job_of(), LITTLE) == (settled(by("numpy"), LITTLE).info, FOR_LITTLE)
+    assert settled(job_of(), MUCH, by("numpy")).info.engine == NUMPY
+    answer = settled(job_of(), MUCH)
+    assert (answer.info.engine, answer.reason) == (openvino_engine(), WITHOUT_TORCH)
 
 
 def test_without_torch_the_reason_is_that_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

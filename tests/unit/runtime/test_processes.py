@@ -1,5 +1,7 @@
 """The number of processes of a run whose settings leave it open."""
 
+from pathlib import Path
+
 import pytest
 
 from gigacast.runtime import processes
@@ -78,14 +80,48 @@ def test_free_memory_limits_the_processes_of_gpus(monkeypatch: pytest.MonkeyPatc
     assert share_gpus(2, 6, 100, GIB).count == 2
 
 
-def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+@pytest.fixture
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of the system's control groups."""
     monkeypatch.setattr(processes, "_CGROUP", tmp_path)
+    monkeypatch.setattr(processes, "_OWN_GROUPS", tmp_path / "own")
+    return tmp_path
+
+
+def test_the_limit_of_a_container_counts(groups: Path) -> None:
     unlimited = free_memory()
     assert unlimited > 0
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("70\n")
+    (groups / "memory.max").write_text("max\n")
+    (groups / "memory.current").write_text("70\n")
     assert free_memory() > 100
-    (tmp_path / "memory.max").write_text("100\n")
+    (groups / "memory.max").write_text("100\n")
     assert free_memory() == 30
-    (tmp_path / "memory.current").write_text("170\n")
+    (groups / "memory.current").write_text("170\n")
     assert free_memory() == 0
+
+
+def test_files_that_were_read_are_no_memory_in_use(groups: Path) -> None:
+    (groups / "memory.max").write_text("100\n")
+    (groups / "memory.current").write_text("98\n")
+    (groups / "memory.stat").write_text("anon 18\ninactive_file 80\nactive_file 0\n")
+    assert free_memory() == 82
+
+
+def test_the_limits_of_the_groups_around_count(groups: Path) -> None:
+    (groups / "own").write_text("0::/machine/job\n")
+    (groups / "machine/job").mkdir(parents=True)
+    for folder, limit in (("machine", 50), ("machine/job", 200)):
+        (groups / folder / "memory.max").write_text(f"{limit}\n")
+        (groups / folder / "memory.current").write_text("20\n")
+    assert free_memory() == 30
+
+
+@pytest.mark.parametrize("folder", ["", "docker/0f"], ids=["as the root", "by its path"])
+def test_the_first_version_of_control_groups_counts(folder: str, groups: Path) -> None:
+    (groups / "own").write_text("9:memory:/docker/0f\n2:cpu,cpuacct:/docker/0f\nno group\n")
+    own = groups / "memory" / folder
+    own.mkdir(parents=True)
+    (own / "memory.limit_in_bytes").write_text("100\n")
+    (own / "memory.usage_in_bytes").write_text("60\n")
+    (own / "memory.stat").write_text("inactive_file 7\ntotal_inactive_file 9\n")
+    assert free_memory() == 49
