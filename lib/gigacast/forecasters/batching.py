@@ -230,7 +230,8 @@ class _Job:
             remaining = groups
             while len(remaining):
                 part = remaining[: self._part_size(remaining, length, source)]
-                request = self._request(self._filled(part, length, source), length, source)
+                filled = self._filled(part, length, source)
+                request = self._request(filled, length, source, len(part))
                 started = self._try(request, alone=pending is None)
                 if started is not None and self.budget.fixed:
                     started = _first_rows(started, len(part) * request.group_size)
@@ -282,15 +283,13 @@ class _Job:
 
         The remaining groups are divided evenly, because a tiny last batch would cost a whole call.
         """
-        limit: int = self._limit(groups, length, source)
+        limit = self._limit(groups, length, source)
         if self.budget.fixed:
             return limit
-        batches = -(-len(groups) // limit)
-        size: int = -(-len(groups) // batches)
-        return size
+        return -(-len(groups) // -(-len(groups) // limit))
 
-    def _request(self, groups: IntArray, length: int, source: _Source) -> ForecastRequest:
-        """Return the request for groups of series, int64 [G, K]."""
+    def _request(self, groups: IntArray, length: int, source: _Source, own: int) -> ForecastRequest:
+        """Return the request for groups of series, int64 [G, K], of which the first are own."""
         members = gather_members(
             source.windows, groups, source.covariates, length, self.settings.horizon
         )
@@ -308,6 +307,7 @@ class _Job:
             future=members.future,
             exact=self.budget.fixed,
             frequencies=None if names is None else names[owner.ravel()],
+            spare=(len(groups) - own) * members.size,
         )
 
     def _try(self, request: ForecastRequest, *, alone: bool) -> PendingForecast | None:

@@ -136,7 +136,7 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
             task,
             RefreshOptions(
                 info=info,
-                form=Form(task.horizon, job.method.levels, job.method.fallback),
+                form=Form(task.horizon, job.method.levels, job.method.fallback, job.method.mean),
                 batch_size=job.resources.batch_size,
                 joint=job.method.joint_targets,
                 may_keep=not job.overwrite,

@@ -1,6 +1,6 @@
 """The request to a forecaster and the forecast of a batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gigacast.core.array import AnyArray, ByteArray, FloatArray, IntArray, UintArray
 from gigacast.core.series.batch import SeriesBatch
@@ -35,6 +35,8 @@ class ForecastRequest:
     frequencies : object [B], optional
         Alias of each series' frequency as pandas spells it, empty without one, for forecasters
         that need it; none by default.
+    spare : int
+        Rows at the end that only fill up a call of one shape: copies, whose forecasts nobody reads.
     """
 
     context: FloatArray
@@ -46,6 +48,19 @@ class ForecastRequest:
     future: FloatArray | None = None
     exact: bool = False
     frequencies: AnyArray | None = None
+    spare: int = 0
+
+    def take(self, rows: IntArray) -> "ForecastRequest":
+        """Return the request for some rows, of which none is spare; groups stay whole."""
+        return replace(
+            self,
+            context=self.context[rows],
+            seasons=self.seasons[rows],
+            seeds=self.seeds[rows],
+            frequencies=None if self.frequencies is None else self.frequencies[rows],
+            future=None if self.future is None else self.future[rows],
+            spare=0,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,8 @@ class EnhancedForecaster:
         size = request.group_size
         codes = np.where(np.repeat(is_short, size), len(recipes), codes)
         codes = np.where(np.repeat(is_weekly, size), len(recipes) + 1, codes)
-        return [*recipes, short_recipe(self._enhancement), WEEKLY], codes, int(is_short.sum())
+        own = len(is_short) - request.spare // size
+        return [*recipes, short_recipe(self._enhancement), WEEKLY], codes, int(is_short[:own].sum())
 
     def _has_weeks(self, context: FloatArray, seasons: IntArray) -> BoolArray:
         """Return which rows have two weeks of days, so that each phase has a difference."""
@@ -248,12 +249,14 @@ class _Round:
         if is_difference.any():
             apart = seasonal_differences(windows._replace(seasons=lags))
             changed = _where(is_difference, apart, changed)
-        pending = start(inner, _request_of(changed, signs, request, rows))
+        own = _request_of(changed, signs, request, rows)
+        # Which rows have a pass depends on the others; the shape of a call must not.
+        pending = start(inner, _filled_up(own, len(request.context)) if request.exact else own)
         return cls(rows, windows, is_difference, lags, slopes, signs, pending)
 
     def finish(self, levels: tuple[float, ...]) -> DoubleArray:
         """Wait for the pass and return quantiles of the unchanged rows, [R, H, Q]."""
-        raw = np.sort(self.pending().astype(np.float64), axis=-1)
+        raw = np.sort(self.pending()[: len(self.rows)].astype(np.float64), axis=-1)
         # Upside down, the smallest quantile is the greatest: levels are as many on either side.
         quantiles = np.where((self.signs < 0)[:, None, None], -raw[..., ::-1], raw)
         values = with_trend(quantiles, self.slopes)
@@ -333,6 +336,14 @@ def _where(mask: BoolArray, chosen: Windows, others: Windows) -> Windows:
     return others._replace(
         context=np.where(mask[:, None], chosen.context, others.context), future=future
     )
+
+
+def _filled_up(request: ForecastRequest, count: int) -> ForecastRequest:
+    """Return a request with copies of its last group up to a number of rows."""
+    own, size = len(request.context), request.group_size
+    places = np.arange(count)
+    places[own:] = own - size + (places[own:] - own) % size
+    return request.take(places) if count > own else request
 
 
 def _request_of(

@@ -69,6 +69,7 @@ class RegressedForecaster:
                 frequencies=None if request.frequencies is None else request.frequencies[::size],
                 group_size=1,
                 future=None,
+                spare=request.spare // size,
             ),
         )
 

@@ -12,7 +12,7 @@ from gigacast.core.array import BoolArray, ByteArray, FloatArray, IntArray, Uint
 from gigacast.core.column import to_floats
 from gigacast.core.series.reason import Reason
 from gigacast.errors import DataError, ObjectNotFoundError, PreconditionFailedError
-from gigacast.forecasting.prediction import is_wide, level_name
+from gigacast.forecasting.prediction import MEAN, is_wide, level_name
 from gigacast.forecasting.refresh.note import Note
 from gigacast.storage.parquet.read import open_parquet, translated_parquet
 from gigacast.storage.store import Store
@@ -32,16 +32,20 @@ class Form:
     levels : tuple of float
     fallback : str
         With ``drop``, series that the model did not forecast have no rows.
+    mean : bool
+        Whether rows have the mean.
     """
 
     horizon: int
     levels: tuple[float, ...]
     fallback: str
+    mean: bool = False
 
     @property
     def columns(self) -> list[str]:
-        """Columns of numbers: the median, then the quantiles."""
-        return ["predictions", *(level_name(level) for level in self.levels)]
+        """Columns of numbers, C: the median, the quantiles, and the mean if there is one."""
+        names = ["predictions", *(level_name(level) for level in self.levels)]
+        return [*names, MEAN] if self.mean else names
 
 
 class FormerForecast:
@@ -90,8 +94,8 @@ class FormerForecast:
         -------
         places : int64 [N]
             Place of each series in the note; -1 for those to compute.
-        numbers : float32 [K, H, 1 + Q]
-            Median and quantiles of the K other ones, in order; NaN for those without rows.
+        numbers : float32 [K, H, C]
+            Columns of the form of the K other ones, in order; NaN for those without rows.
         """
         places = self._note.find(digests)
         if self._file is None:
@@ -158,7 +162,7 @@ class FormerForecast:
         places[unchanged[~(np.isin(first, allowed) & np.isin(last, allowed))]] = -1
 
     def _read(self, ranks: IntArray) -> FloatArray:
-        """Return the numbers of series, float32 [K, H, 1 + Q]."""
+        """Return the numbers of series, float32 [K, H, C]."""
         steps = self._form.horizon
         width = len(self._form.columns)
         if self._file is None or not len(ranks):
@@ -173,7 +177,7 @@ class FormerForecast:
         return numbers.reshape(len(ranks), steps, width)
 
     def _group(self, group: int) -> FloatArray:
-        """Return the numbers of a row group, float32 [rows, steps in a row * (1 + Q)]."""
+        """Return the numbers of a row group, float32 [rows, steps in a row * C]."""
         if group in self._groups:
             self._groups.move_to_end(group)
             return self._groups[group]

@@ -1,11 +1,11 @@
 """The part of a task in an incremental run: which series it keeps, computes and notes down."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gigacast.core.array import UintArray
+from gigacast.core.array import FloatArray, UintArray
 from gigacast.core.digest import digest_value
 from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import SeriesBatch
@@ -54,6 +54,14 @@ class RefreshOptions:
         info, size = self.info, self.batch_size
         parts = [REVISION, task.spec, task.horizon, info.digest, info.engine, info.device]
         return digest_value([*parts, info.precision, size, *self.form.columns])
+
+
+def columns_of(forecast: ForecastBatch) -> FloatArray:
+    """Return the numbers of a forecast in the columns of `Form`, float32 [N, H, C]."""
+    parts = [forecast.median[..., None], forecast.quantiles]
+    parts += [] if forecast.mean is None else [forecast.mean[..., None]]
+    numbers: FloatArray = np.concatenate(parts, axis=-1, dtype=np.float32)
+    return numbers
 
 
 class Refresh:
@@ -112,14 +120,20 @@ class Refresh:
         self.kept += int(is_kept.sum())
         changed = np.flatnonzero(~is_kept)
         new = compute(batch.take(changed))
-        median = np.empty((len(batch), numbers.shape[1]), np.float32)
-        quantiles = np.empty((*median.shape, numbers.shape[2] - 1), np.float32)
+        merged = np.empty((len(batch), *numbers.shape[1:]), np.float32)
+        merged[is_kept], merged[changed] = numbers, columns_of(new)
         reasons = np.empty(len(batch), np.int8)
-        median[is_kept], median[changed] = numbers[..., 0], new.median
-        quantiles[is_kept], quantiles[changed] = numbers[..., 1:], new.quantiles
         reasons[is_kept] = self._former.reasons(places[is_kept])
         reasons[changed] = new.reasons
-        return ForecastBatch(batch, new.levels, quantiles, median, reasons)
+        last = 1 + len(new.levels)
+        return replace(
+            new,
+            series=batch,
+            median=merged[..., 0],
+            quantiles=merged[..., 1:last],
+            mean=None if new.mean is None else merged[..., last],
+            reasons=reasons,
+        )
 
     def close(self) -> None:
         """Close the former forecast."""

@@ -21,6 +21,7 @@ WAYS: dict[str, dict[str, Any]] = {
         "fallback": "drop",
         "min_length": 6,
         "quantiles": [0.1, 0.9],
+        "mean": True,
     },
     "lean": NANO,
     "numpy, unrolled": {**NANO, "model_engine": "numpy", "horizon": 70, "layout": "wide"},
@@ -140,6 +141,19 @@ def test_receipts_audit_and_summary_count_both(lake: Lake) -> None:
     assert sum(receipt["kept"] for receipt in receipts) == unchanged
     audit = json.loads((lake.folder / f"audit/{finished.run_id}.json").read_text())
     assert (audit["totals"]["series"], audit["totals"]["kept"]) == (len(series), unchanged)
+
+
+def test_means_are_kept_and_what_is_counted_of_computed_series_too(lake: Lake) -> None:
+    options = {**NANO, "model_engine": "numpy", "mean": True, "enhance": "trend"}
+    series = make_series(6)
+    short = min(series, key=lambda name: len(series[name]))
+    lake.write({**series, short: series[short][:3]})
+    lake.forecast(**options)
+    changed = {**series, short: series[short][:3].assign(target=[1.0, 2.0, 4.0])}
+    lake.write(changed)
+    totals = lake.forecast(**options)
+    assert (totals.kept, totals.repairs["not_enhanced"]) == (5, 1)
+    assert lake.files() == lake.made_anew(**options)
 
 
 def test_whoever_does_not_ask_for_it_has_nothing_of_it(lake: Lake) -> None:
