@@ -233,7 +233,7 @@ class _Job:
                 filled = self._filled(part, length, source)
                 request = self._request(filled, length, source, len(part))
                 started = self._try(request, alone=pending is None)
-                if started is not None and self.budget.fixed:
+                if started is not None and self.budget.fixes(self.info):
                     started = _first_rows(started, len(part) * request.group_size)
                 if pending is not None:
                     yield pending[0].ravel(), _collect(*pending)
@@ -250,7 +250,7 @@ class _Job:
         lengths = source.windows.lengths
         for groups in group_rows(rows, source.covariates, joint=self.settings.joint):
             longest = lengths[groups].max(axis=1)
-            if self.budget.fixed:
+            if self.budget.fixes(self.info):
                 yield from self._fixed_parts(groups, longest)
                 continue
             for similar in group_by_length(longest, self.info.patch_size):
@@ -275,7 +275,9 @@ class _Job:
 
     def _filled(self, groups: IntArray, length: int, source: _Source) -> IntArray:
         """Return groups, in calls of one shape with copies of the last one up to its size."""
-        missing = self._limit(groups, length, source) - len(groups) if self.budget.fixed else 0
+        missing = (
+            self._limit(groups, length, source) - len(groups) if self.budget.fixes(self.info) else 0
+        )
         return np.concatenate([groups, groups[-1:].repeat(max(0, missing), axis=0)])
 
     def _part_size(self, groups: IntArray, length: int, source: _Source) -> int:
@@ -284,7 +286,7 @@ class _Job:
         The remaining groups are divided evenly, because a tiny last batch would cost a whole call.
         """
         limit = self._limit(groups, length, source)
-        if self.budget.fixed:
+        if self.budget.fixes(self.info):
             return limit
         return -(-len(groups) // -(-len(groups) // limit))
 
@@ -305,7 +307,7 @@ class _Job:
             seeds=source.seeds[owner.ravel()],
             group_size=members.size,
             future=members.future,
-            exact=self.budget.fixed,
+            exact=self.budget.fixes(self.info),
             frequencies=None if names is None else names[owner.ravel()],
             spare=(len(groups) - own) * members.size,
         )

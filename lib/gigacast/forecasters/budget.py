@@ -65,9 +65,13 @@ class BatchBudget:
         # A fixed batch size is limited as well: a smaller batch is better than a failed run.
         if self.limit_tokens is not None:
             planned = min(planned, self.limit_tokens // tokens)
-        if self.fixed:
+        if self.fixes(info):
             return _floor_to_power(min(planned, FIXED_TOKENS_PER_CALL[info.device] // tokens))
         return max(1, planned)
+
+    def fixes(self, info: ForecasterInfo) -> bool:
+        """Whether calls of a forecaster have one shape; of a portfolio each member is asked."""
+        return self.fixed and needs_one_shape(info)
 
     @property
     def is_exact(self) -> bool:
@@ -80,6 +84,11 @@ class BatchBudget:
         # of another length need another amount of memory.
         self.limit_tokens = rows * tokens // 2
         logger.warning("%d series at once did not fit into memory: halving the batch", rows)
+
+
+def needs_one_shape(info: ForecasterInfo) -> bool:
+    """Whether it takes calls of one shape: baselines compute each series by itself anyway."""
+    return bool(info.levels) or info.samples > 0 or info.takes_groups
 
 
 def fixed_length(length: int, info: ForecasterInfo) -> int:

@@ -14,6 +14,7 @@ from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.forecasters.around.pool import Pool
 from gigacast.forecasters.batching import forecast_batch
+from gigacast.forecasters.budget import needs_one_shape
 from gigacast.forecasters.forecaster import Forecaster, is_shift_free
 from gigacast.forecasters.levels import extrapolated_levels
 from gigacast.forecasters.options import ForecastOptions
@@ -27,12 +28,7 @@ from gigacast.forecasting.prediction import (
 )
 from gigacast.forecasting.refresh.former import Form
 from gigacast.forecasting.refresh.probe import keeps_numbers
-from gigacast.forecasting.refresh.task import (
-    Compute,
-    Refresh,
-    RefreshOptions,
-    needs_one_shape,
-)
+from gigacast.forecasting.refresh.task import Compute, Refresh, RefreshOptions
 from gigacast.forecasting.stored.recipe import recipe_metadata
 from gigacast.forecasting.worker import (
     ModelSetup,

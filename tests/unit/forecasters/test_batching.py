@@ -145,6 +145,16 @@ def test_a_fixed_budget_has_one_shape_for_each_length_whoever_is_beside():
     assert not calls(lengths[10:40], fixed=False) <= shapes
 
 
+def test_series_that_are_fitted_one_by_one_fill_up_no_call():
+    """As members of a portfolio: a copy would be fitted like a series."""
+    recorder = RecordingForecaster(replace(INFO, levels=()))
+    budget = BatchBudget(fixed=True)
+    forecast_batch(
+        recorder, series_batch([[1.0] * n for n in (9, 30, 30)]), ForecastOptions(horizon=2), budget
+    )
+    assert sum(len(request.context) for request in recorder.requests) == 3
+
+
 def test_a_batch_that_does_not_fit_is_halved_until_it_does():
     forecaster = RecordingForecaster(max_series=3)
     result = forecast([[float(n)] for n in range(20)], forecaster, batch_size=16)

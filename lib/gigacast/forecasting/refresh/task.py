@@ -20,11 +20,6 @@ Compute = Callable[[SeriesBatch], ForecastBatch]
 _SHARE = 8  # of the memory limit: a note is small beside the series that are read
 
 
-def needs_one_shape(info: ForecasterInfo) -> bool:
-    """Whether it takes calls of one shape: baselines compute each series by itself anyway."""
-    return bool(info.levels) or info.samples > 0 or info.takes_groups
-
-
 @dataclass(frozen=True, slots=True)
 class RefreshOptions:
     """What a refresh of a partition depends on.
