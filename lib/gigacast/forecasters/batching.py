@@ -270,15 +270,14 @@ class _Job:
         # Covariates that a regression takes out never reach the model.
         rows_per_group = 1 if self._is_regressed else rows_per_group
         rows = self.budget.rows(self.info, length, self.settings.horizon)
-        groups_per_call: int = max(1, rows // rows_per_group)
-        return groups_per_call
+        return max(1, rows // int(rows_per_group))
 
     def _filled(self, groups: IntArray, length: int, source: _Source) -> IntArray:
         """Return groups, in calls of one shape with copies of the last one up to its size."""
-        missing = (
-            self._limit(groups, length, source) - len(groups) if self.budget.fixes(self.info) else 0
-        )
-        return np.concatenate([groups, groups[-1:].repeat(max(0, missing), axis=0)])
+        missing = self._limit(groups, length, source) - len(groups)
+        if missing <= 0 or not self.budget.fixes(self.info):
+            return groups
+        return np.concatenate([groups, groups[-1:].repeat(missing, axis=0)])
 
     def _part_size(self, groups: IntArray, length: int, source: _Source) -> int:
         """Return the number of groups in the next batch.
