@@ -266,11 +266,10 @@ class _Job:
     def _limit(self, groups: IntArray, length: int, source: _Source) -> int:
         """Return the most groups in a batch."""
         covariates = source.covariates
-        rows_per_group = groups.shape[1] + (len(covariates.names) if covariates else 0)
-        # Covariates that a regression takes out never reach the model.
-        rows_per_group = 1 if self._is_regressed else rows_per_group
+        width = int(groups.shape[1]) + (len(covariates.names) if covariates else 0)
         rows = self.budget.rows(self.info, length, self.settings.horizon)
-        return max(1, rows // int(rows_per_group))
+        # Covariates that a regression takes out never reach the model.
+        return rows if self._is_regressed else max(1, rows // width)
 
     def _filled(self, groups: IntArray, length: int, source: _Source) -> IntArray:
         """Return groups, in calls of one shape with copies of the last one up to its size."""
