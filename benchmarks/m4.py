@@ -1,6 +1,6 @@
 """Accuracy of a model on M4 hourly (h = 48) and weekly (h = 13), beside seasonal naive.
 
-    python benchmarks/m4.py FOLDER_WITH_THE_M4_CSVS [MODEL ...]
+    python benchmarks/m4.py FOLDER_WITH_THE_M4_CSVS [MODEL ...] [--precision float32 bfloat16 int8]
 
 The folder holds `Hourly-train.csv`, `Hourly-test.csv`, `Weekly-train.csv`, `Weekly-test.csv`: a
 series per row, its id first. Seasonal naive is a point forecast at every level, with the periods 24
@@ -10,6 +10,7 @@ and 1, as in the figures published for the Chronos models. MASE and WQL are defi
 
 import argparse
 import csv
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -54,20 +55,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("models", nargs="*", default=["gigacast-bolt-nano"])
+    parser.add_argument("--precision", nargs="+", default=["auto"])
     options = parser.parse_args()
-    for model in options.models:
+    for model, precision in product(options.models, options.precision):
+        print(f"{model} in {precision}, MASE / WQL")
         relative = []
         for name, horizon, season in SETS:
             history = read_rows(options.folder / f"{name}-train.csv")
             actuals = np.array(read_rows(options.folder / f"{name}-test.csv"))
-            forecast = ChronosLoader(model=model).predict(history, horizon, LEVELS)
+            forecast = ChronosLoader(model=model, precision=precision).predict(history, horizon, LEVELS)
             naive = score(history, actuals, repeat_season(history, horizon, season), season)
             ours = score(history, actuals, forecast.quantiles.astype(np.float64), season)
             relative.append([mine / base for mine, base in zip(ours, naive, strict=True)])
-            print(f"{model:20} {name:7} naive {naive[0]:.3f} / {naive[1]:.4f}", end="")
-            print(f"   model {ours[0]:.3f} / {ours[1]:.4f}   (MASE / WQL)")
+            print(f"  {name:7} naive {naive[0]:.3f} / {naive[1]:.4f}", end="")
+            print(f"   model {ours[0]:.3f} / {ours[1]:.4f}")
         means = np.exp(np.log(relative).mean(axis=0))
-        print(f"{model:20} geometric mean relative to naive: {means[0]:.3f} / {means[1]:.3f}")
+        print(f"  geometric mean relative to naive: {means[0]:.3f} / {means[1]:.3f}")
 
 
 if __name__ == "__main__":
