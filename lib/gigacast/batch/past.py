@@ -5,7 +5,7 @@ then; at the end of the last one it is whole.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from gigacast.backtesting.run import (
     setup_of,
     side_work,
 )
-from gigacast.batch.setup import ArraySetup, fetch_model, fill_cores, prepared_of
+from gigacast.batch.setup import ArraySetup, child_executor, fetch_model, prepared_of
 from gigacast.batch.work import (
     ArrayJob,
     Closing,
@@ -34,9 +34,9 @@ from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.errors import DataNotFoundError
 from gigacast.forecasting.prepare import Prepared, pin_months, prepare_array
-from gigacast.forecasting.run import make_executor_for
 from gigacast.forecasting.worker import ModelSetup
 from gigacast.job.outage import Patience
+from gigacast.lake.model.resolve import ResolvedModel
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.executor import Executor, Setup
@@ -123,9 +123,12 @@ class BacktestWork:
     Parameters
     ----------
     stored : _Stored
+    fetched : list of ResolvedModel
+        The model that the worker has, once there is one.
     """
 
     stored: _Stored
+    fetched: list[ResolvedModel] = field(default_factory=list, compare=False)
 
     @property
     def setup(self) -> ArraySetup:
@@ -161,12 +164,13 @@ class BacktestWork:
         setup, registry = self.setup, self.stored.job.registry
         models = outputs if registry is None else open_store(registry)
         model = fetch_model(setup, models) if pending else prepared_of(setup).model
+        self.fetched[:] = [model]
         work = ModelSetup(setup.job, model, setup.info, run_id, ignored=setup.ignored)
         return setup_of(self.stored.job, work)
 
     def executor(self, tasks: int) -> Executor:
         """Return as many processes as keep the GPUs busy, or one per core without a GPU."""
-        return make_executor_for(fill_cores(prepared_of(self.setup), tasks), (), tasks)
+        return child_executor(self.setup, self.fetched, tasks)
 
     def close(self, closing: Closing, tables: Iterable[pa.Table]) -> None:
         """Write the leaderboard over the partitions that all models have by now."""

@@ -1,7 +1,7 @@
 """The setup that the children of an array run share: a resolved job as plain values."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +18,7 @@ from gigacast.forecasting.prepare import Prepared
 from gigacast.forecasting.run import make_executor_for
 from gigacast.job.forecast_job import KEEP_ORIGINS, ForecastJob, Method
 from gigacast.job.location import open_inputs
+from gigacast.job.model_choice import memory_of
 from gigacast.job.outage import DEFAULT_MINUTES, Patience
 from gigacast.job.spec import make_spec
 from gigacast.lake.model.resolve import ResolvedModel, resolve_model
@@ -26,6 +27,7 @@ from gigacast.lake.plan.planner import make_plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.executor import Executor, Setup
 from gigacast.runtime.instance import this_machine
+from gigacast.runtime.processes import PROCESS_BYTES, free_memory
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 
@@ -180,9 +182,12 @@ class ForecastWork:
     Parameters
     ----------
     setup : ArraySetup
+    fetched : list of ResolvedModel
+        The model that the worker has, once there is one.
     """
 
     setup: ArraySetup
+    fetched: list[ResolvedModel] = field(default_factory=list, compare=False)
 
     @property
     def engine(self) -> str | None:
@@ -212,12 +217,13 @@ class ForecastWork:
         """Return the recipe for the worker; the model is downloaded where it is needed."""
         # Without a task pending, the model's files are not even downloaded.
         model = fetch_model(self.setup, outputs) if pending else prepared_of(self.setup).model
+        self.fetched[:] = [model]
         job, info = self.setup.job, self.setup.info
         return ForecastSetup(job, model, info, run_id, ignored=self.setup.ignored)
 
     def executor(self, tasks: int) -> Executor:
         """Return as many processes as keep the GPUs busy, or one per core without a GPU."""
-        return make_executor_for(fill_cores(prepared_of(self.setup), tasks), (), tasks)
+        return child_executor(self.setup, self.fetched, tasks)
 
     def close(self, closing: Closing, tables: Iterable[pa.Table]) -> None:
         """Update the manifests with all partitions that are done now, by whichever run."""
@@ -232,6 +238,22 @@ class ForecastWork:
         draft.commit(closing.run_id, self.setup.job.keep_origins)
 
 
+def child_executor(setup: ArraySetup, fetched: Sequence[ResolvedModel], tasks: int) -> Executor:
+    """Return the executor of a child: how many processes fit and pay depends on its model.
+
+    Parameters
+    ----------
+    setup : ArraySetup
+    fetched : sequence of ResolvedModel
+        The model, if it is on this machine.
+    tasks : int
+    """
+    prepared = prepared_of(setup)
+    for model in fetched:
+        prepared = replace(prepared, model=model)
+    return make_executor_for(fill_cores(prepared, tasks), (), tasks)
+
+
 def fill_cores(prepared: Prepared, tasks: int) -> Prepared:
     """Return a prepared job with one process for each core, for a child without a GPU.
 
@@ -241,5 +263,7 @@ def fill_cores(prepared: Prepared, tasks: int) -> Prepared:
     resources, vcpus = prepared.job.resources, this_machine().vcpus
     if resources.n_jobs is not None or vcpus is None or prepared.info.device != "cpu":
         return prepared
-    resources = replace(resources, n_jobs=max(1, min(vcpus, tasks)))
+    # Fewer than cores where the model is large. Reading rarely holds what it may.
+    fitting = free_memory() // (PROCESS_BYTES + memory_of(prepared.model))
+    resources = replace(resources, n_jobs=max(1, min(vcpus, tasks, fitting)))
     return replace(prepared, job=replace(prepared.job, resources=resources))

@@ -23,7 +23,7 @@ from gigacast.job.location import (
     pin_inputs,
     reachable_inputs,
 )
-from gigacast.job.model_choice import resolve_choice, usable_devices
+from gigacast.job.model_choice import memory_of, resolve_choice, usable_devices
 from gigacast.job.spec import make_spec
 from gigacast.lake.layout import spec_prefix
 from gigacast.lake.model.resolve import ResolvedModel
@@ -188,9 +188,11 @@ def processes_for(
     if are_gpus(devices):
         operations = operations_per_point(prepared.model.folder, prepared.info)
         wanted = processes_per_gpu(operations, describe_gpu(), prepared.info.precision)
-        return share_gpus(len(devices), wanted, count, resources.memory_limit_bytes)
+        held = resources.memory_limit_bytes + memory_of(prepared.model)
+        return share_gpus(len(devices), wanted, count, held)
     work = sum(sizes_of(tasks))
-    return choose_processes(count, work, resources.memory_limit_bytes)
+    held = resources.memory_limit_bytes
+    return choose_processes(count, work, held, memory_of(prepared.model))
 
 
 def check_discovered(plan: Plan, job: ForecastJob) -> None:

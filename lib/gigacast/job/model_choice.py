@@ -13,6 +13,10 @@ from gigacast.job.forecast_job import ModelChoice
 from gigacast.lake.model.resolve import ResolvedModel, resolve_model
 from gigacast.storage.store import Store
 
+_COPIES_OF_WEIGHTS = 3
+"""Sizes of a model's files that a process holds: 2.0 in torch and 2.7 in OpenVINO for bolt-base,
+with the files themselves, which are read by mapping them."""
+
 
 def resolve_choice(choice: ModelChoice, outputs: Store) -> tuple[ResolvedModel, ForecasterInfo]:
     """Return the pinned model of a choice and a description of its forecaster; nothing is loaded.
@@ -101,6 +105,13 @@ def usable_devices(choice: ModelChoice, info: ForecasterInfo) -> tuple[str, ...]
     name = choice.device if choice.device.startswith("cuda:") else info.device
     # Counted on the machine that computes, which need not be the one that planned.
     return list_devices(name, count_gpus())
+
+
+def memory_of(model: ResolvedModel) -> int:
+    """Return the bytes that a process holds at most while it loads and runs a resolved model."""
+    folders = [entry.folder for entry in (model, *model.members) if entry.folder is not None]
+    files = [path for folder in folders for path in folder.rglob("*.safetensors")]
+    return _COPIES_OF_WEIGHTS * sum(path.stat().st_size for path in files)
 
 
 def load_resolved(

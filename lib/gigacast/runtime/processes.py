@@ -11,7 +11,7 @@ WORK_BYTES = 4 * 1024**2
 """Input for which a process of its own pays: it takes a few seconds, several times its start."""
 
 PROCESS_BYTES = 512 * 1024**2
-"""Memory of a process with torch and a small model, beside what reading may hold."""
+"""Memory of a process with torch, beside its model and what reading may hold."""
 
 _CGROUP, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
@@ -28,7 +28,9 @@ class Processes:
         return f"{self.count} ({self.reason})" if self.reason else str(self.count)
 
 
-def choose_processes(tasks: int, work_bytes: int, held_bytes: int) -> Processes:
+def choose_processes(
+    tasks: int, work_bytes: int, held_bytes: int, model_bytes: int = 0
+) -> Processes:
     """Return the number of processes for tasks on this machine, at least 1.
 
     Parameters
@@ -37,12 +39,15 @@ def choose_processes(tasks: int, work_bytes: int, held_bytes: int) -> Processes:
         Tasks, and the size of their inputs.
     held_bytes : int
         Memory that a process may hold for reading.
+    model_bytes : int
+        Memory that its model takes.
     """
     limits = {"tasks": tasks, "work": work_bytes // WORK_BYTES}
     # Looking at the machine takes 0.2 s, which a small run would notice.
     if min(limits.values()) > 1:
         limits["cores"] = count_cores()
-        limits["free memory"] = free_memory() // (PROCESS_BYTES + min(held_bytes, work_bytes))
+        each = PROCESS_BYTES + model_bytes + min(held_bytes, work_bytes)
+        limits["free memory"] = free_memory() // each
     # The first of equal limits is named: with few tasks, more cores would not help.
     name = min(limits, key=lambda limit: limits[limit])
     if limits[name] <= 1:
@@ -64,7 +69,7 @@ def share_gpus(gpus: int, wanted: int, tasks: int, held_bytes: int) -> Processes
         Processes that keep one GPU busy and fit into its memory.
     tasks : int
     held_bytes : int
-        Memory that a process may hold for reading.
+        Memory that a process may hold on the host, for its model and for reading.
     """
     limits = {"GPU": wanted, "tasks": -(-tasks // gpus)}
     if min(limits.values()) > 1:

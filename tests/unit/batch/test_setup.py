@@ -1,13 +1,23 @@
 """The setup that children of an array share: the same job, by names valid on every machine."""
 
 import json
+import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from gigacast.batch.setup import dump_setup, fetch_model, load_setup
+from gigacast.batch import setup as batch_setup
+from gigacast.batch.setup import (
+    ForecastWork,
+    dump_setup,
+    fetch_model,
+    fill_cores,
+    load_setup,
+)
 from gigacast.batch.submit import queue_for, requests_of
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError, ModelIntegrityError, PlanError
@@ -22,6 +32,7 @@ from gigacast.job.spec import make_spec
 from gigacast.lake.model.resolve import ResolvedModel
 from gigacast.lake.plan.plan_file import PlanFile, Share
 from gigacast.lake.plan.receipt import Receipt
+from gigacast.runtime.processes import PROCESS_BYTES
 from gigacast.settings.assembly import array_options_of, job_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
@@ -217,3 +228,34 @@ def test_a_model_behind_an_api_is_refused_as_other_machines_have_no_key(
     monkeypatch.setattr("gigacast.forecasting.prepare.prepare", timegpt)
     with pytest.raises(ConfigError, match="timegpt is asked over its API"):
         prepare_array(job(model="timegpt"))
+
+
+def test_a_child_has_as_many_processes_as_hold_its_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_setup, "this_machine", lambda: SimpleNamespace(vcpus=16))
+    monkeypatch.setattr(batch_setup, "free_memory", lambda: 10 * 2 * PROCESS_BYTES)
+    (tmp_path / "model.safetensors").touch()
+    os.truncate(tmp_path / "model.safetensors", PROCESS_BYTES // 3)
+    small = prepared(job())
+    large = replace(small, model=replace(small.model, folder=tmp_path))
+    counts = [fill_cores(entry, 100).job.resources.n_jobs for entry in (small, large)]
+    assert counts == [16, 10]
+
+
+def test_the_executor_of_a_child_knows_the_model_that_its_worker_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its files, nobody knows how many processes share a GPU."""
+    model = ResolvedModel("bolt", "v1", "d" * 64, tmp_path, "fetched")
+    chosen = replace(job(), inputs=StoreAddress("memory://x"), outputs=StoreAddress("memory://x"))
+    setup = load_setup(plan_of(dump_setup(prepared(chosen))))
+    monkeypatch.setattr(batch_setup, "fetch_model", lambda *_: model)
+    seen = []
+    monkeypatch.setattr(batch_setup, "make_executor_for", lambda *args: seen.append(args[0].model))
+    monkeypatch.setattr(batch_setup, "prepared_of", lambda _: prepared(chosen))
+    work = ForecastWork(setup)
+    pending: Any = [object()]
+    work.worker(MemoryStore("x"), "run", pending)
+    work.executor(1)
+    assert seen == [model]

@@ -112,7 +112,7 @@ def test_a_run_on_gpus_gets_several_processes_for_each(root: Path, monkeypatch: 
         prepared: Any = SimpleNamespace(
             job=SimpleNamespace(resources=resources, model=None),
             info=replace(info, device="cuda", precision="bfloat16"),
-            model=SimpleNamespace(folder=folder),
+            model=SimpleNamespace(folder=folder, members=()),
         )
         # A child has as many tasks, which it does not list.
         counted = prepare.processes_for(prepared, (), len(tasks))

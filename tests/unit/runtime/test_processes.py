@@ -46,6 +46,8 @@ def test_there_are_as_many_processes_as_cores_tasks_and_work_allow(
 def test_free_memory_limits_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "free_memory", lambda: 3 * (PROCESS_BYTES + GIB))
     assert str(choose_processes(100, 100 * GIB, GIB)) == "3 (limited by free memory)"
+    with_model = choose_processes(100, 100 * GIB, GIB, model_bytes=PROCESS_BYTES + GIB)
+    assert str(with_model) == "1 (little free memory)"
     # What is read at most is what there is to read.
     assert choose_processes(100, 100 * WORK_BYTES, 50 * GIB).count > 3
     monkeypatch.setattr(processes, "free_memory", lambda: 0)
