@@ -32,10 +32,11 @@ MOST_PAGES = 3
 """Pages of a listing that are read to measure the work; a bucket of more objects is not small."""
 
 AS_BEFORE = "the forecasts that are there were made by it"
-AS_OTHERS = "the model's forecasts by other settings may be of it"
+AS_OTHERS = "as forecasts of this model by other settings, most likely"
 FOR_LITTLE = "little work: another would take longer to start"
 FOR_MUCH = "enough work for torch to be worth its start"
 WITHOUT_TORCH = "torch is not installed"
+TORCH_IS_GONE = "torch, which made the forecasts that are there, is not installed"
 ONLY_INT8 = "no other computes in int8"
 
 
@@ -95,22 +96,27 @@ def settle_engine(
         )
         if other is not None
     ]
-    if not others:
-        return Settled(info, _reason_alone(info, job.model))
+    reason = _reason_alone(info, job.model)
+    if not others and reason != WITHOUT_TORCH:
+        return Settled(info, reason)
     root = version_prefix(info.name, info.version)
     names = [name.removeprefix(root).rstrip("/") for name in outputs.list_folder(root).folders]
     for candidate in (info, *others):
         if _is_among(make_spec(candidate, job.method, job.selection), names):
             return Settled(candidate, AS_BEFORE)
+    if reason == WITHOUT_TORCH:
+        # It need not be here to be described.
+        gone = describe_resolved(model, replace(job.model, engine="torch").engine_choice)
+        if _is_among(make_spec(gone, job.method, job.selection), names):
+            reason, quick = TORCH_IS_GONE, None
     if quick is None:
-        return Settled(info, _reason_alone(info, job.model))
+        return Settled(info, reason)
     # Forecasts by other settings: their engine is not in their keys, and the first one of all
     # releases was torch.
     if any(map(horizon_of_spec, names)):
         return Settled(info, AS_OTHERS)
-    if _is_little(job, inputs):
-        return Settled(quick, FOR_LITTLE)
-    return Settled(info, _reason_alone(info, job.model) or FOR_MUCH)
+    is_little = _is_little(job, inputs)
+    return Settled(quick, FOR_LITTLE) if is_little else Settled(info, reason or FOR_MUCH)
 
 
 def _openvino_info(

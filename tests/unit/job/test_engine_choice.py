@@ -18,6 +18,7 @@ from gigacast.job.engine_choice import (
     FOR_MUCH,
     MOST_QUICK_BYTES,
     MOST_QUICK_ROWS,
+    TORCH_IS_GONE,
     WITHOUT_TORCH,
     Settled,
     settle_engine,
@@ -101,6 +102,8 @@ def test_without_torch_the_reason_is_that_it_is_missing(monkeypatch: pytest.Monk
         monkeypatch.setattr(module, "has_library", lambda name: False)
     answer = settled(job_of(), MUCH)
     assert (answer.info.engine, answer.reason) == (NUMPY, WITHOUT_TORCH)
+    answer = settled(job_of(), MUCH, by("torch"))
+    assert (answer.info.engine, answer.reason) == (NUMPY, TORCH_IS_GONE)
 
 
 @pytest.mark.parametrize("content", [LITTLE, MUCH], ids=["little", "much"])
