@@ -142,13 +142,13 @@ def test_plan_counts_exactly_and_estimates_from_receipts(
     assert plan["processes"] == {"count": 1, "reason": "little work"}
 
 
-@pytest.mark.parametrize(("executor", "said"), [("inline", "1"), ("joblib", "3"), ("dask", None)])
+@pytest.mark.parametrize(("executor", "number"), [("inline", "1"), ("joblib", "3"), ("dask", None)])
 def test_a_plan_says_the_processes_of_this_machine_only(
-    executor: str, said: str | None, bucket: Store, capsys: pytest.CaptureFixture[str]
+    executor: str, number: str | None, bucket: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["plan", *flags(bucket), "--n_jobs", "3", "--executor", executor]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [line[1] for line in lines if line[:1] == ["processes"]] == ([said] if said else [])
+    assert [line[1] for line in lines if line[:1] == ["processes"]] == ([number] if number else [])
 
 
 def test_status_counts_by_month_and_names_failed_partitions(

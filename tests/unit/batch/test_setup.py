@@ -251,11 +251,13 @@ def test_the_executor_of_a_child_knows_the_model_that_its_worker_has(
     chosen = replace(job(), inputs=StoreAddress("memory://x"), outputs=StoreAddress("memory://x"))
     setup = load_setup(plan_of(dump_setup(prepared(chosen))))
     monkeypatch.setattr(batch_setup, "fetch_model", lambda *_: model)
-    seen = []
-    monkeypatch.setattr(batch_setup, "make_executor_for", lambda *args: seen.append(args[0].model))
+    models = []
+    monkeypatch.setattr(
+        batch_setup, "make_executor_for", lambda *args: models.append(args[0].model)
+    )
     monkeypatch.setattr(batch_setup, "prepared_of", lambda _: prepared(chosen))
     work = ForecastWork(setup)
     pending: Any = [object()]
     work.worker(MemoryStore("x"), "run", pending)
     work.executor(1)
-    assert seen == [model]
+    assert models == [model]

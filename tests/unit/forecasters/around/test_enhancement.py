@@ -208,17 +208,17 @@ def test_series_without_enough_seasons_are_counted() -> None:
 def test_exact_calls_have_one_shape_and_rows_that_fill_them_are_not_counted(size: int) -> None:
     """Which rows have another pass depends on their neighbours: rounding must not."""
     rows, seasons = zip(*PANEL, strict=True)
-    asked = request(list(rows), list(seasons))
-    asked = replace(asked, group_size=size, future=np.zeros((len(rows), H), np.float32))
+    query = request(list(rows), list(seasons))
+    query = replace(query, group_size=size, future=np.zeros((len(rows), H), np.float32))
     inner = MeanForecaster()
     enhanced = EnhancedForecaster(inner, "auto")
-    values = enhanced.predict(replace(asked, exact=True, spare=2 * size))
+    values = enhanced.predict(replace(query, exact=True, spare=2 * size))
     plain = EnhancedForecaster(MeanForecaster(), "auto")
-    np.testing.assert_array_equal(values, plain.predict(asked))
-    assert {r.context.shape for r in inner.requests} == {asked.context.shape}
+    np.testing.assert_array_equal(values, plain.predict(query))
+    assert {r.context.shape for r in inner.requests} == {query.context.shape}
     assert len(inner.requests) == 3
     own = EnhancedForecaster(MeanForecaster(), "auto")
-    own.predict(asked.take(np.arange(len(rows) - 2 * size)))
+    own.predict(query.take(np.arange(len(rows) - 2 * size)))
     assert own.short == enhanced.short < plain.short
 
 

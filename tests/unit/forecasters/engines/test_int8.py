@@ -159,17 +159,17 @@ def test_no_room_for_the_cache_costs_time_only(
     assert cache.read_scales(*nano).digest == scales.digest
 
 
-@pytest.mark.parametrize(("moved", "said"), [(0.08, r"8\.0%"), (float("nan"), "nan%")])
+@pytest.mark.parametrize(("moved", "share"), [(0.08, r"8\.0%"), (float("nan"), "nan%")])
 def test_a_model_that_int8_spoils_is_refused(
     moved: float,
-    said: str,
+    share: str,
     nano: tuple[FusedBolt, BoltShape],
     scales: Int8Scales,
     monkeypatch: pytest.MonkeyPatch,
 ):
     spoiled = Int8Scales(scales.products, error=moved)
     monkeypatch.setattr(cache, "calibrate", lambda *_: spoiled)
-    with pytest.raises(ModelError, match=f"{said} of their spread") as error:
+    with pytest.raises(ModelError, match=f"{share} of their spread") as error:
         cache.read_scales(*nano)
     assert "bfloat16" in str(error.value.hint)
 
