@@ -63,7 +63,9 @@ def main() -> None:
         for name, horizon, season in SETS:
             history = read_rows(options.folder / f"{name}-train.csv")
             actuals = np.array(read_rows(options.folder / f"{name}-test.csv"))
-            forecast = ChronosLoader(model=model, precision=precision).predict(history, horizon, LEVELS)
+            forecast = ChronosLoader(model=model, precision=precision).predict(
+                history, horizon, LEVELS
+            )
             naive = score(history, actuals, repeat_season(history, horizon, season), season)
             ours = score(history, actuals, forecast.quantiles.astype(np.float64), season)
             relative.append([mine / base for mine, base in zip(ours, naive, strict=True)])

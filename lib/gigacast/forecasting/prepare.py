@@ -188,11 +188,11 @@ def processes_for(
     if are_gpus(devices):
         operations = operations_per_point(prepared.model.folder, prepared.info)
         wanted = processes_per_gpu(operations, describe_gpu(), prepared.info.precision)
-        held = resources.memory_limit_bytes + memory_of(prepared.model)
-        return share_gpus(len(devices), wanted, count, held)
+        memory = resources.memory_limit_bytes + memory_of(prepared.model)
+        return share_gpus(len(devices), wanted, count, memory)
     work = sum(sizes_of(tasks))
-    held = resources.memory_limit_bytes
-    return choose_processes(count, work, held, memory_of(prepared.model))
+    limit = resources.memory_limit_bytes
+    return choose_processes(count, work, limit, memory_of(prepared.model))
 
 
 def check_discovered(plan: Plan, job: ForecastJob) -> None:

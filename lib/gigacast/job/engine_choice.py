@@ -88,20 +88,17 @@ def settle_engine(
     StorageError
     """
     quick = describe_quick(model, info, job.model)
-    others = [
-        other
-        for other in (
-            quick or former_info(model, info, job.model),
-            _openvino_info(model, info, job.model),
-        )
-        if other is not None
-    ]
+    possible = (
+        quick or former_info(model, info, job.model),
+        _openvino_info(model, info, job.model),
+    )
+    alternatives = [entry for entry in possible if entry is not None]
     reason = _reason_alone(info, job.model)
-    if not others and reason != WITHOUT_TORCH:
+    if not alternatives and reason != WITHOUT_TORCH:
         return Settled(info, reason)
     root = version_prefix(info.name, info.version)
     names = [name.removeprefix(root).rstrip("/") for name in outputs.list_folder(root).folders]
-    for candidate in (info, *others):
+    for candidate in (info, *alternatives):
         if _is_among(make_spec(candidate, job.method, job.selection), names):
             return Settled(candidate, AS_BEFORE)
     if reason == WITHOUT_TORCH:

@@ -142,8 +142,8 @@ def _droppable(path: Path, name: str) -> int:
         rows = path.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return 0
-    found = [row.split()[1] for row in rows if row.split()[:1] == [name]]
-    return int(found[0]) if found and found[0].isdigit() else 0
+    values = [row.split()[1] for row in rows if row.split()[:1] == [name]]
+    return int(values[0]) if values and values[0].isdigit() else 0
 
 
 def _read_bytes(path: Path) -> int | None:
