@@ -49,9 +49,8 @@ def series_digests(batch: SeriesBatch, *, joint: bool = False) -> UintArray:
     for part in parts:
         digests = _mix(digests ^ part)
     if batch.bases is not None:
-        # Left out for ordinary series, so that their digests stay valid.
-        rows = np.flatnonzero(batch.bases)
-        digests[rows] = _mix(digests[rows] ^ _both(batch.bases[rows].view(np.uint64)))
+        # Of all series: beside one with a base their means and mixtures are rounded as doubles.
+        digests = _mix(digests ^ _both(batch.bases.view(np.uint64)))
     if joint and covariates is not None:
         digests = _mix(digests ^ _sums_of_items(digests, covariates))
     return digests

@@ -75,6 +75,8 @@ class FormerForecast:
         self._stack = ExitStack()
         self._file: pq.ParquetFile | None = None
         self._borders = np.zeros(1, np.int64)
+        # Doubles where the file has series with bases.
+        self._kind: type[np.floating] = np.float32
         self._try_to_open()
 
     def close(self) -> None:
@@ -94,7 +96,7 @@ class FormerForecast:
         -------
         places : int64 [N]
             Place of each series in the note; -1 for those to compute.
-        numbers : float32 [K, H, C]
+        numbers : float32 or float64 [K, H, C]
             Columns of the form of the K other ones, in order; NaN for those without rows.
         """
         places = self._note.find(digests)
@@ -102,8 +104,8 @@ class FormerForecast:
             places[:] = -1
         self._spare_far_reads(places)
         unchanged = places[places >= 0]
-        numbers = np.full((len(unchanged), self._form.horizon, len(self._form.columns)), np.nan)
-        numbers = numbers.astype(np.float32)
+        shape = (len(unchanged), self._form.horizon, len(self._form.columns))
+        numbers: FloatArray = np.full(shape, np.nan, self._kind)
         has_rows = self._has_rows[unchanged]
         try:
             numbers[has_rows] = self._read(self._ranks[unchanged[has_rows]])
@@ -130,6 +132,9 @@ class FormerForecast:
             sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         if not set(self._form.columns) <= set(schema.names):
             return
+        number = schema.field(self._form.columns[0]).type
+        number = number.value_type if pa.types.is_list(number) else number
+        self._kind = np.float64 if pa.types.is_float64(number) else np.float32
         self._borders = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         self._rows_each = 1 if is_wide(schema) else self._form.horizon
         if self._borders[-1] == self._has_rows.sum() * self._rows_each:
@@ -162,14 +167,14 @@ class FormerForecast:
         places[unchanged[~(np.isin(first, allowed) & np.isin(last, allowed))]] = -1
 
     def _read(self, ranks: IntArray) -> FloatArray:
-        """Return the numbers of series, float32 [K, H, C]."""
+        """Return the numbers of series, [K, H, C]."""
         steps = self._form.horizon
         width = len(self._form.columns)
         if self._file is None or not len(ranks):
-            return np.zeros((0, steps, width), np.float32)
+            return np.zeros((0, steps, width), self._kind)
         rows = (ranks[:, None] * self._rows_each + np.arange(self._rows_each)).ravel()
         each = steps // self._rows_each
-        numbers = np.empty((len(rows), each * width), np.float32)
+        numbers = np.empty((len(rows), each * width), self._kind)
         groups = np.searchsorted(self._borders, rows, "right") - 1
         for group in np.unique(groups):
             in_group = groups == group
@@ -177,7 +182,7 @@ class FormerForecast:
         return numbers.reshape(len(ranks), steps, width)
 
     def _group(self, group: int) -> FloatArray:
-        """Return the numbers of a row group, float32 [rows, steps in a row * C]."""
+        """Return the numbers of a row group, [rows, steps in a row * C]."""
         if group in self._groups:
             self._groups.move_to_end(group)
             return self._groups[group]
@@ -186,7 +191,7 @@ class FormerForecast:
             columns = self._form.columns
             table = self._file.read_row_groups([group], columns=columns, use_threads=False)
         rows = table.num_rows
-        numbers = [_flat(table[name], self._key) for name in columns]
+        numbers = [_flat(table[name], self._key, self._kind) for name in columns]
         if len({len(column) for column in numbers}) > 1 or len(numbers[0]) % max(1, rows):
             raise DataError(f"{self._key}: lists of several lengths")
         block = np.stack([column.reshape(rows, -1) for column in numbers], axis=-1)
@@ -198,10 +203,10 @@ class FormerForecast:
         return self._groups[group]
 
 
-def _flat(column: pa.ChunkedArray, key: str) -> FloatArray:
+def _flat(column: pa.ChunkedArray, key: str, kind: type[np.floating]) -> FloatArray:
     is_list = pa.types.is_list(column.type)
     values = pa.chunked_array([chunk.flatten() for chunk in column.chunks]) if is_list else column
-    if values.type != pa.float32():
+    if values.type != pa.from_numpy_dtype(kind):
         raise DataError(f"{key}: numbers of type {values.type}")
     flat: FloatArray = to_floats(values)
     return flat

@@ -52,10 +52,10 @@ class RefreshOptions:
 
 
 def columns_of(forecast: ForecastBatch) -> FloatArray:
-    """Return the numbers of a forecast in the columns of `Form`, float32 [N, H, C]."""
+    """Return the numbers of a forecast in the columns of `Form`, [N, H, C]."""
     parts = [forecast.median[..., None], forecast.quantiles]
     parts += [] if forecast.mean is None else [forecast.mean[..., None]]
-    numbers: FloatArray = np.concatenate(parts, axis=-1, dtype=np.float32)
+    numbers: FloatArray = np.concatenate(parts, axis=-1)
     return numbers
 
 
@@ -105,8 +105,7 @@ class Refresh:
     def _former_or_new(
         self, batch: SeriesBatch, digests: UintArray, compute: Compute
     ) -> ForecastBatch:
-        # Rows of forecasts with bases are in float64, and kept ones have lost what that is for.
-        if self._former is None or batch.bases is not None:
+        if self._former is None:
             return compute(batch)
         places, numbers = self._former.find(digests)
         is_kept = places >= 0
@@ -115,7 +114,8 @@ class Refresh:
         self.kept += int(is_kept.sum())
         changed = np.flatnonzero(~is_kept)
         new = compute(batch.take(changed))
-        merged = np.empty((len(batch), *numbers.shape[1:]), np.float32)
+        # In the kind of what is computed: kept numbers of such batches are floats in either.
+        merged = np.empty((len(batch), *numbers.shape[1:]), new.median.dtype)
         merged[is_kept], merged[changed] = numbers, columns_of(new)
         reasons = np.empty(len(batch), np.int8)
         reasons[is_kept] = self._former.reasons(places[is_kept])

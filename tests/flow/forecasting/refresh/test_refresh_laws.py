@@ -156,6 +156,18 @@ def test_means_are_kept_and_what_is_counted_of_computed_series_too(lake: Lake) -
     assert lake.files() == lake.made_anew(**options)
 
 
+@pytest.mark.parametrize("layout", ["long", "wide"])
+def test_series_beside_large_numbers_are_kept_and_so_are_these(lake: Lake, layout: str) -> None:
+    series = make_series(6)
+    first, second, *_ = sorted(series, key=lambda name: -len(series[name]))
+    series[first] = series[first].assign(target=1.7e9 + np.arange(len(series[first])) / 4)
+    lake.write(series)
+    lake.forecast(layout=layout, mean=True)
+    lake.write({**series, second: series[second].assign(target=1.5)})
+    assert lake.forecast(layout=layout, mean=True).kept == 5
+    assert lake.files() == lake.made_anew(layout=layout, mean=True)
+
+
 def test_whoever_does_not_ask_for_it_has_nothing_of_it(lake: Lake) -> None:
     lake.write(make_series())
     finished = gigacast.forecast(lake.folder, **{**BASE, "incremental": False})
