@@ -10,7 +10,7 @@ from typing import Any
 
 from gigacast.batch.aws_error import translated
 from gigacast.batch.service import FAILED, ArrayRequest, ArrayState, ChildState
-from gigacast.storage.aws_answer import refuse_cut_answers
+from gigacast.storage.aws_client import open_aws_client
 
 LOG_GROUP = "/aws/batch/job"
 """Log group of Batch, unless a job definition names another."""
@@ -29,16 +29,12 @@ ClientFactory = Callable[..., Any]
 
 def _boto3_client(name: str, *, attempts: int, **options: Any) -> Any:
     """Return a client of a service."""
-    # Imported here: boto3 takes half a second to import, and only array runs need it.
-    import boto3  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415 - slow to import, and arrays alone need it
 
     # Adaptive: a throttled client slows down by itself before it tries again.
     retries = {"max_attempts": attempts, "mode": "adaptive"}
     config = Config(retries=retries, connect_timeout=10, read_timeout=60)
-    client = boto3.client(name, config=config, **options)
-    refuse_cut_answers(client, name)
-    return client
+    return open_aws_client(name, config=config, **options)
 
 
 class BatchService:
@@ -66,7 +62,7 @@ class BatchService:
     ) -> None:
         self._region = region or ""
         self._options = {
-            "region_name": region,
+            "region": region,
             "endpoint_url": endpoint_url,
             "attempts": attempts,
         }

@@ -15,7 +15,13 @@ from gigacast.batch.result import array_of, is_array_run
 from gigacast.batch.service import WAITING, ArrayService, ChildState
 from gigacast.core.exit import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
 from gigacast.core.plural import counted
-from gigacast.errors import ComputeError, ConfigError, DataError, StorageError
+from gigacast.errors import (
+    ComputeError,
+    ConfigError,
+    DataError,
+    StorageError,
+    TransientStorageError,
+)
 from gigacast.job.run import utc_now
 from gigacast.lake.plan.audit import (
     FAILED,
@@ -157,6 +163,8 @@ def find_array_run(outputs: Store, run_id: str) -> Audit:
     """
     try:
         audit = read_audit(outputs, run_id)
+    except TransientStorageError:
+        raise  # an outage says nothing of the run
     except StorageError as error:
         raise ConfigError(
             f"no run {run_id} under {outputs.address.url}: {error.message}",

@@ -17,17 +17,30 @@ _UNPRINTABLE = re.compile(f"[\x00-\x09\x0b-\x1f{_MARKS}]")
 # JSON escapes C0 itself. Between two values only line feeds and spaces occur.
 _UNPRINTABLE_IN_JSON = re.compile(f"[{_MARKS}]")
 
-_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s?#\"'<>\\]+@", re.IGNORECASE)
+_USER = re.compile(
+    # A password may hold what ends a host's name, unless digits before it are a port. Bounded: the
+    # text may be hostile, and each address in it is looked at.
+    r"(\b[a-z][a-z0-9+.-]*:(?:\\?/){2})(?:[^/\s?#\"'<>\\]+"
+    r"|(?!arn:)[^/\s?#\"'<>\\:@]{0,300}:(?!\d+(?:[/?#]|$))[^\s\"'<>\\]{1,300})@",
+    re.IGNORECASE,
+)
 _HEADER = re.compile(
     # In the text of an object a line break is a backslash and an n.
-    r"((?:\b|(?<=\\n)|(?<=\\r))(?:(?:proxy-)?authorization|x-amz-security-token|x-api-key"
-    r"|(?:set-)?cookie)[\\\"']*[ \t]*[:=][ \t]*[\\\"']*)[^\r\n\\\"'<>{}&]+",
+    r"((?:\b|(?<=\\n)|(?<=\\r))(?:(?:proxy-)?authorization|x-amz-security-token|(?:x-)?api-key"
+    r"|(?:set-)?cookie|[a-z-]+-customer-key)[\\\"']*[ \t]*[:=][ \t]*(?:b(?=[\\\"']))?[\\\"']*)"
+    r"[^\r\n\\\"'<>{}&]+",
     re.IGNORECASE,
+)
+# A value alone, as libraries quote one that no header may have.
+_TOKEN = re.compile(r"([\"'](?:Bearer|Basic) )[^\"']+")
+_NAMED = (
+    r"aws_secret_access_key|aws_session_token|SecretAccessKey|SessionToken|AccountKey"
+    r"|SharedAccessKey"
 )
 _QUERY = re.compile(
     r"((?:[?&](?:\w*(?:token|secret|password|passwd|api_?key|signature)|sig|AWSAccessKeyId)"
-    r"|X-Amz-(?:Signature|Credential|Security-Token)"
-    r"|\baws_secret_access_key|\baws_session_token)\s*=\s*)[^&\s\"'<>\\]+",
+    r"|X-Amz-(?:Signature|Credential|Security-Token))\s*=\s*"
+    rf"|\b(?:{_NAMED})[\\\"']*\s*[:=>]\s*[\\\"']*)[^&\s\"'<>\\;]+",
     re.IGNORECASE,
 )
 
@@ -91,9 +104,12 @@ def blank_secrets_in(value: object) -> object:
 
 def blank_secrets(text: str) -> str:
     """Return a text with credentials blanked: in URLs, in headers and in query parameters."""
-    # Nearly all text has none of these characters, and three searches cost more than three looks.
-    if "@" in text and "://" in text:
+    # Nearly all text has none of these characters, and four searches cost more than four looks.
+    if "@" in text and ":" in text:
         text = _USER.sub(r"\1***@", text)
     if ":" in text or "=" in text:
         text = _HEADER.sub(r"\1***", text)
-    return _QUERY.sub(r"\1***", text) if "=" in text else text
+    if "Bearer" in text or "Basic" in text:
+        text = _TOKEN.sub(r"\1***", text)
+    is_named = "=" in text or ":" in text or ">" in text
+    return _QUERY.sub(r"\1***", text) if is_named else text

@@ -6,6 +6,7 @@
 """
 
 import json
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from gigacast.core.address import is_http_address, without_credentials
 from gigacast.core.record import parse_json
 from gigacast.errors import (
     AccessDeniedError,
@@ -25,6 +27,7 @@ from gigacast.errors import (
 from gigacast.feature_store.online.question import Request, Response
 from gigacast.settings.argument import check_argument
 
+_IN_HEADER = re.compile(r"[!-~]+")
 _ERRORS: Mapping[int, type[SchemaError | DataNotFoundError | StorageError]] = {
     400: SchemaError,
     401: AccessDeniedError,
@@ -67,19 +70,19 @@ class FeatureClient:
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 10.0) -> None:
         check_argument("url", url, str)
+        if isinstance(token, str) and not _IN_HEADER.fullmatch(token):
+            # As a line feed at its end. The token itself is never shown.
+            raise ConfigError("token: holds spaces, or letters that are not ASCII")
         check_argument("token", token, str | None)
         check_argument("timeout_s", timeout_s, float)
         if not 0 < timeout_s < _LONGEST_S:
             raise ConfigError(f"timeout_s: {timeout_s!r} is no time to wait in seconds")
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            parts, port = urlsplit(""), -1
-        if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1:
-            raise ConfigError(f"url: {url[:80]!r} is none", hint="write http://127.0.0.1:8080")
+        if not is_http_address(url):
+            shown = without_credentials(url)[:80]
+            raise ConfigError(f"url: {shown!r} is none", hint="write http://127.0.0.1:8080")
+        parts = urlsplit(url)
         self._make = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        self._address = (parts.hostname, port)
+        self._address = (parts.hostname or "", parts.port)
         self._base = parts.path.rstrip("/")
         self._timeout_s = timeout_s
         self._headers = {"content-type": "application/json"}

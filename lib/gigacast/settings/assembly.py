@@ -9,6 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gigacast.core.address import without_credentials
 from gigacast.core.cost.array_plan import Machine
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.name import NamingPattern
@@ -76,7 +77,7 @@ def bucket_url(bucket: str) -> str:
     if re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
         return f"s3://{bucket}"
     raise ConfigError(
-        f"run.bucket: {bucket!r} is no bucket",
+        f"run.bucket: {without_credentials(bucket)!r} is no bucket",
         hint="give a bucket name, s3://bucket, gs://bucket, az://container, or the path of a "
         "folder: /folder or ./folder",
     )

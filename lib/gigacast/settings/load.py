@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
+from gigacast.core.address import without_credentials
 from gigacast.core.cost import price
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.problem import Source, did_you_mean
@@ -184,6 +185,7 @@ def _first_problem(error: ValidationError, written: Written) -> str:
     reason = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
     reason = reason.removeprefix("Value error, ")  # pydantic's name for what validators raise
     value = problem.get("input")
+    value = without_credentials(value) if isinstance(value, str) else value
     shown = f", got {value!r}" if isinstance(value, str | int | float | bool) else ""
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{name_of([str(part) for part in problem['loc']], written)}: {reason}{shown}{more}"

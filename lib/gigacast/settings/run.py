@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import field_validator
 
+from gigacast.core.address import is_http_address
 from gigacast.forecasters.engine import EngineName
 from gigacast.job.forecast_job import ModelChoice, Resources
 from gigacast.lake.table.address import Mode
@@ -158,6 +159,13 @@ class RunSettings(Section):
         details="`append` keeps them beside each other; the column `gigacast_output` tells them "
         "apart.",
     )
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _has_host(cls, url: str | None) -> str | None:
+        if url and not is_http_address(url):
+            raise ValueError("not a URL, or it names no host")
+        return url
 
     @field_validator("n_jobs")
     @classmethod

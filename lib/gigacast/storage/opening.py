@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
+from gigacast.core.address import HTTP_HINT
 from gigacast.core.utf8 import check_path
 from gigacast.errors import ConfigError
+from gigacast.storage.bucket.client import check_endpoint
 from gigacast.storage.folder.store import FolderStore
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import Store, StoreAddress
@@ -106,11 +108,9 @@ def _open_bucket(address: StoreAddress, scheme: str, path: str) -> Store:
     bucket, _, prefix = path.partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise ConfigError(f"{address.url!r} names no bucket", hint=_HINT)
-    if address.endpoint_url is not None and not urlsplit(address.endpoint_url).hostname:
-        raise ConfigError(
-            f"the endpoint {address.endpoint_url!r} names no host",
-            hint="write http://host:port or https://host",
-        )
+    if address.endpoint_url == "":
+        raise ConfigError("endpoint_url is empty", hint=HTTP_HINT)
+    check_endpoint(address.endpoint_url)
     # Runs on folders start faster without obstore and botocore.
     if scheme in {"gs", "az"}:
         from gigacast.storage.cloud.store import AzureStore, GcsStore  # noqa: PLC0415

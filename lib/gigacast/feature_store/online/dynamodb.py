@@ -11,7 +11,7 @@ from gigacast.feature_store.online.store import (
     is_expired,
     new_version,
 )
-from gigacast.storage.aws_answer import refuse_cut_answers
+from gigacast.storage.aws_client import open_aws_client
 
 R = TypeVar("R")
 _READ, _WRITE = 100, 25
@@ -46,8 +46,7 @@ class DynamoOnlineStore:
     def __init__(
         self, table: str, *, region: str | None = None, endpoint_url: str | None = None
     ) -> None:
-        import boto3  # noqa: PLC0415 - loaded by those that use the store
-        from botocore.config import Config  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415 - loaded by those that use the store
         from botocore.exceptions import (  # noqa: PLC0415
             BotoCoreError,
             ChecksumError,
@@ -66,10 +65,9 @@ class DynamoOnlineStore:
             read_timeout=5,
             tcp_keepalive=True,
         )
-        self._client = boto3.client(
-            "dynamodb", region_name=region, endpoint_url=endpoint_url, config=config
+        self._client = open_aws_client(
+            "dynamodb", region=region, endpoint_url=endpoint_url, config=config
         )
-        refuse_cut_answers(self._client, "dynamodb")
 
     def create(self) -> None:
         """Create the table, paid by request, if there is none, and wait until it is there."""

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from gigacast.core.address import without_credentials
 from gigacast.errors import ConfigError
 from gigacast.feature_store.online.store import OnlineStore
 from gigacast.storage.store import StoreAddress
@@ -31,8 +32,9 @@ def open_online_store(url: str | None, root: StoreAddress) -> OnlineStore:
     scheme, colon, place = (url or "").partition(":")
     if url is None:
         return _default(root)
-    if not colon or not (place or scheme == "memory"):
-        raise ConfigError(f"--online_store: {url[:80]!r} is no address", hint=f"write {_FORMS}")
+    if not colon or not (place or scheme == "memory") or "\0" in place:
+        shown = without_credentials(url[:200])[:80]
+        raise ConfigError(f"--online_store: {shown!r} is no address", hint=f"write {_FORMS}")
     if scheme == "sqlite":
         from gigacast.feature_store.online.sqlite import SqliteOnlineStore  # noqa: PLC0415
 

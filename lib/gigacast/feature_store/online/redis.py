@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from gigacast.errors import MissingExtraError, StorageError, TransientStorageError
+from gigacast.core.address import without_credentials
+from gigacast.errors import ConfigError, MissingExtraError, StorageError, TransientStorageError
 from gigacast.feature_store.online.store import Versioned, is_between, new_version
 
+_FORM = "write redis://HOST:PORT/0; in a password / is %2F, @ is %40, ? is %3F"
 _PAGE = 1000
 # The version is the first eight bytes of a value, so that both change at once.
 _PUT_IF = """
@@ -32,12 +34,17 @@ class RedisOnlineStore:
     def __init__(self, url: str) -> None:
         self._redis = _load()
         # Without the password that an address may hold.
-        self._label = url.rpartition("@")[2].removeprefix("redis://")
-        with self._translated():
-            self._client = self._redis.Redis.from_url(
-                url, socket_timeout=5, socket_connect_timeout=2
-            )
-            self._put_if = self._client.register_script(_PUT_IF)
+        self._label = url.rpartition("@")[2].removeprefix("redis://").removeprefix("rediss://")
+        limits = {"socket_timeout": 5, "socket_connect_timeout": 2}
+        try:
+            self._client = self._redis.Redis.from_url(url, **limits)
+            # Made and not opened: what the address says must be known to a connection.
+            self._client.connection_pool.make_connection()
+        except (ValueError, TypeError):
+            # Without its cause: the text of a port that is none may be a part of a password.
+            shown = without_credentials(url)
+            raise ConfigError(f"--online_store: {shown!r} is no address", hint=_FORM) from None
+        self._put_if = self._client.register_script(_PUT_IF)
 
     def get_many(self, keys: Sequence[str]) -> list[Versioned | None]:
         """Return the values of keys; see `OnlineStore.get_many`."""

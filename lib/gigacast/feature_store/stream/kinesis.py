@@ -7,7 +7,7 @@ from typing import Any
 
 from gigacast.errors import AccessDeniedError, StorageError, TransientStorageError
 from gigacast.feature_store.stream.stream import MAX_RECORDS, Record, is_after
-from gigacast.storage.aws_answer import refuse_cut_answers
+from gigacast.storage.aws_client import open_aws_client
 
 _PAUSE_S = 0.2
 """Wait between reads of a shard: Kinesis allows five in a second."""
@@ -44,8 +44,7 @@ class KinesisStream:
     def __init__(
         self, name: str, *, region: str | None = None, endpoint_url: str | None = None
     ) -> None:
-        import boto3  # noqa: PLC0415 - loaded by those that use the stream
-        from botocore.config import Config  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415 - loaded by those that use the stream
         from botocore.exceptions import (  # noqa: PLC0415
             BotoCoreError,
             ClientError,
@@ -58,10 +57,9 @@ class KinesisStream:
         # Not those of missing credentials or regions, which no waiting mends.
         self._away = (HTTPClientError, AwsConnectionError)
         config = Config(retries={"mode": "standard", "total_max_attempts": 4}, read_timeout=10)
-        self._client = boto3.client(
-            "kinesis", region_name=region, endpoint_url=endpoint_url, config=config
+        self._client = open_aws_client(
+            "kinesis", region=region, endpoint_url=endpoint_url, config=config
         )
-        refuse_cut_answers(self._client, "kinesis")
         self._positions: dict[str, str] = {}
         self._iterators: dict[str, str | None] = {}
         self._turns: deque[str] = deque()

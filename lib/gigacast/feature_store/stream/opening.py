@@ -24,7 +24,12 @@ def open_stream(served: ServedGroupBy, url: str | None = None) -> Stream:
         If no place is given.
     StorageError, MissingExtraError
     """
-    source = next(s for s in served.group_by.sources if s.topic)
+    source = next((s for s in served.group_by.sources if s.topic), None)
+    if source is None:
+        raise ConfigError(
+            f"group-by {served.name} has no topic",
+            hint="a source with a topic=..., or --local for standard input",
+        )
     _, parameters = topic_of(source)
     name = topic_name_of(served.group_by) or ""
     if url is None and "host" in parameters:

@@ -5,12 +5,14 @@ The environment of the hub's library applies: ``HF_HOME``, ``HF_ENDPOINT`` (mirr
 """
 
 import errno
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
 
+from gigacast.core.address import HTTP_HINT, is_http_address, without_credentials
 from gigacast.core.local_file import write_whole
-from gigacast.errors import ModelIntegrityError, ModelNotFoundError, StorageError
+from gigacast.errors import ConfigError, ModelIntegrityError, ModelNotFoundError, StorageError
 
 # Pickles are not even downloaded. The README declares the license.
 PATTERNS = ["*.json", "*.safetensors", "README.md"]
@@ -59,6 +61,8 @@ def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
 
     Raises
     ------
+    ConfigError
+        When ``HF_ENDPOINT`` is no address.
     ModelIntegrityError
         When what the hub calls a commit is none.
     ModelNotFoundError
@@ -67,6 +71,11 @@ def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
         When there is no room for it.
     """
     label = f"{repo}@{revision}" if revision else repo
+    mirror = os.environ.get("HF_ENDPOINT")
+    if mirror and not is_http_address(mirror):
+        # The hub's library ends in a fault of its own, already when it is imported.
+        shown = without_credentials(mirror)
+        raise ConfigError(f"HF_ENDPOINT {shown!r} is not a URL, or names no host", hint=HTTP_HINT)
     try:
         # Only models of the hub need its library. The functions of a deployment have none.
         from huggingface_hub import snapshot_download  # noqa: PLC0415

@@ -240,6 +240,14 @@ def translated(url: str, passing: type[Exception] | None = None) -> Iterator[Non
         if answer.status == _RANGE_STATUS or _BEYOND in answer.text:
             raise RangeError from error
         raise translate(error, url) from _without_secret(error)
+    except BaseException as error:
+        # Faults of obstore's Rust, as for a request that no HTTP can carry, are no Exceptions.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise StorageError(
+            f"{url}: no request can be made: {blank_secrets(str(error))[:300]}",
+            hint="check the endpoint, the region and the credentials for spaces and line breaks",
+        ) from None
 
 
 def _is_access(error: Exception, answer: Answer) -> bool:

@@ -12,8 +12,13 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore
 
 from gigacast.core.text import blank_secrets
-from gigacast.errors import AccessDeniedError, ConfigError
-from gigacast.storage.bucket.client import UPLOAD_RETRIES, client_options, retries
+from gigacast.errors import AccessDeniedError
+from gigacast.storage.bucket.client import (
+    UPLOAD_RETRIES,
+    check_endpoint,
+    client_options,
+    retries,
+)
 from gigacast.storage.bucket.error import access_hint
 
 _GENERIC = re.compile(r"^Generic \w+ error: ")
@@ -87,7 +92,5 @@ def _reason(error: Exception) -> str:
 
 
 def _checked(endpoint: str | None) -> str | None:
-    if endpoint and not endpoint.startswith(("http://", "https://")):
-        message = f"endpoint_url {endpoint!r} is not a URL"
-        raise ConfigError(message, hint="write http://host:port or https://host")
+    check_endpoint(endpoint)
     return endpoint or None

@@ -6,12 +6,14 @@ the environment or the profile, in this order.
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store as Client
@@ -20,6 +22,7 @@ from gigacast.errors import AccessDeniedError, ConfigError
 from gigacast.storage.bucket.client import (
     CONNECT_TIMEOUT_S,
     READ_TIMEOUT_S,
+    check_endpoint,
     client_options,
     retries,
 )
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 DEFAULT_REGION = "us-east-1"
 _HINT = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run 'aws configure'"
+_IN_HEADER = re.compile(r"[!-~]+")
 _TRUE = {"1", "true", "yes"}
 
 
@@ -85,11 +89,11 @@ def resolve_location(
         If the endpoint is not an http or https URL.
     """
     endpoint = endpoint_url or _configured_endpoint(session)
-    if endpoint and not endpoint.startswith(("http://", "https://")):
-        message = f"endpoint_url {endpoint!r} is not a URL"
-        raise ConfigError(message, hint="write http://host:port or https://host")
+    check_endpoint(endpoint)
     # botocore reads AWS_DEFAULT_REGION only; the other AWS SDKs and Lambda set AWS_REGION.
     configured = region or os.environ.get("AWS_REGION") or session.get_config_variable("region")
+    if configured and not _IN_HEADER.fullmatch(configured):
+        raise ConfigError(f"the region {configured!r} is none", hint="write it as eu-central-1")
     return S3Location(bucket, root, endpoint, configured or DEFAULT_REGION)
 
 
@@ -120,7 +124,8 @@ def find_credentials(
     if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in _TRUE:
         return None
     try:
-        return Boto3CredentialProvider(session)
+        provider = Boto3CredentialProvider(session)
+        _check_credentials(provider)
     except ValueError as error:
         # Whoever has no credentials and a folder of that name probably means the folder.
         hint = f"for the folder {bucket} write ./{bucket}; else {_HINT}"
@@ -129,6 +134,20 @@ def find_credentials(
     except BotoCoreError as error:
         message = f"the AWS credentials cannot be used: {error}"
         raise AccessDeniedError(message, hint=_HINT) from error
+    return provider
+
+
+def _check_credentials(provider: Boto3CredentialProvider) -> None:
+    # obstore panics on those; a line feed at the end is what files and secrets often have. Others
+    # than those of the environment or a file are fetched with the first request, not here.
+    if type(provider.credentials) is not Credentials:
+        return
+    found = provider.credentials.get_frozen_credentials()
+    texts = {"access key": found.access_key, "secret key": found.secret_key, "token": found.token}
+    for name, text in texts.items():
+        if text and not _IN_HEADER.fullmatch(text):
+            message = f"the AWS credentials cannot be used: the {name} has spaces, or is not ASCII"
+            raise AccessDeniedError(message, hint=_HINT)
 
 
 def open_client(
