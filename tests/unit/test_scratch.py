@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -191,3 +192,17 @@ def test_a_run_that_finds_the_disk_full_leaves_no_folder(
     with pytest.raises(OSError, match="no space left"), ScratchFolder("spill"):
         pass
     assert not list(root.iterdir())
+
+
+def test_temporary_files_are_made_in_the_folder_of_the_run_only() -> None:
+    # The places that sweep by themselves, on the disk of what they make.
+    own = {"scratch.py", "lake/model/cache.py", "lake/model/backup.py"}
+    own |= {"forecasters/openvino/scales.py"}
+    package = Path(scratch.__file__).parent
+    makers = re.compile(r"tempfile\.(mk|Temp|Named|Spooled)|from tempfile import (?!gettempdir)")
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if makers.search(path.read_text())
+    }
+    assert found == own

@@ -194,7 +194,6 @@ def plot(partition: str, predictions: str | None, as_json: bool, **flags: Any) -
         content = chosen.to_json()
         if not as_json:
             _say_choice(chosen)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
     save_figures(options.output, [figure_of(look) for look in looks])
     if as_json:
         series = [[look.item_id, look.target_name] for look in looks]

@@ -157,14 +157,19 @@ def run(arguments: list[str]) -> int:
         hint = placed_hint(error.hint, place_of(args)) if error.hint else None
         failure = _Failure(type(error).__name__, error.message, hint, _exit_code(error))
     except OSError as error:
-        # Layers below turn their OSErrors into errors of gigacast, so this is about the output.
         if isinstance(error, BrokenPipeError):
             # The reader of the pipe has ended, as `| head` does. Python would print a traceback
             # when it flushes the streams at exit.
             sys.stderr.close()
             return EXIT_FAILED
-        message = f"the output can't be written: {error.strerror or error}"
-        failure, as_json = _Failure("OSError", message, None, EXIT_FAILED), False
+        if error.filename is None:
+            # Layers below turn their OSErrors into errors of gigacast, so this is about the output.
+            message = f"the output can't be written: {error.strerror or error}"
+            failure, as_json = _Failure("OSError", message, None, EXIT_FAILED), False
+        else:
+            # Of a path that was given, as one with a name that is too long.
+            message = f"{os.fsdecode(error.filename)}: {error.strerror or error}"
+            failure = _Failure("ConfigError", message, "name another file", EXIT_USAGE)
     else:
         return result if isinstance(result, int) else 0
     _print_failure(failure, as_json=as_json)

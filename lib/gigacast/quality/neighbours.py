@@ -5,7 +5,6 @@ bins that the partition has rows in, and of each series the last row before and 
 So a bin that spans files has all its rows, and a series that goes on in another file does not end.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import SchemaError
 from gigacast.quality.file import Keys, PartitionFile, open_partition
+from gigacast.scratch import ScratchFolder
 from gigacast.series.aggregation.aggregate import Span, bins_between
 from gigacast.series.segment import offsets_of
 from gigacast.series.timestamp import Clock, is_text
@@ -107,8 +107,8 @@ def joined_with_neighbours(
     if not edges:
         yield Joined(file, range(file.rows))
         return
-    with tempfile.TemporaryDirectory(prefix="gigacast-bins-") as folder:
-        local = Path(folder) / "rows.parquet"
+    with ScratchFolder("bins") as folder:
+        local = folder / "rows.parquet"
         schema = _common_schema(file, keys, edges)
         own = _write(file, keys, edges, schema, local)
         texts = [field.name for field in schema if is_text(field.type)]

@@ -157,3 +157,8 @@ def test_an_outage_does_not_make_a_run_unknown(
     for command in ("watch", "cancel", "logs"):
         assert run([command, "forecast_20260101_000000_0000", *place]) == 75
         assert "no run" not in capsys.readouterr().err
+
+
+def test_a_path_that_the_system_refuses_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "validate", "x" * 300, "--bucket", "s3://bucket"]) == 2
+    assert f"gigacast: {'x' * 300}: File name too long" in capsys.readouterr().err

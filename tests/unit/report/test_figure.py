@@ -9,6 +9,7 @@ import pytest
 from matplotlib.image import imread
 
 from gigacast.backtesting.leaderboard.result import calibration_figure
+from gigacast.errors import ConfigError
 from gigacast.report.document import Figure
 from gigacast.report.plot.panel import ForecastPanel
 from gigacast.report.plot.picture import save_figures
@@ -75,6 +76,14 @@ def test_a_picture_has_the_form_of_its_ending(tmp_path: Path) -> None:
 def test_a_picture_without_figures_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no figure"):
         save_figures(tmp_path / "none.png", [])
+
+
+def test_a_picture_that_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("one.xyz", "file/one.png", f"{'x' * 300}.png"):
+        with pytest.raises(ConfigError, match="can't be written"):
+            save_figures(tmp_path / name, [forecast()], dpi=10)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_matplotlib_is_imported_when_a_picture_is_drawn() -> None:

@@ -32,7 +32,13 @@ COMPANIONS = {
     "zone": {"freq": "W", "aggregate": "sum"},
     "output_table_mode": {"output_table": "delta:///made"},
 }
-TEXTS = {"level": "80,95", "device": "cuda:1", "stack": "other", "cpu_instance": "c7i.large"}
+TEXTS = {
+    "level": "80,95",
+    "device": "cuda:1",
+    "stack": "other",
+    "cpu_instance": "c7i.large",
+    "endpoint_url": "http://127.0.0.1:9",
+}
 
 
 def value_for(option: Option) -> Any:

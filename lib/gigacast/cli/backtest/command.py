@@ -141,12 +141,12 @@ def _backtest(
 
 def _draw(path: Path, document: Document) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         save_figures(path, document.figures)
-    except OSError as error:
+    except ConfigError as error:
         raise ConfigError(
-            f"--plot: {path} can't be written: {error.strerror or error}",
-            hint="the leaderboard is in the bucket; name another file, and run the command again",
+            f"--plot: {error.message}",
+            hint=error.hint
+            or "the leaderboard is in the bucket; name another file, and run the command again",
         ) from error
 
 

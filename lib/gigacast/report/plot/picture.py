@@ -1,5 +1,6 @@
 """Figures of documents as pictures."""
 
+import io
 import math
 import warnings
 from collections.abc import Iterable, Sequence
@@ -9,6 +10,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gigacast.core.array import AnyArray
+from gigacast.core.local_file import write_whole
+from gigacast.errors import ConfigError
 from gigacast.report.document import Curve, Figure, Scale
 from gigacast.report.plot.date_axis import date_ticks
 from gigacast.report.plot.palette import LIGHT
@@ -79,11 +82,20 @@ def save_figures(
 
     Raises
     ------
+    ConfigError
+        If no picture has this ending, or the file cannot be written.
     ValueError
         If there is no figure.
     """
     if not figures:
         raise ValueError("no figure to draw")
+    if isinstance(path, str | Path):
+        _save_file(Path(path), figures, title, dpi)
+    else:
+        _render(path, figures, title, dpi, "png")
+
+
+def _render(stream: BinaryIO, figures: Sequence[Figure], title: str, dpi: int, ending: str) -> None:
     import matplotlib as mpl  # noqa: PLC0415 - half a second, for those who want a picture
     from matplotlib.figure import Figure as Sheet  # noqa: PLC0415
 
@@ -106,7 +118,21 @@ def save_figures(
         with warnings.catch_warnings():
             # Characters that the font lacks become boxes; a warning for each would be noise.
             warnings.filterwarnings("ignore", "Glyph .* missing from font")
-            sheet.savefig(path, dpi=dpi)
+            sheet.savefig(stream, dpi=dpi, format=ending)
+
+
+def _save_file(path: Path, figures: Sequence[Figure], title: str, dpi: int) -> None:
+    content = io.BytesIO()
+    try:
+        _render(content, figures, title, dpi, path.suffix.removeprefix(".").lower() or "png")
+    except ValueError as error:
+        raise ConfigError(
+            f"{path} can't be written: {error}", hint="end its name in .png, .svg or .pdf"
+        ) from error
+    try:
+        write_whole(path, content.getvalue())
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written: {error.strerror or error}") from error
 
 
 def _grid(n_figures: int) -> tuple[int, int]:
