@@ -57,8 +57,8 @@ def test_a_store_that_wants_no_quotes_gets_none_and_that_is_said_once(
     behind: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     address, proxy = behind("bare")
-    store = open_store(address)
     for _ in range(3):
+        store = open_store(address)  # as planning, work and closing have each its own
         assert swapped(store) == store.head("key").etag
         assert store.get("key") == b"new"
     assert len(proxy.refused) == 2

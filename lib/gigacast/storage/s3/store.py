@@ -34,6 +34,10 @@ logger = logging.getLogger(__name__)
 
 _DELETE_KEYS = 1000  # S3's limit per DeleteObjects request
 
+# Endpoint and bucket of stores that want ETags without quotes: a fault of the server, not of one
+# store of this process, and said once.
+_bare: set[tuple[str | None, str]] = set()
+
 
 class S3Store(BucketStore):
     """Objects below a prefix of a bucket.
@@ -82,7 +86,6 @@ class S3Store(BucketStore):
             retrier,
         )
         self._exact: Any = None
-        self._sends_bare_etags = False
         self._lister = S3Lister(location, self._client, self._open_exact, self._retrier)
 
     def _probe(self) -> None:
@@ -113,7 +116,8 @@ class S3Store(BucketStore):
         StorageError
             If the store refuses the write under both forms although the condition holds.
         """
-        forms = ("{}",) if self._sends_bare_etags else ('"{}"', '"{}"', "{}")
+        server = (self._location.endpoint_url, self._location.bucket)
+        forms = ("{}",) if server in _bare else ('"{}"', '"{}"', "{}")
         for form in forms:
             try:
                 written = self._put_once(key, content, {"e_tag": form.format(etag)})
@@ -122,8 +126,8 @@ class S3Store(BucketStore):
                     raise
                 # The usual form has a second attempt: the object may have changed, and back again.
                 continue
-            if form == "{}" and not self._sends_bare_etags:
-                self._sends_bare_etags = True
+            if form == "{}" and server not in _bare:
+                _bare.add(server)
                 logger.warning(
                     "%s: the store compares If-Match without quotes; it is sent so from now on",
                     self.address.url,
