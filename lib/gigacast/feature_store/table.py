@@ -1,20 +1,26 @@
 """Tables by their names: where they are, and their files by day."""
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gigacast.core.dataset.ref import LAYERS, DatasetRef
-from gigacast.errors import ConfigError, DataNotFoundError
+from gigacast.errors import ConfigError, DataError, DataNotFoundError
 from gigacast.feature_store.definition.name import DEFAULT_NAMESPACE, PARTITION_COLUMN
 from gigacast.feature_store.definition.source import split_table
+from gigacast.feature_store.offline.day import is_day
 from gigacast.lake.dataset.catalog import PLAIN, Lake
 from gigacast.lake.dataset.store import DatasetStore
 from gigacast.lake.feature_layout import feature_table_prefix, partition_values, source_table_prefix
 from gigacast.storage.opening import open_store, unescape_file_url
 from gigacast.storage.store import ObjectMeta, Store, StoreAddress
 
+logger = logging.getLogger(__name__)
+
+NO_DAY = "__HIVE_DEFAULT_PARTITION__"
+"""Folder in which Hive and Spark put rows whose day is null."""
 FORMATS = ("parquet", "csv", "json")
 """Endings of the files of tables."""
 _NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
@@ -61,6 +67,8 @@ class Table:
         ------
         DataNotFoundError
             If the table has no files, or none in its sub-partitions.
+        DataError
+            If a folder of days is none: queries compare days as texts, and would miss it.
         """
         files: dict[str, list[ObjectMeta]] = {}
         for page in self.store.list(self.prefix):
@@ -69,12 +77,23 @@ class Table:
                 values = partition_values(path)
                 if _is_data(path or meta.key) and self._is_wanted(values):
                     files.setdefault(values.get(partition_column, ""), []).append(meta)
+        if files.pop(NO_DAY, None):
+            logger.warning(
+                "table %s: the rows in %s=%s have no day, and no query sees them",
+                *(self.name, partition_column, NO_DAY),
+            )
         if not files:
             raise DataNotFoundError(
                 f"table {self.name}: no {', '.join(FORMATS)} files at {self.url}"
                 + (f" in {self._wanted()}" if self.sub_partitions else ""),
                 hint=f"put them into {self.prefix or '.'}{partition_column}=2024-01-31/, or name "
                 "their place in the setting tables",
+            )
+        odd = next((day for day in files if day and not is_day(day)), None)
+        if odd is not None:
+            raise DataError(
+                f"the folder {odd[:80]!r} of table {self.name} is no day",
+                hint=f"name folders as {partition_column}=2024-01-31",
             )
         return {day: tuple(files[day]) for day in sorted(files)}
 

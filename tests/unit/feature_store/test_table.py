@@ -1,6 +1,7 @@
 """Tables are found by their names, and their files and rows are those of the days asked for."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from gigacast.datasets import write_cleaned_data
 from gigacast.errors import (
     ConfigError,
     CorruptedFileError,
+    DataError,
     DataNotFoundError,
     PreconditionFailedError,
     SchemaError,
@@ -83,6 +85,23 @@ def test_days_have_the_column_that_the_query_names(tmp_path: Path) -> None:
     put(tmp_path, "data/t/day=2024-01-01/a.parquet", ROWS)
     assert list(tables(tmp_path).partitions("data.t", "day")) == ["2024-01-01"]
     assert list(tables(tmp_path).partitions("data.t")) == [""]
+
+
+@pytest.mark.parametrize("day", ["20240101", "2024-1-1", "..x", "-x", "2024-01-01T00", "yesterday"])
+def test_a_folder_that_is_no_day_is_refused_by_name(tmp_path: Path, day: str) -> None:
+    put(tmp_path, "data/t/ds=2024-01-01/a.parquet", ROWS)
+    put(tmp_path, f"data/t/ds={day}/a.parquet", ROWS)
+    with pytest.raises(DataError, match=f"the folder '{re.escape(day)}' of table data.t is no day"):
+        tables(tmp_path).partitions("data.t")
+
+
+def test_rows_that_hive_wrote_without_a_day_are_left_aside_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, "data/t/ds=2024-01-01/a.parquet", ROWS)
+    put(tmp_path, "data/t/ds=__HIVE_DEFAULT_PARTITION__/a.parquet", ROWS)
+    assert list(tables(tmp_path).partitions("data.t")) == ["2024-01-01"]
+    assert "the rows in ds=__HIVE_DEFAULT_PARTITION__ have no day" in caplog.text
 
 
 def test_the_setting_names_folders_files_and_datasets(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
 """Days as texts (``2024-01-31``), and their first moments in epoch milliseconds (UTC)."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, SchemaError
 from gigacast.feature_store.definition.window_edge import DAY
 
 
@@ -20,8 +20,25 @@ def end_of(day: str) -> int:
 
 
 def day_of(time: int) -> str:
-    """Return the day of a time."""
-    return (date(1970, 1, 1) + timedelta(days=time // DAY)).isoformat()
+    """Return the day of a time.
+
+    Raises
+    ------
+    SchemaError
+        If the calendar has no such day, as of nanoseconds that are taken for milliseconds.
+    """
+    return moment_of(time).date().isoformat()
+
+
+def moment_of(time: int) -> datetime:
+    """Return the moment of a time; see `day_of`."""
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time)
+    except OverflowError as error:
+        raise SchemaError(
+            f"a row at {time} milliseconds since 1970, which the calendar does not have",
+            hint="a time column is in milliseconds: select it so, as ts / 1000000",
+        ) from error
 
 
 def shift(day: str, days: int) -> str:

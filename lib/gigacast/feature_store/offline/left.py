@@ -12,13 +12,13 @@ from gigacast.core.digest import digest_value
 from gigacast.core.problem import Source as Origin
 from gigacast.core.record import read_value
 from gigacast.core.sealed import decode_sealed, seal_json
-from gigacast.errors import CorruptedFileError, DataError, ObjectNotFoundError
+from gigacast.errors import CorruptedFileError, ObjectNotFoundError, SchemaError
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.json import to_json
 from gigacast.feature_store.definition.name import PARTITION_COLUMN, TIME_COLUMN, name_of
 from gigacast.feature_store.definition.source import Source
 from gigacast.feature_store.engine.engine import END_OF_DAY, TIME, DaySpan, Engine, Reading
-from gigacast.feature_store.offline.day import day_of, is_day
+from gigacast.feature_store.offline.day import day_of
 from gigacast.feature_store.offline.source import ANY_DAY, BoundTable, Catalog
 from gigacast.lake.feature_layout import survey_key
 from gigacast.storage.store import Store
@@ -146,12 +146,6 @@ class LeftSide:
         for group in self.bound.partitions:
             if group and group not in within:
                 continue
-            if group and not is_day(group):
-                raise DataError(
-                    f"{self.bound.label}: the folder {group[:40]!r} of table {self.bound.name} "
-                    "is no day",
-                    hint="name folders as ds=2024-01-31",
-                )
             key = survey_key(digest, self.bound.digest(group))
             surveyed = _read_survey(store, key)
             if surveyed is None:
@@ -214,4 +208,9 @@ def dates_of(day: LeftDay) -> DaySpan | None:
     """Return the days of the earliest and latest row; None without rows that have a time."""
     if day.first is None or day.last is None:
         return None
-    return DaySpan(day_of(day.first), day_of(day.last))
+    try:
+        return DaySpan(day_of(day.first), day_of(day.last))
+    except SchemaError as error:
+        raise SchemaError(
+            f"the left side at {day.day}: {error.message}", hint=error.hint
+        ) from error

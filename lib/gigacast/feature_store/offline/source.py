@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gigacast.core.digest import digest_value
-from gigacast.errors import DataNotFoundError
+from gigacast.errors import DataError
 from gigacast.feature_store.definition.group_by import GroupBy
 from gigacast.feature_store.definition.name import (
     PARTITION_COLUMN,
@@ -54,8 +54,8 @@ class Catalog:
             place = self.tables.find(table)
             try:
                 listed = place, place.partitions(partition_column)
-            except DataNotFoundError as error:
-                raise DataNotFoundError(f"{label}: {error.message}", hint=error.hint) from error
+            except DataError as error:
+                raise type(error)(f"{label}: {error.message}", hint=error.hint) from error
             self._listed[table, partition_column] = listed
         return listed
 

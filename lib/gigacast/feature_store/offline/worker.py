@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.definition.name import Definition, path_of
 from gigacast.feature_store.engine.engine import DaySpan, Engine, Partition, Scan
 from gigacast.feature_store.offline.dataset import write_day
+from gigacast.feature_store.offline.day import moment_of
 from gigacast.feature_store.offline.left import LeftDay
 from gigacast.feature_store.offline.product import Product
 from gigacast.feature_store.offline.source import Catalog
@@ -157,6 +157,7 @@ class _Worker:
         watch = Stopwatch()
         with watch.measure("total"), inputs_pinned(task):
             product, day = self._find(task)
+            newest = None if day.last is None else moment_of(day.last)
             with watch.measure("predict"):
                 rows = product.rows(self._open.engine, day)
             with watch.measure("write"):
@@ -168,10 +169,8 @@ class _Worker:
             "size_bytes": len(content),
             "rows": rows.num_rows,
         }
-        newest = None
-        if day.last is not None:
-            newest = datetime.fromtimestamp(day.last / 1000, UTC).isoformat(timespec="milliseconds")
-        work = Work(JOB, self._setup.run_id, day.rows, rows.num_rows, watch.rounded(), newest)
+        latest = newest and newest.isoformat(timespec="milliseconds")
+        work = Work(JOB, self._setup.run_id, day.rows, rows.num_rows, watch.rounded(), latest)
         receipt = new_receipt(task, output, work)
         # After the output: a crash in between leaves a pending day, which is computed again.
         write_receipt(self._open.store, task, receipt, etag)
