@@ -53,6 +53,7 @@ def _target(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 PLACES: Mapping[str, Callable[[pd.DataFrame, str], pd.DataFrame]] = {
     "name of a file": lambda frame, name: frame,
+    "name of a folder": lambda frame, name: frame,
     "name of an item": _item,
     "name of a column": _column,
     "name of the target": _target,
@@ -71,7 +72,10 @@ def attempt(place: str, rng: random.Random, folder: Path) -> str | None:
     call(COMMANDS[0], folder)
     truth = _sound(folder)
     file = f"part-{name}.parquet" if place == "name of a file" else "part-1.parquet"
+    if place == "name of a folder":
+        file = f"../../{name}/2024/01/part-1.parquet"
     try:
+        (month / file).parent.mkdir(parents=True, exist_ok=True)
         _write(PLACES[place](frame, name), month / file)
     except (ValueError, OSError):
         return None  # no file system takes this name

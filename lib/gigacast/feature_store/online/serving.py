@@ -127,7 +127,7 @@ class ServedGroupBy:
             "keys": self.keys,
             "previous": None if self.previous is None else asdict(self.previous),
         }
-        return json.dumps(content, ensure_ascii=False).encode()
+        return _encode(content)
 
     @classmethod
     def decode(cls, content: bytes, key: str) -> "ServedGroupBy":
@@ -188,11 +188,11 @@ def write_join(store: OnlineStore, join: Join) -> bool:
         If another definition was written at the same time.
     """
     key = join_key(name_of(join))
-    content = json.dumps({"format": FORMAT, "definition": to_json(join)}, ensure_ascii=False)
+    content = _encode({"format": FORMAT, "definition": to_json(join)})
     stored = store.get_many([key])[0]
-    if stored is not None and stored.value == content.encode():
+    if stored is not None and stored.value == content:
         return False
-    if not store.put_if(key, stored.version if stored else None, content.encode()):
+    if not store.put_if(key, stored.version if stored else None, content):
         raise ConfigError(
             f"join {name_of(join)}: was uploaded by another at the same time", hint="run it again"
         )
@@ -221,8 +221,18 @@ def _source(key: str) -> Source:
     return Source(f"online store: {key}", DataError, "is damaged", "upload it again")
 
 
+def _encode(content: Mapping[str, Any]) -> bytes:
+    # What is served follows from it: a flipped bit would be another feature, or another type. The
+    # digest is a field beside the others, which earlier releases leave aside.
+    return json.dumps({**content, "digest": digest_value(content, 32)}, ensure_ascii=False).encode()
+
+
 def _decode(content: bytes, source: Source) -> Mapping[str, Any]:
-    values: Mapping[str, Any] = read_value(dict[str, Any], decode_json(content, source), source)
+    values: dict[str, Any] = read_value(dict[str, Any], decode_json(content, source), source)
+    # Those of earlier releases have none.
+    digest = values.pop("digest", None)
+    if digest is not None and digest != digest_value(values, 32):
+        raise source.refuse("not the digest of its values", "digest")
     if values.get("format") != FORMAT:
         raise DataError(
             f"{source.where} has the format {values.get('format')}, which this release cannot read",

@@ -100,6 +100,7 @@ def test_a_part_that_cannot_be_read_fails_and_the_others_answer() -> None:
     assert pointer is not None
     content = json.loads(pointer.value)
     content["definition"]["name"] = "shop.broken.v1"
+    del content["digest"]  # as of an earlier release, which had none
     store.put_many([("m/group_bys/shop.broken.v1", json.dumps(content).encode())])
     broken = replace(GROUP_BY, name="shop.broken.v1")
     join = make_join(right_parts=[JoinPart(GROUP_BY), JoinPart(broken)])
