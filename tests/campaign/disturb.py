@@ -277,7 +277,8 @@ def faults(trial: Trial) -> str:
     """Disturb a share of the requests, each in a way of its own."""
     proxy = _proxy(trial)
     share = trial.rng.choice([0.02, 0.05, 0.1])
-    proxy.weather = Weather(trial.rng.randrange(1 << 30), dict.fromkeys(FAULTS, share / 2))
+    shares = {**dict.fromkeys(FAULTS, share / 2), "silence": share / 8}  # each takes its time
+    proxy.weather = Weather(trial.rng.randrange(1 << 30), shares)
     trial.run()
     trial.problems += nothing_half(trial)
     return f"{sum(proxy.injected.values())} faults"
