@@ -169,7 +169,7 @@ class _Worker:
             "size_bytes": len(content),
             "rows": rows.num_rows,
         }
-        latest = newest and newest.isoformat(timespec="milliseconds")
+        latest = None if newest is None else newest.isoformat(timespec="milliseconds")
         work = Work(JOB, self._setup.run_id, day.rows, rows.num_rows, watch.rounded(), latest)
         receipt = new_receipt(task, output, work)
         # After the output: a crash in between leaves a pending day, which is computed again.
