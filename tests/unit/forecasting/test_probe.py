@@ -70,3 +70,34 @@ def test_a_cpu_is_not_asked() -> None:
     gpu = Gpu("the others", replace(ON_A_GPU, device="cpu"))
     assert keeps_numbers(gpu)
     assert gpu.shapes == []
+
+
+def test_a_gpu_without_levels_of_its_own_is_asked_for_three() -> None:
+    class Asked(Gpu):
+        def predict(self, request: ForecastRequest) -> FloatArray:
+            assert request.levels == (0.1, 0.5, 0.9)
+            return super().predict(request)
+
+    assert keeps_numbers(Asked(info=replace(ON_A_GPU, levels=())))
+
+
+def test_a_short_horizon_and_context_are_those_of_the_model() -> None:
+    class Asked(Gpu):
+        horizons: set[int] = set()  # noqa: RUF012 - of this test alone
+
+        def predict(self, request: ForecastRequest) -> FloatArray:
+            self.horizons.add(request.horizon)
+            return super().predict(request)
+
+    gpu = Asked(info=replace(ON_A_GPU, context_length=64, prediction_length=5))
+    assert keeps_numbers(gpu)
+    assert gpu.horizons == {5}
+    assert {length for _, length, _ in gpu.shapes} == {16, 64}
+
+
+def test_a_gpu_without_memory_for_a_call_of_one_shape_keeps_none() -> None:
+    class Full(Gpu):
+        def predict(self, request: ForecastRequest) -> FloatArray:
+            raise MemoryError
+
+    assert not keeps_numbers(Full())

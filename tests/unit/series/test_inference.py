@@ -137,3 +137,11 @@ def test_plain_numbers_have_steps():
     assert infer([1, 2, 3, 7], [0, 10, 20], [0, 2, 5, 7], [1, 2, 4000, 90000], steps=True) == [
         "1", "10", "1", "irregular",
     ]  # fmt: skip
+
+
+def test_each_frequency_is_there_once():
+    for names in (["D"] * 3, ["D", "h", "D", "W-MON", "h"]):
+        arrays = [grid(name) for name in names]
+        offsets = np.cumsum([0, *map(len, arrays)])
+        frequencies = infer_frequencies(np.concatenate(arrays), offsets, steps=False).frequencies
+        assert len(frequencies) == len({*frequencies}) == len({*names})
