@@ -90,6 +90,8 @@ def test_the_context_is_cut_to_the_requested_length_and_to_the_model_s():
     for requested, used in ((None, 64), (200, 64), (10, 10)):
         result = forecast([[1.0] * 100], context_length=requested)
         assert result.median[0, 0] == pytest.approx(used + 0.5)
+    longer = RecordingForecaster(replace(INFO, context_length=2048))
+    assert forecast([[1.0] * 300], longer).median[0, 0] == pytest.approx(300.5)
 
 
 def test_padding_is_not_computed():

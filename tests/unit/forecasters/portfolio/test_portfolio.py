@@ -12,6 +12,7 @@ from gigacast.core.array import FloatArray
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.series.reason import Reason
+from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError, ModelError, ModelIntegrityError
 from gigacast.forecasters.around.calibration import Calibration
 from gigacast.forecasters.batching import ForecastOptions, forecast_batch
@@ -163,6 +164,25 @@ def test_a_portfolio_by_frequency_counts_those_that_it_does_not_know() -> None:
     assert forecast_batch(by_known, batch, OPTIONS).unseen == 0
     right_side = portfolio_of([[1.0, 0.0]], batch, [], rule="frequency", frequencies={"99D": 0})
     assert forecast_batch(right_side, batch, OPTIONS).unseen == 2
+
+
+@pytest.mark.parametrize("rule", ["all", "table", "frequency"])
+def test_each_series_has_the_mixture_that_was_chosen_for_it_else_the_fallback(rule: str) -> None:
+    batch = replace(
+        batch_of(5),
+        frequencies=(Frequency.parse("h"), Frequency.parse("D"), Frequency.parse("W")),
+        frequency_codes=np.array([0, 1, 2, -1, 1]),
+    )
+    mixtures = [[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]
+    fields = {"frequencies": {"h": 0, "D": 1}} if rule == "frequency" else {}
+    mix = portfolio_of(mixtures, batch, [0, 1, 1], rule=rule, fallback=2, **fields)
+    expected = {
+        "all": ([2] * 5, [False] * 5),
+        "table": ([0, 1, 1, 2, 2], [False] * 3 + [True] * 2),
+        "frequency": ([0, 1, 2, 2, 1], [False, False, True, True, False]),
+    }
+    chosen, is_unseen = mix.mixtures_of(batch)
+    assert (chosen.tolist(), is_unseen.tolist()) == expected[rule]
 
 
 def test_contexts_of_a_portfolio_are_not_changed_once_more() -> None:
