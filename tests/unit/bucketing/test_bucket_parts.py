@@ -109,7 +109,9 @@ def test_rows_without_an_item_are_in_the_first_bucket(store: MemoryStore) -> Non
 
 
 def test_several_columns_are_an_item_together(store: MemoryStore) -> None:
-    table = rows_of(pa.array(["a", "a", "b", "b"] * 5)).rename_columns(["shop", "timestamp", "target"])
+    table = rows_of(pa.array(["a", "a", "b", "b"] * 5)).rename_columns(
+        ["shop", "timestamp", "target"]
+    )
     table = table.append_column("sku", pa.array([1, 2, 1, 2] * 5))
     divide(store, put(store, table), items=("shop", "sku"))
     for bucket, part in parts_of(store).items():
@@ -156,7 +158,9 @@ def test_the_list_of_an_object_names_its_parts(store: MemoryStore) -> None:
     assert (listed.partition, listed.rows) == ("2024/01/part-0", 12)
     found = [store.head(part.key) for part in listed.parts]
     assert [(m.etag, m.size_bytes) for m in found] == [(p.etag, p.size_bytes) for p in listed.parts]
-    assert [part.rows for part in listed.parts] == [len(p) for _, p in sorted(parts_of(store).items())]
+    assert [part.rows for part in listed.parts] == [
+        len(p) for _, p in sorted(parts_of(store).items())
+    ]
     assert sorted(part.key for part in listed.parts) == [part.key for part in listed.parts]
 
 

@@ -95,9 +95,7 @@ def test_numbers_are_those_of_the_file_in_the_order_in_which_they_are_asked_for(
 
 
 @pytest.mark.parametrize("layout", ["long", "wide"])
-def test_series_that_were_dropped_are_kept_without_numbers(
-    layout: str, store: MemoryStore
-) -> None:
+def test_series_that_were_dropped_are_kept_without_numbers(layout: str, store: MemoryStore) -> None:
     numbers = numbers_of(6)
     etag = stored(store, table_of(numbers[2:], layout))
     former = opened(store, etag, 6, fallback="drop", failed=2)
@@ -150,9 +148,7 @@ def test_a_series_over_the_border_of_what_is_read_is_left_out(store: MemoryStore
     places, _ = former.find(digests_of(40)[[1, 5, 9, 13, 17]])
     needed = sorted({group for n in (1, 5, 9, 13, 17) for group in (3 * n // 4, (3 * n + 2) // 4)})
     allowed = set(needed[: 2 * 4 + 4])
-    expected = [
-        n if {3 * n // 4, (3 * n + 2) // 4} <= allowed else -1 for n in (1, 5, 9, 13, 17)
-    ]
+    expected = [n if {3 * n // 4, (3 * n + 2) // 4} <= allowed else -1 for n in (1, 5, 9, 13, 17)]
     assert places.tolist() == expected
 
 

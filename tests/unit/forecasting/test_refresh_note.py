@@ -1,4 +1,4 @@
-"""Notes beside forecasts: each digest is found where it is, and a note that is not whole is none."""
+"""Notes beside forecasts: digests are found where they are; a note that is not whole is none."""
 
 import io
 from typing import Any

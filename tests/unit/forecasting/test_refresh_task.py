@@ -1,4 +1,4 @@
-"""A refresh of a partition: what is kept has its numbers, what changed is computed, all is noted."""
+"""A refresh of a partition: what is kept has its numbers, what changed is computed and noted."""
 
 import io
 from dataclasses import replace

@@ -188,18 +188,14 @@ def test_settings_that_describe_finished_forecasts_choose_these(store: MemorySto
     six = finish(store, horizon=6)
     five = finish(store, horizon=5)
     # The settings alone find them: the horizon is named.
-    chosen = choose_forecasts(
-        naive(store, method=Method(horizon=6)), spec=None, is_explicit=False
-    )
+    chosen = choose_forecasts(naive(store, method=Method(horizon=6)), spec=None, is_explicit=False)
     assert (chosen.generation, chosen.prepared.job.method.horizon) == (None, 6)
     assert generation_of(chosen) == six
     # Without a horizon the model's own would be another: the latest of them are meant.
     anyone = choose_forecasts(naive(store), spec=None, is_explicit=False)
     assert anyone.generation == generation_of(anyone) == five
     # Nobody has made those that are described: the latest of all are meant.
-    chosen = choose_forecasts(
-        naive(store, method=Method(horizon=7)), spec=None, is_explicit=False
-    )
+    chosen = choose_forecasts(naive(store, method=Method(horizon=7)), spec=None, is_explicit=False)
     assert chosen.generation == five
     # Nor is a model that is not there described by anything.
     chosen = choose_forecasts(

@@ -92,7 +92,9 @@ def test_the_newest_partition_with_an_item_is_found(kind: pa.DataType, store: Me
 def test_a_file_that_is_named_after_the_item_is_looked_at_first(
     store: MemoryStore, reads: list[list[int]]
 ) -> None:
-    finished(store, {"2024/01/EUR_1min_h5": ["EUR"], **{f"2024/02/p-{n}": ["EUR"] for n in range(9)}})
+    finished(
+        store, {"2024/01/EUR_1min_h5": ["EUR"], **{f"2024/02/p-{n}": ["EUR"] for n in range(9)}}
+    )
     assert partition_of_item(store, GENERATION, "EUR") == "2024/01/EUR_1min_h5"
     # Of partitions of one month the first is taken, and those without a month are the oldest.
     finished(store, {"other": ["a"], "2024/01/b": ["a"], "2024/01/c": ["a"]})
@@ -138,9 +140,7 @@ def test_only_row_groups_whose_bounds_hold_an_item_are_read(
     assert "there are: d, f, x, y" in str(error)
 
 
-def test_without_bounds_all_row_groups_are_read(
-    store: MemoryStore, reads: list[list[int]]
-) -> None:
+def test_without_bounds_all_row_groups_are_read(store: MemoryStore, reads: list[list[int]]) -> None:
     finished(store, {"2024/01/p": ["a", "b", "c"]}, write_statistics=False)
     assert partition_of_item(store, GENERATION, "b") == "2024/01/p"
     assert reads == [[0, 1]]

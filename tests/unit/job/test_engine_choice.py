@@ -130,7 +130,7 @@ def test_a_bucket_of_many_pages_is_not_small(monkeypatch: pytest.MonkeyPatch) ->
     for part in range(5):
         store.put(f"2024/01/part-{part}.parquet", b"x")
     model, info = resolve_choice(job_of().model, store)
-    pages = [page for page in store.list("2024/")]
+    pages = list(store.list("2024/"))
     entries = [entry for page in pages for entry in page]
     for count, expected in ((3, NUMPY), (4, TORCH)):
         chunks = [entries[n : n + 1] for n in range(count)]
