@@ -21,7 +21,7 @@ _STORE = "feature_store/aggregation/"
 _KERNEL = (f"{_STORE}test_range_parts.py", f"{_STORE}test_kernel.py")
 _AROUND = "forecasters/around/"
 _BINS = ("series/aggregation/test_aggregate.py", "series/aggregation/test_wall.py")
-_PLAIN = ("forecasters/engines/test_array_engines.py",)
+_PLAIN = ("forecasters/plain/test_plain_parts.py",)
 
 TARGETS: dict[str, tuple[str, ...]] = {
     # numbers
@@ -68,8 +68,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "forecasters.plain.unrolling": _PLAIN,
     "backtesting.calibration": ("../flow/backtesting/test_calibration.py",),
     "series.duplicates": ("series/test_duplicates.py",),
-    "series.apart": ("series/test_duplicates.py",),
-    "series.fit": ("series/test_fit.py",),
+    "series.apart": ("series/test_apart.py", "series/test_duplicates.py"),
+    "series.fit": ("series/test_fit_parts.py", "series/test_fit.py"),
     "series.aggregation.aggregate": _BINS,
     "series.aggregation.reduce": ("series/aggregation/test_reduce.py",),
     "series.aggregation.wall": _BINS,

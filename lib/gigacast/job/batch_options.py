@@ -131,7 +131,7 @@ class ChildOrder:
         if not (is_order and _MINUTES.fullmatch(minutes[0])):
             raise ConfigError(
                 f"not the arguments of a child: {' '.join(command) or 'no arguments'}",
-                hint="expected URL ENDPOINT REGION RUN DIGEST FIRST and perhaps MINUTES, as of `submit`",
+                hint="expected URL ENDPOINT REGION RUN DIGEST FIRST, as `submit` writes them",
             )
         url, endpoint, region, run_id, digest, first = command[:6]
         address = StoreAddress(url, _unless_dash(endpoint), _unless_dash(region))

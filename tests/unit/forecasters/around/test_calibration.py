@@ -140,3 +140,14 @@ def test_other_steps_and_levels_than_those_measured_are_refused() -> None:
     ):
         with pytest.raises(ConfigError, match=match):
             forecast_batch(SeasonalNaive(), batch, replace(options, calibration=stored))
+
+
+def test_the_digest_of_a_calibration_stays_what_it_is() -> None:
+    # The spec of calibrated forecasts names it: under another one all would be made again.
+    stored = Calibration((0.1, 0.9), ((1.0, 1.5), (0.5, 2.0)))
+    assert (stored.digest, stored.horizon) == ("120ffa1e", 2)
+    others = (
+        Calibration((0.1, 0.8), stored.factors),
+        Calibration(stored.levels, ((1.0, 1.5), (0.5, 2.5))),
+    )
+    assert len({stored.digest, *(other.digest for other in others)}) == 3
