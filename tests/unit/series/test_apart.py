@@ -98,7 +98,8 @@ def test_a_column_names_items_if_it_holds_few_values_that_are_no_measures(
 def test_columns_are_named_in_the_order_of_the_source() -> None:
     dates = [*days("2024-01-01", 20)] * 4
     table = panel(a=(dates, range(80)))
-    table = table.append_column("wide", pa.array([*range(4)] * 5 + [*range(4, 8)] * 5 + [*range(4)] * 5 + [*range(4, 8)] * 5))  # fmt: skip
+    wide = [*([*range(4)] * 5), *([*range(4, 8)] * 5)]
+    table = table.append_column("wide", pa.array(wide * 2))
     table = table.append_column("store", pa.array([*["n"] * 40, *["s"] * 40]))
     assert "the columns 'wide' and 'store' tell them apart" in refusal(table)
 

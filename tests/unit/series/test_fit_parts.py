@@ -1,5 +1,6 @@
 """The parts of the fit of a frequency: against loops over the rows of each item."""
 
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -93,8 +94,7 @@ def test_a_grid_is_full_if_each_step_of_one_frequency_has_a_row(
 def slow_finer(times: list[int], steps: list[int]) -> bool:
     pairs = list(zip(times, steps, strict=True))
     shared = sum(
-        now[1] == former[1] and now[0] != former[0]
-        for former, now in zip(pairs, pairs[1:], strict=False)
+        now[1] == former[1] and now[0] != former[0] for former, now in itertools.pairwise(pairs)
     )
     distinct = len({*times})
     return shared * 10 > distinct and (shared > 1 or distinct <= 3)
@@ -169,7 +169,7 @@ def test_items_are_sparse_if_enough_times_are_two_steps_apart() -> None:
     got = _sparse_items(items, np.array([s for own in steps for s in own], np.int64))
 
     def is_sparse(own: list[int]) -> bool:
-        gaps = [a - b for a, b in zip(own, own[1:], strict=False) if a != b]
+        gaps = [a - b for a, b in itertools.pairwise(own) if a != b]
         # Rows of one time alone have no gap at all.
         return len(own) >= 10 and all(gap > 1 for gap in gaps)
 
