@@ -1,7 +1,5 @@
 """Batching: order, size, fallback and memory, with a forecaster that records its requests."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -353,9 +351,3 @@ def test_a_slice_of_a_batch_has_the_same_forecast():
     full = forecast_batch(SeasonalNaive(), batch, options)
     part = forecast_batch(SeasonalNaive(), batch.slice(7, 12), options)
     assert np.array_equal(part.quantiles, full.quantiles[7:12])
-
-
-@pytest.mark.parametrize("module", ["", ".naive", ".batching", ".levels", ".options"])
-def test_torch_is_not_imported_without_a_model(module: str):
-    code = f"import sys, gigacast.forecasters{module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
