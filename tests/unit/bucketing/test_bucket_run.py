@@ -129,6 +129,13 @@ def test_objects_are_divided_once_and_changed_ones_again(store: MemoryStore) -> 
     assert (second.computed, second.skipped, second.rows) == (1, 3, 5)
 
 
+def test_the_spec_of_a_division_stays_what_it_is(store: MemoryStore) -> None:
+    # Another one would divide all objects of users again.
+    run_bucketing(job_of(store, buckets=5))
+    lists = [entry.key for page in store.list("bucketing/bucketed/") for entry in page]
+    assert "bucketing/bucketed/807854f8/2024/01/part-0.json" in lists
+
+
 def test_the_name_of_other_columns_divides_nothing_again(store: MemoryStore) -> None:
     run_bucketing(job_of(store))
     named = Method(columns=ColumnNames(timestamp="timestamp", targets=("target",)))

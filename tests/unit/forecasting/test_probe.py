@@ -7,6 +7,7 @@ import pytest
 
 from gigacast.core.array import FloatArray
 from gigacast.core.series.forecast import ForecastRequest
+from gigacast.forecasters.budget import BatchBudget
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.naive import SeasonalNaive
 from gigacast.forecasting.refresh.probe import keeps_numbers
@@ -51,6 +52,9 @@ def test_a_gpu_whose_rows_are_independent_keeps_numbers() -> None:
     # One shape for each length, of many rows.
     assert len(set(gpu.shapes)) == 3
     assert all(rows * length >= 16_384 for rows, length, _ in gpu.shapes)
+    # As many rows as an incremental run has in a call of that length, forecast as far.
+    budget = BatchBudget(fixed=True)
+    assert all(rows == budget.rows(ON_A_GPU, length, 24) for rows, length, _ in gpu.shapes)
 
 
 @pytest.mark.parametrize(

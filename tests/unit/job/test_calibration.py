@@ -90,6 +90,7 @@ def test_one_that_was_stored_without_a_digest_is_read(store: MemoryStore) -> Non
     key = written(store)
     values = json.loads(store.get(key))
     assert list(values) == sorted(values)  # equal calibrations are equal bytes
+    assert values["format"] == 1
     assert len(values.pop("digest")) == 32
     store.put(key, json.dumps(values).encode())
     assert with_calibration(METHOD, INFO, store).calibration is not None

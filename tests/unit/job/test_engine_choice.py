@@ -21,6 +21,8 @@ from gigacast.job.engine_choice import (
     MOST_QUICK_ROWS,
     TORCH_IS_GONE,
     WITHOUT_TORCH,
+
+
     Settled,
     settle_engine,
     settle_rows,
@@ -33,7 +35,8 @@ from gigacast.lake.plan.discovery import Selection
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import StoreAddress
 
-LITTLE, MUCH = b"x", bytes(MOST_QUICK_BYTES + 1)
+MOST = 16 * 1024**2
+LITTLE, MUCH = b"x", bytes(MOST + 1)
 TORCH, NUMPY = lean_engine(), numpy_engine()
 
 
@@ -111,7 +114,7 @@ def test_without_torch_the_reason_is_that_it_is_missing(monkeypatch: pytest.Monk
 def test_the_work_is_the_size_of_all_partitions_that_are_selected() -> None:
     store = MemoryStore(str(uuid4()))
     for month in (1, 2):
-        store.put(f"2024/{month:02d}/part-0.parquet", bytes(MOST_QUICK_BYTES // 2))
+        store.put(f"2024/{month:02d}/part-0.parquet", bytes(MOST // 2))
     store.put("notes.txt", MUCH)
     store.put("2024/03/part-0.parquet", b"x")
     model, info = resolve_choice(job_of().model, store)
@@ -181,8 +184,8 @@ def test_series_that_are_still_to_be_made_count_as_work(count: int, expected: st
 def test_a_table_is_forecast_by_the_engine_for_its_rows() -> None:
     choice = job_of().model
     model, info = resolve_choice(choice, MemoryStore(str(uuid4())))
-    assert settle_rows(model, info, choice, MOST_QUICK_ROWS).engine == NUMPY
-    assert settle_rows(model, info, choice, MOST_QUICK_ROWS + 1).engine == TORCH
+    assert settle_rows(model, info, choice, 2_250_000).engine == NUMPY
+    assert settle_rows(model, info, choice, 2_250_001).engine == TORCH
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gigacast.core.array import DoubleArray
+from gigacast.reconciling import projection
 from gigacast.reconciling.projection import (
     MOST_STRETCH,
     Hierarchy,
@@ -134,3 +135,7 @@ def test_bands_are_stretched_as_the_errors_of_the_backtest() -> None:
     # Errors of the series go together, so that their sum has twice those of each: four times one.
     np.testing.assert_allclose(moved_rows, [MOST_STRETCH, 1, 1])
     assert (stretches(Reconciliation(groups), np.full((3, 2), np.nan)) == 1).all()
+
+
+def test_a_band_is_stretched_at_most_fourfold():
+    assert projection.MOST_STRETCH == 4

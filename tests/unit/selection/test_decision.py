@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gigacast.core.array import DoubleArray, FloatArray
+from gigacast.selection import decision
 from gigacast.selection.decision import (
     LEAST_WEIGHT,
     ROUNDS,
@@ -218,3 +219,7 @@ def test_a_mixture_that_helps_only_where_it_was_found_gives_way_to_the_best_mode
     evidence = forecasts([[0.0, 1.2] * 10, [1.2, 0.0] * 10], rows_of(20, 1, 3))
     evidence = replace(evidence, unit=np.zeros_like(evidence.unit), units=1)
     assert sorted(ensemble(evidence).whole) == [0, 1]
+
+
+def test_the_numbers_that_decide_a_choice_stay_what_they_are():
+    assert (decision.ROUNDS, decision.LEAST_WEIGHT) == (16, 0.03)

@@ -57,3 +57,8 @@ def test_a_window_without_length_holds_all_before() -> None:
     assert not contains(None, 5, 5)
     assert find_start(None, np.array([1, 2])).tolist() == [BEGINNING, BEGINNING]
     assert start_finder(None)(5) == BEGINNING
+
+
+def test_hops_are_whole_parts_of_a_day() -> None:
+    assert (FIVE_MINUTES, HOUR, DAY) == (300_000, 3_600_000, 86_400_000)
+    assert BEGINNING == -(2**62)

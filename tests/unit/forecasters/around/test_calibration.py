@@ -12,6 +12,7 @@ from gigacast.forecasters.around.calibration import (
     _EDGES,
     BINS,
     LARGEST,
+    LEAST_FORECASTS,
     LEVEL_EVIDENCE,
     MOST_STRETCH,
     STEP_EVIDENCE,
@@ -151,3 +152,8 @@ def test_the_digest_of_a_calibration_stays_what_it_is() -> None:
         Calibration(stored.levels, ((1.0, 1.5), (0.5, 2.5))),
     )
     assert len({stored.digest, *(other.digest for other in others)}) == 3
+
+
+def test_the_numbers_that_decide_a_factor_stay_what_they_are() -> None:
+    assert (LARGEST, BINS, MOST_STRETCH) == (32, 400, 4)
+    assert (STEP_EVIDENCE, LEVEL_EVIDENCE, LEAST_FORECASTS) == (100, 30, 30)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gigacast.core.series.forecast import ForecastRequest
+from gigacast.forecasters.around import enhancement as module
 from gigacast.forecasters.around.enhancement import (
     AUTO,
     RECIPES,
@@ -334,3 +335,9 @@ def test_a_recipe_is_that_of_the_season(season: int) -> None:
     assert [step.flipped for step in second] == [False, True, False]
     for name, recipe in RECIPES.items():
         assert recipe_of(name, season) == recipe
+
+
+def test_the_numbers_that_decide_a_recipe_stay_what_they_are() -> None:
+    assert module.ENHANCEMENT_REVISIONS == {"auto": 2}
+    assert (module.WIDEST, module.BAND) == (1.2, (0.1, 0.9))
+    assert module.LEAST_DIFFERENCES == 4

@@ -8,6 +8,7 @@ import pytest
 
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import ConfigError
+from gigacast.forecasters.around import horizon
 from gigacast.forecasters.around.horizon import (
     BandedForecaster,
     DilatedForecaster,
@@ -199,3 +200,7 @@ def test_the_fields_of_a_spec_name_what_was_done() -> None:
     assert Around().long_fields(SeasonalNaive().info) == {}
     with pytest.raises(ConfigError, match="'magic', which this release does not know"):
         Around.of_fields("magic-3", None)
+
+
+def test_the_revision_of_long_horizons_is_part_of_their_specs() -> None:
+    assert (horizon.LONG_HORIZON_REVISION, horizon.LEAST_VALUES) == (1, 2)

@@ -18,6 +18,7 @@ from gigacast.forecasters.around.calibration import Calibration
 from gigacast.forecasters.batching import ForecastOptions, forecast_batch
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecasters.naive import SeasonalNaive
+from gigacast.forecasters.portfolio import forecaster as portfolio
 from gigacast.forecasters.portfolio.choices import make_choices, read_choices
 from gigacast.forecasters.portfolio.forecaster import (
     PortfolioForecaster,
@@ -286,3 +287,7 @@ def test_a_mixture_has_the_levels_of_the_narrowest_range() -> None:
     narrow = replace(info, levels=(0.3, 0.5, 0.8))  # its ends have the larger sum
     for infos in ([info, narrow], [narrow, info]):
         assert portfolio_info("mix", "v1", "x", recipe, infos).levels == narrow.levels
+
+
+def test_the_revision_of_portfolios_is_part_of_their_specs() -> None:
+    assert portfolio.REVISION == 1
