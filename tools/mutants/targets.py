@@ -20,7 +20,11 @@ _DONE = (
 _STORE = "feature_store/aggregation/"
 _KERNEL = (f"{_STORE}test_range_parts.py", f"{_STORE}test_kernel.py")
 _AROUND = "forecasters/around/"
-_BINS = ("series/aggregation/test_aggregate.py", "series/aggregation/test_wall.py")
+_BINS = (
+    "core/test_bins.py",
+    "series/aggregation/test_aggregate.py",
+    "series/aggregation/test_wall.py",
+)
 _PLAIN = ("forecasters/plain/test_plain_parts.py",)
 
 TARGETS: dict[str, tuple[str, ...]] = {
@@ -36,7 +40,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "reconciling.projection": ("reconciling/test_projection.py",),
     "core.time.frequency": ("core/test_frequency.py",),
     "series.inference": ("series/test_inference.py", "series/test_inference_oracle.py"),
-    "series.regularise": ("series/test_regularise.py",),
+    "series.regularise": ("series/test_regularise.py", "series/test_duplicates.py"),
     "core.contract.check": ("core/test_contract_check.py", "core/test_contract.py"),
     "feature_sets.kernel.window": ("feature_sets/test_window.py",),
     "feature_store.aggregation.kernel": _KERNEL,

@@ -259,3 +259,13 @@ def test_the_numbers_that_decide_a_score_stay_what_they_are() -> None:
     assert kernel.MAX_SCORE == 100
     assert (kernel._LEAST_DEVIATION, kernel._LEAST_OF_CONSTANT) == (0.001, 0.001)
     assert (kernel._RARE, kernel._FLAT) == (0.05, 0.1)
+
+
+def test_kinds_have_the_names_and_numbers_of_the_dataset() -> None:
+    assert {kind.label: int(kind) for kind in Kind} == {
+        "spike": 1,
+        "level_shift": 2,
+        "zeros": 3,
+        "stuck": 4,
+        "flat": 5,
+    }

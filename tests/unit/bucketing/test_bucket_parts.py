@@ -127,6 +127,10 @@ def test_columns_and_metadata_of_an_object_are_those_of_its_parts(store: MemoryS
     for part in parts_of(store).values():
         assert part.schema.names == [*table.schema.names]
         assert part.schema.metadata[b"by"] == b"somebody"
+    # Whether a column may be null is not copied: other bytes would be other objects.
+    strict = pa.schema([field.with_nullable(False) for field in table.schema])
+    divide(store, put(store, pa.table(table.columns, schema=strict)))
+    assert all(field.nullable for part in parts_of(store).values() for field in part.schema)
 
 
 @pytest.mark.parametrize(("buckets", "rows"), [(4, 5), (9, 3)])

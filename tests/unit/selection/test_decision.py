@@ -186,6 +186,13 @@ def test_weights_of_the_whole_are_those_of_a_plain_loop() -> None:
     assert decision.weights.tolist() == [decision.whole.tolist()]
 
 
+def test_greedy_weights_are_shares_of_whole_rounds_and_a_perfect_member_has_all() -> None:
+    evidence = forecasts([[0.7, 0.0], [-0.6, 2.0], [0.1, 3.0]], rows_of(2, 7, 3))
+    weights = decision._greedy(evidence)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-12)
+    assert weights[1].tolist() == [1, 0, 0]
+
+
 def test_weights_of_a_segment_are_drawn_to_the_whole_by_its_number_of_series() -> None:
     rows = rows_of(2, 10, 4)
     evidence = forecasts([[0.0, 1.2], [1.2, 0.0]], rows)
