@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +65,14 @@ def test_each_step_gets_the_mean_of_its_actual_values(items, points):
     forecasts = read_forecasts(predictions(items), 2)
     matched = match(forecasts, select_actuals([rows_of(points)], forecasts).table)
     np.testing.assert_allclose(matched, slow_match(items, points))
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 3])
+def test_each_series_has_its_item_and_its_first_time(horizon):
+    forecasts = read_forecasts(predictions("cab", horizon=horizon), horizon)
+    assert forecasts.first_times.tolist() == [3, 3, 3]
+    assert forecasts.items.to_pydict() == {"item": [*"cab"], "target": ["target"] * 3}
+    assert forecasts.median.shape == (3, horizon)
 
 
 @given(ITEMS, POINTS)

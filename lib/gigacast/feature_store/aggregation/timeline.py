@@ -57,8 +57,7 @@ def _code_column(rows: pa.Array, queries: pa.Array) -> tuple[Ints, Ints, int]:
         rows = rows.cast(pa.decimal128(38, rows.type.scale))  # shorter ones cannot be coded
     encoded = rows.dictionary_encode()
     mine = encoded.indices.fill_null(ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)
-    keys = queries.cast(rows.type) if queries.type != rows.type else queries
-    positions = pc.index_in(keys, value_set=encoded.dictionary, skip_nulls=True)
+    positions = pc.index_in(queries.cast(rows.type), value_set=encoded.dictionary, skip_nulls=True)
     theirs = positions.fill_null(ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)
     return mine, theirs, len(encoded.dictionary)
 

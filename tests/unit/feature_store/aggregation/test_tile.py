@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gigacast.feature_store.aggregation.kernel import Rows, aggregate
+from gigacast.feature_store.aggregation.kernel import Queries, Rows, aggregate
 from gigacast.feature_store.aggregation.operation import OPERATIONS, Call
 from gigacast.feature_store.aggregation.row_state import Part
 from gigacast.feature_store.aggregation.tile import (
@@ -97,3 +97,18 @@ def test_a_tile_of_crowded_keys_is_much_smaller_than_its_rows() -> None:
     parts = [Part(call.name, "price", call, DAY) for call in calls]
     tile = make_tile(rows, parts, START + DAY)
     assert len(tile.times) < count / 20
+
+
+@pytest.mark.parametrize("bits", [52, 53, 54, 62])
+def test_sums_of_long_integers_are_exact(bits: int) -> None:
+    values = [(1 << bits) + 1, -((1 << bits) - 1), (1 << bits) + 3, 5]
+    rows = Rows(
+        [pa.array([0, 1, 2, 2])],
+        np.full(4, START) + np.array([0, 0, 0, 3]) * HOUR,
+        pa.table({"whole": pa.array(values, pa.int64())}),
+    )
+    parts = [Part("sum", "whole", Call("SUM"), None)]
+    queries = Queries([pa.array([0, 1, 2])], np.full(3, UNTIL))
+    none = Rows([pa.array([], pa.int64())], np.zeros(0, np.int64), rows.columns.slice(0, 0))
+    table = aggregate_tiles(queries, [stored(make_tile(rows, parts, UNTIL))], none, parts)
+    assert table["sum"].to_pylist() == [*values[:2], values[2] + values[3]]
