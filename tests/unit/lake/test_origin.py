@@ -145,6 +145,7 @@ def test_a_copy_of_the_current_forecast_is_neither_counted_nor_deleted(store: Fa
             "2024-02-01T050000",
         ),
         (pa.scalar(17), f"{17:020d}"),
+        (pa.scalar(0), "0" * 20),
         (pa.scalar(-1), UNKNOWN),
         (pa.scalar(None, pa.timestamp("us")), UNKNOWN),
     ],
