@@ -210,3 +210,13 @@ def test_options_shape_the_forecasts() -> None:
     assert shaped(integer=True) == [-2, 0, 3]
     assert shaped(non_negative=True) == pytest.approx([0, 0.4, 2.5])
     assert shaped(non_negative=True, integer=True) == [0, 0, 3]
+
+
+@pytest.mark.parametrize("takes_groups", [True, False])
+def test_the_calendar_is_a_covariate_of_models_that_take_some(takes_groups: bool) -> None:
+    """Of daily series there are rows of the calendar beside each target."""
+    forecaster = GroupForecaster() if takes_groups else RecordingForecaster()
+    batch = series_batch([[1.0, 2.0, 3.0, 4.0]] * 3)
+    forecast_batch(forecaster, batch, options(calendar=True))
+    assert all((request.group_size > 1) == takes_groups for request in forecaster.requests)
+    assert all((request.future is not None) == takes_groups for request in forecaster.requests)
