@@ -36,7 +36,7 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitXor: ast.BitOr,
 }
 _SMALL = (ast.UnaryOp, ast.Slice, ast.Tuple, ast.keyword)
-_SPEED = ("strict", "use_threads")
+_SPEED = ("strict", "use_threads", "copy")
 """Keywords that state what holds anyway, or change the speed alone."""
 _UNREAD = ("annotation", "returns", "decorator_list", "type_params", "bases")
 """Fields of nodes that are no code to run, or whose change every import notices."""
