@@ -107,6 +107,7 @@ def test_a_manifest_is_copied_for_the_runs_that_change_it(store: FaultyStore) ->
     first = copies_after(store, "run-2", 5, one, two, three)
     assert len(first) == 1
     assert copies_after(store, "run-3", 5, one, two, three) == first
+    assert len(copies_after(store, "run-4", 2, done_entry(store, 4, 40))) == 2
 
 
 def test_rows_that_children_have_counted_are_not_read_from_receipts(store: FaultyStore) -> None:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gigacast.core.footer import DamagedParquetError, read_metadata
 from gigacast.core import page
+from gigacast.core.footer import DamagedParquetError, read_metadata
 from gigacast.core.page import largest_page
 
 
