@@ -112,3 +112,18 @@ def test_sums_of_long_integers_are_exact(bits: int) -> None:
     none = Rows([pa.array([], pa.int64())], np.zeros(0, np.int64), rows.columns.slice(0, 0))
     table = aggregate_tiles(queries, [stored(make_tile(rows, parts, UNTIL))], none, parts)
     assert table["sum"].to_pylist() == [*values[:2], values[2] + values[3]]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sum_beyond_all_floats_comes_back_with_later_rows(sign: int) -> None:
+    def rows_at(time: int, *values: float) -> Rows:
+        numbers = pa.array([sign * value for value in values], pa.float64())
+        keys = [pa.array([0] * len(values))]
+        return Rows(keys, np.full(len(values), time), pa.table({"number": numbers}))
+
+    parts = [Part("sum", "number", Call("SUM"), None)]
+    queries = Queries([pa.array([0])], np.array([UNTIL + DAY]))
+    tile = stored(make_tile(rows_at(START, 1.7e308, 1.6e308, 1.5e308), parts, UNTIL))
+    later = rows_at(UNTIL + 1, -1.7e308, -1.6e308)
+    (answer,) = aggregate_tiles(queries, [tile], later, parts)["sum"].to_pylist()
+    assert answer == sign * 1.5e308
