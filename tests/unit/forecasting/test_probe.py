@@ -61,7 +61,7 @@ def test_a_gpu_whose_rows_are_independent_keeps_numbers() -> None:
     "fault", ["the place in the call", "the others", "the others of long contexts"]
 )
 def test_a_gpu_whose_rows_depend_on_their_call_does_not(fault: str) -> None:
-    assert not keeps_numbers(Gpu(fault))
+    assert keeps_numbers(Gpu(fault)) is False
 
 
 def test_groups_are_tried_as_well_and_move_as_a_whole() -> None:

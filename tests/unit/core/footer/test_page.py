@@ -108,3 +108,12 @@ def test_a_page_may_hold_nothing_and_no_less(size: Any, monkeypatch: pytest.Monk
         return
     with pytest.raises(DamagedParquetError, match="header of a page is damaged"):
         page_of(file, "id", above=1)
+
+
+def test_a_header_beyond_the_longest_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = stored(texts(9_000, 9_001))
+    assert page_of(file, "id", above=1) > 9_000
+    monkeypatch.setattr(page, "_HEADER_BYTES", 8)
+    monkeypatch.setattr(page, "_LONGEST_HEADER", 8)
+    with pytest.raises(DamagedParquetError, match="header of a page is damaged"):
+        page_of(file, "id", above=1)

@@ -127,3 +127,17 @@ def test_a_sum_beyond_all_floats_comes_back_with_later_rows(sign: int) -> None:
     later = rows_at(UNTIL + 1, -1.7e308, -1.6e308)
     (answer,) = aggregate_tiles(queries, [tile], later, parts)["sum"].to_pylist()
     assert answer == sign * 1.5e308
+
+
+def test_means_of_long_integers_are_exact() -> None:
+    values = [(1 << 53) + 1, (1 << 53) + 1, -(1 << 54) + 4]
+    rows = Rows(
+        [pa.array([0, 0, 0])],
+        START + np.arange(3) * HOUR,
+        pa.table({"whole": pa.array(values, pa.int64())}),
+    )
+    parts = [Part("mean", "whole", Call("AVERAGE"), None)]
+    queries = Queries([pa.array([0])], np.array([UNTIL]))
+    none = Rows([pa.array([], pa.int64())], np.zeros(0, np.int64), rows.columns.slice(0, 0))
+    table = aggregate_tiles(queries, [stored(make_tile(rows, parts, UNTIL))], none, parts)
+    assert table["mean"].to_pylist() == [2.0]
