@@ -220,3 +220,11 @@ def test_the_calendar_is_a_covariate_of_models_that_take_some(takes_groups: bool
     forecast_batch(forecaster, batch, options(calendar=True))
     assert all((request.group_size > 1) == takes_groups for request in forecaster.requests)
     assert all((request.future is not None) == takes_groups for request in forecaster.requests)
+
+
+def test_covariates_that_a_regression_takes_out_are_no_rows_of_a_batch() -> None:
+    forecaster = RecordingForecaster()
+    forecast_batch(
+        forecaster, items(6, 1, 2, known=2), options(batch_size=3, covariate_regressor="ridge")
+    )
+    assert forecaster.tried == [3, 3]

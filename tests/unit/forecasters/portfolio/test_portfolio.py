@@ -291,3 +291,19 @@ def test_a_mixture_has_the_levels_of_the_narrowest_range() -> None:
 
 def test_the_revision_of_portfolios_is_part_of_their_specs() -> None:
     assert portfolio.REVISION == 1
+
+
+@pytest.mark.parametrize("non_negative", [True, False])
+def test_a_mixed_mean_is_that_of_the_members_and_clipped_once(non_negative: bool) -> None:
+    batch = series_batch([[-5.0, -4, -6, -5, 3], [4.0, 5, 4, 6, 5], [-1.0, 1, 0, 2, -1]])
+    options = replace(OPTIONS, mean=True)
+    mix = portfolio_of([[0.25, 0.75]], batch, [0] * 3)
+    parts = [forecast_batch(member, batch, options).mean for member in mix.members]
+    assert parts[0] is not None
+    assert parts[1] is not None
+    expected = 0.25 * parts[0] + 0.75 * parts[1]
+    assert (expected < 0).any()
+    expected = np.maximum(expected, 0) if non_negative else expected
+    mixed = forecast_batch(mix, batch, replace(options, non_negative=non_negative)).mean
+    np.testing.assert_allclose(mixed, expected, rtol=1e-5, atol=1e-6)
+    assert forecast_batch(mix, batch, OPTIONS).mean is None
