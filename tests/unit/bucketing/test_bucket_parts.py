@@ -160,8 +160,8 @@ def test_the_list_of_an_object_names_its_parts(store: MemoryStore) -> None:
     listed = read_list(store, LIST)
     assert listed is not None
     assert (listed.partition, listed.rows) == ("2024/01/part-0", 12)
-    found = [store.head(part.key) for part in listed.parts]
-    assert [(m.etag, m.size_bytes) for m in found] == [(p.etag, p.size_bytes) for p in listed.parts]
+    metas = [store.head(part.key) for part in listed.parts]
+    assert [(m.etag, m.size_bytes) for m in metas] == [(p.etag, p.size_bytes) for p in listed.parts]
     assert [part.rows for part in listed.parts] == [
         len(p) for _, p in sorted(parts_of(store).items())
     ]
@@ -198,9 +198,9 @@ def test_what_a_changed_object_has_left_is_deleted_and_nothing_else(store: Memor
     more = [BucketPart(key, "", 0, 0) for key in foreign]
     store.put(LIST, replace(listed, parts=(*listed.parts, *more)).to_bytes())
     divide(store, put(store, rows_of(pa.array(["item-0"] * 3))))
-    left = {entry.key for page in store.list() for entry in page} - {KEY, LIST}
+    keys_after = {entry.key for page in store.list() for entry in page} - {KEY, LIST}
     own = f"bucketed/2024/01/bucket={own_bucket('item-0'):02d}/part-0.parquet"
-    assert left == {own, *foreign}
+    assert keys_after == {own, *foreign}
 
 
 def test_the_last_bucket_is_the_objects_own_as_well(store: MemoryStore) -> None:

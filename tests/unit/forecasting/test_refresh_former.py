@@ -82,12 +82,12 @@ def test_numbers_are_those_of_the_file_in_the_order_in_which_they_are_asked_for(
 ) -> None:
     numbers = numbers_of(9)
     former = opened(store, stored(store, table_of(numbers, layout), groups), 9)
-    asked = np.array([8, 0, 3, 4, 1])
+    places_asked = np.array([8, 0, 3, 4, 1])
     new = digests_of(20)[15:16]
-    places, got = former.find(np.concatenate([digests_of(9)[asked], new]))
+    places, got = former.find(np.concatenate([digests_of(9)[places_asked], new]))
     assert places.tolist() == [8, 0, 3, 4, 1, -1]
     assert got.dtype == np.float32
-    np.testing.assert_array_equal(got, numbers[asked])
+    np.testing.assert_array_equal(got, numbers[places_asked])
     assert former.reasons(places[:2]).tolist() == [Reason.OK, Reason.OK]
     places, got = former.find(new)
     assert (places.tolist(), got.shape) == ([-1], (0, H, 3))
@@ -107,8 +107,8 @@ def test_series_that_were_dropped_are_kept_without_numbers(layout: str, store: M
     # Those that were dropped need no reading at all.
     assert former.find(digests_of(6)[:2])[0].tolist() == [0, 1]
     # With a fallback they have rows as all others.
-    other = opened(store, stored(store, table_of(numbers, layout)), 6, failed=2)
-    np.testing.assert_array_equal(other.find(digests_of(6))[1], numbers)
+    with_fallback = opened(store, stored(store, table_of(numbers, layout)), 6, failed=2)
+    np.testing.assert_array_equal(with_fallback.find(digests_of(6))[1], numbers)
 
 
 # -- reading ---------------------------------------------------------------------------------------

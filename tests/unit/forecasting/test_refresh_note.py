@@ -35,12 +35,12 @@ def note_of(own: np.ndarray) -> Note:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 40])
 def test_a_digest_is_found_where_it_is_and_another_nowhere(count: int) -> None:
-    own, others = digests(count), digests(30, seed=1)
-    asked = np.concatenate([own[::-1], others])
-    places = note_of(own).find(asked)
+    own, strangers = digests(count), digests(30, seed=1)
+    queries = np.concatenate([own[::-1], strangers])
+    places = note_of(own).find(queries)
     assert places.dtype == np.int64
     assert places.tolist() == [*range(count)[::-1], *[-1] * 30]
-    assert note_of(own).find(asked[:0]).tolist() == []
+    assert note_of(own).find(queries[:0]).tolist() == []
 
 
 def test_both_halves_of_a_digest_count() -> None:
@@ -103,9 +103,9 @@ def with_null(table: pa.Table) -> pa.Table:
 
 def with_metadata(**changes: str) -> Any:
     def change(table: pa.Table) -> pa.Table:
-        known = {k.decode(): v.decode() for k, v in table.schema.metadata.items()}
-        known = {k: v for k, v in (known | changes).items() if v}
-        return table.replace_schema_metadata(known)
+        metadata = {k.decode(): v.decode() for k, v in table.schema.metadata.items()}
+        metadata = {k: v for k, v in (metadata | changes).items() if v}
+        return table.replace_schema_metadata(metadata)
 
     return change
 

@@ -69,12 +69,12 @@ def refreshed(
 
 
 def test_unchanged_series_keep_their_numbers_and_reasons(store: MemoryStore) -> None:
-    first, kept = refreshed(store, [series_batch(SERIES)], Model(0))
-    assert kept == 0
+    first, kept_count = refreshed(store, [series_batch(SERIES)], Model(0))
+    assert kept_count == 0
     changed = [SERIES[0], SERIES[1], [9.0, 9.0], SERIES[3]]
     second = Model(1000)
-    (forecast,), kept = refreshed(store, [series_batch(changed)], second)
-    assert (kept, second.computed) == (3, [[9.0, 9.0]])
+    (forecast,), kept_count = refreshed(store, [series_batch(changed)], second)
+    assert (kept_count, second.computed) == (3, [[9.0, 9.0]])
     assert forecast.median.tolist() == [[3, 103], [3, 103], [1018, 1118], [15, 115]]
     assert forecast.quantiles.tolist() == [
         [[m - 1, m + 1] for m in row] for row in forecast.median.tolist()
@@ -84,8 +84,8 @@ def test_unchanged_series_keep_their_numbers_and_reasons(store: MemoryStore) -> 
     assert (forecast.median.dtype, forecast.quantiles.dtype) == (np.float32, np.float32)
     # What the second run has kept and computed, the third keeps.
     third = Model(2000)
-    (again,), kept = refreshed(store, [series_batch(changed)], third)
-    assert (kept, third.computed) == (4, [])
+    (again,), kept_count = refreshed(store, [series_batch(changed)], third)
+    assert (kept_count, third.computed) == (4, [])
     np.testing.assert_array_equal(again.median, forecast.median)
 
 
@@ -93,18 +93,18 @@ def test_counts_of_batches_add_up(store: MemoryStore) -> None:
     batch = series_batch(SERIES)
     parts = [batch.slice(0, 2), batch.slice(2, 4)]
     refreshed(store, parts, Model(0))
-    _, kept = refreshed(store, parts, Model(1))
-    assert kept == 4
+    _, kept_count = refreshed(store, parts, Model(1))
+    assert kept_count == 4
 
 
 def test_where_nothing_may_be_kept_all_is_computed_and_noted(store: MemoryStore) -> None:
     refreshed(store, [series_batch(SERIES)], Model(0))
-    (forecast,), kept = refreshed(
+    (forecast,), kept_count = refreshed(
         store, [series_batch(SERIES)], Model(50), replace(OPTIONS, may_keep=False)
     )
-    assert (kept, forecast.median[0].tolist()) == (0, [53, 153])
-    _, kept = refreshed(store, [series_batch(SERIES)], Model(0))
-    assert kept == 4
+    assert (kept_count, forecast.median[0].tolist()) == (0, [53, 153])
+    _, kept_count = refreshed(store, [series_batch(SERIES)], Model(0))
+    assert kept_count == 4
 
 
 def test_series_beyond_the_digits_of_float32_are_computed(store: MemoryStore) -> None:
@@ -153,8 +153,8 @@ def test_the_head_of_a_note_stays_what_it_is() -> None:
     info = replace(INFO, digest="d", engine="e", device="cpu", precision="float32")
     head = replace(OPTIONS, info=info).head(TASK)
     assert head == "5a9374fac079b73b"
-    other = replace(OPTIONS, info=info, limit_bytes=1, joint=True, may_keep=False)
-    assert other.head(TASK) == head
+    elsewhere = replace(OPTIONS, info=info, limit_bytes=1, joint=True, may_keep=False)
+    assert elsewhere.head(TASK) == head
 
 
 @pytest.mark.parametrize(
@@ -188,5 +188,5 @@ def test_targets_that_are_forecast_together_change_together(store: MemoryStore) 
     joint = replace(OPTIONS, joint=True)
     refreshed(store, [batch([[1.0, 2], [3.0, 4], [5.0, 6]])], Model(0), joint)
     model = Model(0)
-    _, kept = refreshed(store, [batch([[1.0, 2], [3.0, 5], [5.0, 6]])], model, joint)
-    assert (kept, model.computed) == (1, [[1, 2], [3, 5]])
+    _, kept_count = refreshed(store, [batch([[1.0, 2], [3.0, 5], [5.0, 6]])], model, joint)
+    assert (kept_count, model.computed) == (1, [[1, 2], [3, 5]])

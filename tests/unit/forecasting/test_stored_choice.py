@@ -148,12 +148,15 @@ def test_without_flags_the_forecasts_are_those_finished_last(store: MemoryStore)
     assert chosen.generation == third
     assert chosen.recipe is not None
     assert chosen.recipe.horizon == chosen.prepared.job.method.horizon == 4
-    assert [other.generation for other in chosen.alternatives] == [second, first]
-    assert [other.differences for other in chosen.alternatives] == [{"horizon": 5}, {"horizon": 6}]
+    assert [candidate.generation for candidate in chosen.alternatives] == [second, first]
+    assert [candidate.differences for candidate in chosen.alternatives] == [
+        {"horizon": 5},
+        {"horizon": 6},
+    ]
     assert chosen.other_count == 2
     named = choose_forecasts(job_of(store), spec="h6", is_explicit=False)
     assert named.generation == first
-    assert [other.generation for other in named.alternatives] == [third, second]
+    assert [candidate.generation for candidate in named.alternatives] == [third, second]
     shown = chosen.to_json()
     assert shown["forecasts"] == {**name_of(third), "settings": chosen.recipe.flags}
     assert shown["others"][1] == {**name_of(first), "differences": {"horizon": 6}}
@@ -166,7 +169,7 @@ def test_of_many_others_some_are_compared_and_all_counted(
     for horizon in (3, 4, 5, 6):
         finish(store, horizon=horizon)
     chosen = choose_forecasts(job_of(store), spec=None, is_explicit=False)
-    assert [other.generation.spec[:2] for other in chosen.alternatives] == ["h5", "h4"]
+    assert [candidate.generation.spec[:2] for candidate in chosen.alternatives] == ["h5", "h4"]
     assert chosen.other_count == 3
 
 
@@ -220,8 +223,8 @@ def test_the_horizon_of_a_file_name_needs_no_other(name: str, store: MemoryStore
     chosen = choose_forecasts(naive(store), spec=None, is_explicit=False)
     assert chosen.generation is None
     # A run with another horizon is named by it.
-    other = finish(store, Method(), horizon=16, names=[f"2024/01/{name}"])
-    assert choose_forecasts(naive(store), spec=None, is_explicit=False).generation == other
+    candidate = finish(store, Method(), horizon=16, names=[f"2024/01/{name}"])
+    assert choose_forecasts(naive(store), spec=None, is_explicit=False).generation == candidate
 
 
 def test_finished_forecasts_of_other_settings_are_not_those_of_a_job(store: MemoryStore) -> None:
@@ -270,8 +273,8 @@ def test_a_damaged_file_is_passed_over_for_the_one_before(store: MemoryStore) ->
     keys = keys_of(store)
     contents = [store.get(key) for key in keys]
     # Of the last three any one is enough.
-    for whole in (2, 3, 4):
-        for place in {2, 3, 4} - {whole}:
+    for readable in (2, 3, 4):
+        for place in {2, 3, 4} - {readable}:
             store.put(keys[place], b"PAR1")
         assert read_recipe(store, generation) == recipe
         for key, content in zip(keys, contents, strict=True):
@@ -288,8 +291,8 @@ def test_a_damaged_file_is_passed_over_for_the_one_before(store: MemoryStore) ->
 def test_without_a_row_there_is_no_recipe(store: MemoryStore) -> None:
     assert read_recipe(store, finish(store, names=())) is None
     assert read_recipe(store, Generation("m", "v", "h1-q1-00000000", 0)) is None
-    (one,) = [finish(store, names=PARTITIONS[:1])]
-    assert read_recipe(store, one) is not None
+    (single,) = [finish(store, names=PARTITIONS[:1])]
+    assert read_recipe(store, single) is not None
 
 
 def test_forecasts_of_an_earlier_release_are_those_of_the_settings(store: MemoryStore) -> None:
@@ -300,10 +303,10 @@ def test_forecasts_of_an_earlier_release_are_those_of_the_settings(store: Memory
         assert chosen.generation is None
         assert generation_of(chosen) == old
     # With other settings nobody knows what they were made with.
-    other = naive(store, method=Method(horizon=3, min_length=9))
+    candidate = naive(store, method=Method(horizon=3, min_length=9))
     with pytest.raises(DataError, match="an earlier release made these forecasts"):
-        choose_forecasts(other, spec=old.spec, is_explicit=False)
-    assert choose_forecasts(other, spec=None, is_explicit=False).generation is None
+        choose_forecasts(candidate, spec=old.spec, is_explicit=False)
+    assert choose_forecasts(candidate, spec=None, is_explicit=False).generation is None
     # Beside others they are named, without a word of how they differ.
     finish(store, horizon=5)
     chosen = choose_forecasts(job_of(store), spec=None, is_explicit=False)
@@ -320,11 +323,11 @@ def test_a_fault_of_another_spec_is_none_of_the_chosen(store: MemoryStore) -> No
 
 
 def test_siblings_differ_in_the_horizon_alone(store: MemoryStore) -> None:
-    others = [finish(store, Method(), horizon=h) for h in (3, 4)]
+    siblings_made = [finish(store, Method(), horizon=h) for h in (3, 4)]
     finish(store, Method(min_length=9), horizon=3)
     finish(store, Method(), horizon=3, info=replace(INFO, version="2"))
-    chosen = choose_forecasts(job_of(store), spec=others[1].spec, is_explicit=False)
-    assert siblings(chosen) == {generation.spec for generation in others}
+    chosen = choose_forecasts(job_of(store), spec=siblings_made[1].spec, is_explicit=False)
+    assert siblings(chosen) == {generation.spec for generation in siblings_made}
 
 
 def test_the_model_of_forecasts_is_found_by_its_name_or_refused(store: MemoryStore) -> None:

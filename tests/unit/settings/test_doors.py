@@ -164,22 +164,22 @@ PARTITIONS = ("months", "partition_by", "input_prefix")
 
 @pytest.mark.parametrize("function", [*BUCKET])
 def test_what_describes_forecasts_is_used_by_all_that_make_some(function: str) -> None:
-    given = dict.fromkeys((*PLACE, *DIALECT), "x")
+    keywords = dict.fromkeys((*PLACE, *DIALECT), "x")
     if function != "evaluate":
-        given |= dict.fromkeys(METHOD, "x")
+        keywords |= dict.fromkeys(METHOD, "x")
     if function != "reconcile":
-        given |= dict.fromkeys(PARTITIONS, "x")
-    check_used(function, given)
-    for other in ("with_what", "bucket"):
-        assert other not in BUCKET[function]
+        keywords |= dict.fromkeys(PARTITIONS, "x")
+    check_used(function, keywords)
+    for unknown_name in ("with_what", "bucket"):
+        assert unknown_name not in BUCKET[function]
 
 
 @pytest.mark.parametrize("function", [*FRAME])
 def test_a_frame_has_neither_partitions_nor_a_dialect(function: str) -> None:
-    given = dict.fromkeys(("item_column", "targets", "freq"), "x")
+    keywords = dict.fromkeys(("item_column", "targets", "freq"), "x")
     if function != "evaluate":
-        given |= dict.fromkeys((*PLACE, *METHOD, "device", "batch_size"), "x")
-    check_used(function, given, is_frame=True)
+        keywords |= dict.fromkeys((*PLACE, *METHOD, "device", "batch_size"), "x")
+    check_used(function, keywords, is_frame=True)
     for name in (*DIALECT, *PARTITIONS, "n_jobs", "overwrite"):
         with pytest.raises(ConfigError, match=f"^{name}: {function} of a frame does not use it"):
             check_used(function, {name: "x"}, is_frame=True)

@@ -20,10 +20,10 @@ def repeats(keys: list[tuple[int, ...]]) -> int:
 
 def slow_apart(candidates: dict[str, np.ndarray], keys: np.ndarray) -> tuple[str, ...]:
     names = sorted(candidates, key=lambda name: candidates[name].max())[:6]
-    most = repeats([(key,) for key in keys.tolist()]) / 10
+    limit = repeats([(key,) for key in keys.tolist()]) / 10
     for chosen in chain.from_iterable(combinations(names, count) for count in (1, 2, 3)):
         rows = list(zip(keys.tolist(), *(candidates[n].tolist() for n in chosen), strict=True))
-        if repeats(rows) <= most:
+        if repeats(rows) <= limit:
             return chosen
     return ()
 
@@ -38,11 +38,11 @@ def test_the_columns_are_those_of_a_search_through_all_combinations(seed: int) -
     assert columns_apart(candidates, keys) == slow_apart(candidates, keys)
 
 
-@pytest.mark.parametrize(("left", "expected"), [(2, ("a",)), (3, ())])
-def test_a_tenth_of_the_repeated_keys_may_remain(left: int, expected: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("remaining", "expected"), [(2, ("a",)), (3, ())])
+def test_a_tenth_of_the_repeated_keys_may_remain(remaining: int, expected: tuple[str, ...]) -> None:
     keys = np.repeat(np.arange(20), 2)
     codes = np.tile([0, 1], 20)
-    codes[1 : 2 * left : 2] = 0
+    codes[1 : 2 * remaining : 2] = 0
     assert columns_apart({"a": codes}, keys) == expected
 
 
