@@ -257,3 +257,4 @@ def test_means_add_up_and_are_the_median_of_it_alone():
 
 def test_levels_are_told_apart_from_a_millionth_on():
     assert levels_module.LEVEL_TOLERANCE == 1e-6
+    assert levels_module.MEDIAN == 0.5

@@ -176,9 +176,13 @@ def test_what_somebody_named_is_left_alone(changes: dict[str, str]) -> None:
     assert (answer.info, answer.reason) == (info, "")
 
 
-@pytest.mark.parametrize(("count", "expected"), [(2, NUMPY), (7_500, NUMPY), (7_501, TORCH)])
-def test_series_that_are_still_to_be_made_count_as_work(count: int, expected: str) -> None:
-    assert settled(job_of(synthetic=Synthetic(2, count)), LITTLE).info.engine == expected
+@pytest.mark.parametrize(
+    ("parts", "count", "expected"), [(2, 2, NUMPY), (2, 7_500, NUMPY), (7, 2_143, TORCH)]
+)
+def test_series_that_are_still_to_be_made_count_as_work(
+    parts: int, count: int, expected: str
+) -> None:
+    assert settled(job_of(synthetic=Synthetic(parts, count)), LITTLE).info.engine == expected
 
 
 def test_a_table_is_forecast_by_the_engine_for_its_rows() -> None:
