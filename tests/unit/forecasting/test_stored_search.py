@@ -158,6 +158,9 @@ def test_row_groups_and_footers_are_bounded(
     error = refusal(store, "m")
     assert sorted(reads) == [list(range(8))] * 2
     assert "in the 2 partitions of 9 that were looked at; there are: a, z" in str(error)
+    # What is left over, be it one, is used by the next two.
+    monkeypatch.setattr(search, "MOST_GROUPS", 17)
+    assert "in the 4 partitions of 9 that were looked at" in str(refusal(store, "m"))
     monkeypatch.setattr(search, "MOST_FOOTERS", 3)
     monkeypatch.setattr(search, "MOST_GROUPS", 1000)
     reads.clear()
