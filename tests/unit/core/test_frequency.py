@@ -187,3 +187,16 @@ def test_days_and_longer_follow_the_wall_clock_and_hours_do_not():
 )
 def test_only_weeks_without_a_weekday_are_spelled_as_days(text: str, anchored: str) -> None:
     assert Frequency.parse(text).anchored_alias == anchored
+
+
+@pytest.mark.parametrize("alias", ["B", "D", "h", "MS", "ME"])
+def test_a_series_starts_at_its_time_or_on_the_business_day_after_it(alias):
+    days = pd.date_range("2024-02-26 09:30", periods=14)  # Mondays to Sundays
+    starts = Frequency.parse(alias).start(micros(days))
+    months = days.to_period("M")
+    expected = {
+        "B": [day + pd.offsets.BDay(0) for day in days],
+        "MS": [date + pd.Timedelta(hours=9.5) for date in months.start_time],
+        "ME": [date + pd.Timedelta(hours=9.5) for date in months.end_time.normalize()],
+    }.get(alias, list(days))
+    assert starts.tolist() == micros(pd.DatetimeIndex(expected)).tolist()
