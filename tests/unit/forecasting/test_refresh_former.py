@@ -95,6 +95,20 @@ def test_numbers_are_those_of_the_file_in_the_order_in_which_they_are_asked_for(
 
 
 @pytest.mark.parametrize("layout", ["long", "wide"])
+def test_doubles_stay_doubles_and_means_are_the_last_column(
+    layout: str, store: MemoryStore
+) -> None:
+    numbers = numbers_of(3).astype(np.float64) + 1e9
+    table = table_of(numbers, layout, pa.float64())
+    table = table.append_column("mean", table["predictions"])
+    note = Note(stored(store, table), digests_of(3), np.zeros(3, np.int8))
+    former = FormerForecast(store, KEY, note, Form(H, LEVELS, "drop", mean=True))
+    _, got = former.find(digests_of(3))
+    assert got.dtype == np.float64
+    np.testing.assert_array_equal(got, np.concatenate([numbers, numbers[..., :1]], axis=-1))
+
+
+@pytest.mark.parametrize("layout", ["long", "wide"])
 def test_series_that_were_dropped_are_kept_without_numbers(layout: str, store: MemoryStore) -> None:
     numbers = numbers_of(6)
     etag = stored(store, table_of(numbers[2:], layout))
@@ -161,9 +175,12 @@ def test_a_series_over_the_border_of_what_is_read_is_left_out(store: MemoryStore
     [
         lambda numbers, layout: table_of(numbers[:-1], layout),
         lambda numbers, layout: table_of(numbers, layout).drop_columns(["0.9"]),
-        lambda numbers, layout: table_of(numbers, layout, pa.float64()),
+        lambda numbers, layout: table_of(numbers, layout).set_column(
+            1, "0.1", table_of(numbers, layout, pa.float64())["0.1"]
+        ),
+        lambda numbers, layout: table_of(numbers, layout, pa.float16()),
     ],
-    ids=["a series less", "a level less", "doubles"],
+    ids=["a series less", "a level less", "doubles beside floats", "half floats"],
 )
 def test_in_a_file_of_another_form_nothing_is_found(
     change: Any, layout: str, store: MemoryStore

@@ -14,10 +14,11 @@ from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.covariate import Covariates
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.core.series.reason import Reason
+from gigacast.forecasters.budget import needs_one_shape
 from gigacast.forecasters.naive import SeasonalNaive
 from gigacast.forecasting.refresh.former import Form
 from gigacast.forecasting.refresh.note import ROW_BYTES
-from gigacast.forecasting.refresh.task import Refresh, RefreshOptions, needs_one_shape
+from gigacast.forecasting.refresh.task import Refresh, RefreshOptions
 from gigacast.lake.layout import digests_key
 from gigacast.storage.memory import MemoryStore
 from tests.support.tiny_models import series_batch
@@ -107,10 +108,13 @@ def test_where_nothing_may_be_kept_all_is_computed_and_noted(store: MemoryStore)
     assert kept_count == 4
 
 
-def test_series_beyond_the_digits_of_float32_are_computed(store: MemoryStore) -> None:
+def test_a_base_is_part_of_a_series(store: MemoryStore) -> None:
     batch = replace(series_batch(SERIES), bases=np.array([1e9, 0, 0, 0]))
     refreshed(store, [batch], Model(0))
-    assert refreshed(store, [batch], Model(0))[1] == 0
+    assert refreshed(store, [batch], Model(0))[1] == 4
+    model = Model(0)
+    refreshed(store, [replace(batch, bases=np.array([2e9, 0, 0, 0]))], model)
+    assert model.computed == [SERIES[0]]
 
 
 def test_of_more_series_than_the_memory_allows_there_is_no_note(store: MemoryStore) -> None:

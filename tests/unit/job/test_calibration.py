@@ -162,7 +162,7 @@ def test_another_revision_of_what_is_done_around_the_model_needs_a_measurement_o
     [
         ({}, "h2-q3-89bb4fce"),
         ({"enhance": "trend"}, "h2-q3-88b56a73"),
-        ({"enhance": "auto"}, "h2-q3-f623ac7e"),
+        ({"enhance": "auto"}, "h2-q3-191fa4d8"),
         ({"covariate_regressor": "ridge"}, "h2-q3-a5f3cbf2"),
         ({"columns": ColumnNames(items=("store", "sku")), "calendar": True}, "h2-q3-1031cc2d"),
     ],

@@ -17,12 +17,8 @@ from gigacast.job.engine_choice import (
     AS_OTHERS,
     FOR_LITTLE,
     FOR_MUCH,
-    MOST_QUICK_BYTES,
-    MOST_QUICK_ROWS,
     TORCH_IS_GONE,
     WITHOUT_TORCH,
-
-
     Settled,
     settle_engine,
     settle_rows,

@@ -338,6 +338,6 @@ def test_a_recipe_is_that_of_the_season(season: int) -> None:
 
 
 def test_the_numbers_that_decide_a_recipe_stay_what_they_are() -> None:
-    assert module.ENHANCEMENT_REVISIONS == {"auto": 2}
+    assert module.ENHANCEMENT_REVISIONS == {"auto": 3}
     assert (module.WIDEST, module.BAND) == (1.2, (0.1, 0.9))
     assert module.LEAST_DIFFERENCES == 4
