@@ -74,7 +74,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "series.duplicates": ("series/parts/test_duplicate_parts.py", "series/test_duplicates.py"),
     "series.apart": ("series/parts/test_apart.py", "series/test_duplicates.py"),
     "series.fit": ("series/parts/test_fit_parts.py", "series/test_fit.py"),
-    "series.aggregation.aggregate": (*_BINS, "quality/test_aggregation.py"),
+    "series.aggregation.aggregate": (
+        "series/aggregation/test_span.py",
+        *_BINS,
+        "quality/test_aggregation.py",
+    ),
     "series.aggregation.reduce": ("series/aggregation/test_reduce.py",),
     "series.aggregation.wall": _BINS,
     "core.time.bins": _BINS,
