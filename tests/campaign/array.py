@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from unittest import mock
 
 from gigacast.batch.service import FAILED, SUCCEEDED, ArrayRequest, ArrayState, ChildState
@@ -19,6 +20,8 @@ from gigacast.errors import ComputeError
 from handler.batch import main as run_child
 
 CHILDREN = 2
+CODES = "codes"
+"""File in the working directory: empty once the children of an array run, then their exit codes."""
 BATCH = ["--executor", "batch", "--children", str(CHILDREN)]
 
 
@@ -30,11 +33,13 @@ class OwnBatch:
 
     def submit(self, request: ArrayRequest) -> str:
         """Run all children of a job."""
+        Path(CODES).touch()
         codes = [
             run_child(list(request.command), os.environ | {"AWS_BATCH_JOB_ARRAY_INDEX": str(index)})
             for index in range(request.size)
         ]
         self._codes[request.name] = codes
+        Path(CODES).write_text(" ".join(map(str, codes)))
         return request.name
 
     def describe(self, job_ids: Sequence[str]) -> list[ArrayState]:

@@ -24,6 +24,7 @@ from gigacast.lake.layout import output_id, parse_receipt_key
 from gigacast.scratch import PREFIX
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
+from tests.campaign.array import CODES as CHILDREN_CODES
 from tests.campaign.fault_proxy import FaultProxy, Weather
 from tests.campaign.jobs import Job, put_inputs, put_local
 from tests.campaign.values import Value, keys_of
@@ -307,6 +308,26 @@ def outage(trial: Trial) -> str:
     return f"{length:.0f} s"
 
 
+def outage_of_children(trial: Trial) -> str:
+    """Take the store away while the children of an array run; they must wait it out."""
+    proxy = _proxy(trial)
+    process = trial.start()
+    codes = trial.place.folder / "cwd" / CHILDREN_CODES
+    while not codes.exists() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(trial.rng.random() * 0.3 * trial.seconds)
+    length = trial.rng.uniform(30, 60)
+    proxy.weather = Weather(is_away=True)
+    time.sleep(length)
+    proxy.weather = Weather()
+    ended = trial.wait(process)
+    trial.problems += problems_of(ended)
+    # The process that submitted them may have met it as well, and need not wait.
+    if set(codes.read_text().split()) != {"0"}:
+        trial.problems.append(f"children end with {codes.read_text()}: {ended.err[-300:]}")
+    return f"{length:.0f} s"
+
+
 READERS = frozenset({"read", "report"})
 """Commands that begin with receipts and have no patience of their own: the client's ends them."""
 
@@ -373,9 +394,12 @@ DISTURBANCES: Mapping[str, Callable[[Trial], str]] = {
     "flips": flips,
     "outage": outage,
     "long outage": long_outage,
+    "outage of children": outage_of_children,
 }
-"""All disturbances by name; the last four need a store behind the proxy."""
-ON_S3_ONLY = {"faults", "flips", "outage", "long outage"}
+"""All disturbances by name; the last five need a store behind the proxy."""
+ON_S3_ONLY = {"faults", "flips", "outage", "long outage", "outage of children"}
+OF_ARRAYS = {"outage of children"}
+"""Disturbances of jobs whose work is done by the children of an array."""
 
 
 def _proxy(trial: Trial) -> FaultProxy:

@@ -58,6 +58,8 @@ from tests.support.warm_python import GIGACAST, TORCH
 PARTS = 6
 NAIVE = "--model seasonal-naive --horizon 6"
 CPU = "--threads 1"
+BY_ARRAY = " by an array"
+"""Ending of the names of jobs that the children of an array do."""
 
 
 @dataclass(frozen=True)
@@ -390,7 +392,7 @@ JOBS = {
         *(
             replace(
                 job,
-                name=f"{job.name} by an array",
+                name=f"{job.name}{BY_ARRAY}",
                 spared=job.spared | {"clock jumps"},  # plans expire
                 program="tests.campaign.array",
             )

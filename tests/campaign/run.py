@@ -23,6 +23,7 @@ from typing import Any
 from tests.campaign import hostile
 from tests.campaign.disturb import (
     DISTURBANCES,
+    OF_ARRAYS,
     ON_S3_ONLY,
     Place,
     Trial,
@@ -32,7 +33,7 @@ from tests.campaign.disturb import (
 )
 from tests.campaign.fault_proxy import FaultProxy
 from tests.campaign.fuzz import FILES, fuzz
-from tests.campaign.jobs import JOBS, Job
+from tests.campaign.jobs import BY_ARRAY, JOBS, Job
 from tests.campaign.sweep import READERS, Sweep
 from tests.support.moto_server import MotoServer
 
@@ -144,14 +145,20 @@ class Campaign:
         return Place(folder, self._server.new_address().url, proxy)
 
 
+def kinds_of(job: Job, store: str) -> list[str]:
+    """Return the disturbances of a job on a store."""
+    spared = set(job.spared) | (set() if store == "s3" else ON_S3_ONLY)
+    spared |= set() if job.name.endswith(BY_ARRAY) else OF_ARRAYS
+    return [kind for kind in DISTURBANCES if kind not in spared]
+
+
 def names(rounds: int) -> Iterator[Name]:
     """Yield the names of all trials, round by round."""
     for number in range(rounds):
         for store in STORES:
             for name, job in JOBS.items():
-                for kind in DISTURBANCES:
-                    if (store == "s3" or kind not in ON_S3_ONLY) and kind not in job.spared:
-                        yield kind, name, store, number
+                for kind in kinds_of(job, store):
+                    yield kind, name, store, number
         for file in FILES:
             yield "fuzz", file, "folder", number
         for place in hostile.PLACES:

@@ -55,6 +55,7 @@ def changes(source: str) -> set[tuple[str, str]]:
         ("x = not a", {("x = not a", "x = a")}),
         ("x = -a", {("x = -a", "x = a")}),
         ("x = a[-1]", {("a[-1]", "a[-2]")}),
+        ("x = a.reshape(-1, 2)", {("a.reshape(-1, 2)", "a.reshape(-1, 3)")}),
         ("x = f(True, 0.5)", {("f(True, 0.5)", "f(False, 0.5)"), ("f(True, 0.5)", "f(True, 1.0)")}),
         ("x = a == 'b'", {("a == 'b'", "a != 'b'"), ("a == 'b'", "a == 'b?'")}),
         ("def f():\n    return a", {("return a", "return None")}),
@@ -81,6 +82,7 @@ def test_each_kind_of_expression_has_its_changes(
         "@f(1)\ndef g():\n    pass",
         "T = int | None",
         "x = zip(a, b, strict=True)",
+        "x = f(use_threads=False)",
         "def f():\n    return None",
     ],
 )

@@ -36,6 +36,8 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitXor: ast.BitOr,
 }
 _SMALL = (ast.UnaryOp, ast.Slice, ast.Tuple, ast.keyword)
+_SPEED = ("strict", "use_threads", "copy")
+"""Keywords that state what holds anyway, or change the speed alone."""
 _UNREAD = ("annotation", "returns", "decorator_list", "type_params", "bases")
 """Fields of nodes that are no code to run, or whose change every import notices."""
 
@@ -168,8 +170,7 @@ def _walk(
 def _is_text_to_people(node: ast.AST) -> bool:
     if isinstance(node, ast.Raise | ast.Assert | ast.JoinedStr | ast.Import | ast.ImportFrom):
         return True
-    # `zip(..., strict=True)` states what holds anyway.
-    if isinstance(node, ast.keyword) and node.arg == "strict":
+    if isinstance(node, ast.keyword) and node.arg in _SPEED:
         return True
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return isinstance(node.func.value, ast.Name) and node.func.value.id == "logger"
@@ -214,12 +215,24 @@ def _value_changes(node: ast.AST, parents: tuple[ast.AST, ...], function: str) -
     if isinstance(node, ast.UnaryOp) and not isinstance(node.op, ast.UAdd):
         if not isinstance(node.operand, ast.Constant):
             yield from _replacement(node, node.operand, parent, function)
-    elif isinstance(node, ast.Constant):
+    elif isinstance(node, ast.Constant) and not _is_free_length(node, parents):
         value = _other_value(node.value, parent)
         if value is not None:
             # `[-1]` says more than `1`.
             shown = next(p for p in reversed(parents) if not isinstance(p, _SMALL))
             yield _field_change(shown, node, "value", value, function)
+
+
+def _is_free_length(node: ast.Constant, parents: tuple[ast.AST, ...]) -> bool:
+    """Check for the one of ``reshape(-1, n)``: every negative number is the length that is left."""
+    sign, call = parents[-1], parents[-2] if len(parents) > 1 else parents[-1]
+    return (
+        isinstance(sign, ast.UnaryOp)
+        and isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "reshape"
+        and node.value == 1
+    )
 
 
 def _other_value(value: object, parent: ast.AST) -> object:

@@ -20,13 +20,12 @@ _DONE = (
 _STORE = "feature_store/aggregation/"
 _KERNEL = (f"{_STORE}test_range_parts.py", f"{_STORE}test_kernel.py")
 _AROUND = "forecasters/around/"
-_BINS = ("series/aggregation/test_aggregate.py", "series/aggregation/test_wall.py")
-_REFRESH = tuple(
-    f"../flow/forecasting/refresh/test_refresh_{name}.py" for name in ("damage", "laws")
+_BINS = (
+    "core/test_bins.py",
+    "series/aggregation/test_aggregate.py",
+    "series/aggregation/test_wall.py",
 )
-_BUCKETS = ("../flow/bucketing/test_bucket.py",)
-_STORED = ("../flow/forecasting/test_stored.py",)
-_PLAIN = ("forecasters/engines/test_array_engines.py",)
+_PLAIN = ("forecasters/plain/test_plain_parts.py",)
 
 TARGETS: dict[str, tuple[str, ...]] = {
     # numbers
@@ -41,7 +40,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "reconciling.projection": ("reconciling/test_projection.py",),
     "core.time.frequency": ("core/test_frequency.py",),
     "series.inference": ("series/test_inference.py", "series/test_inference_oracle.py"),
-    "series.regularise": ("series/test_regularise.py",),
+    "series.regularise": ("series/test_regularise.py", "series/test_duplicates.py"),
     "core.contract.check": ("core/test_contract_check.py", "core/test_contract.py"),
     "feature_sets.kernel.window": ("feature_sets/test_window.py",),
     "feature_store.aggregation.kernel": _KERNEL,
@@ -71,18 +70,22 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "forecasters.plain.forward": _PLAIN,
     "forecasters.plain.patches": _PLAIN,
     "forecasters.plain.unrolling": _PLAIN,
-    "backtesting.calibration": ("../flow/backtesting/test_calibration.py",),
-    "series.duplicates": ("series/test_duplicates.py",),
-    "series.apart": ("series/test_duplicates.py",),
-    "series.fit": ("series/test_fit.py",),
-    "series.aggregation.aggregate": _BINS,
+    "backtesting.calibration": ("backtesting/test_calibration.py",),
+    "series.duplicates": ("series/parts/test_duplicate_parts.py", "series/test_duplicates.py"),
+    "series.apart": ("series/parts/test_apart.py", "series/test_duplicates.py"),
+    "series.fit": ("series/parts/test_fit_parts.py", "series/test_fit.py"),
+    "series.aggregation.aggregate": (
+        "series/aggregation/test_span.py",
+        *_BINS,
+        "quality/test_aggregation.py",
+    ),
     "series.aggregation.reduce": ("series/aggregation/test_reduce.py",),
     "series.aggregation.wall": _BINS,
     "core.time.bins": _BINS,
-    "bucketing.partition": _BUCKETS,
-    "forecasting.stored.choice": _STORED,
-    "forecasting.stored.recipe": _STORED,
-    "forecasting.stored.search": _STORED,
+    "bucketing.partition": ("bucketing/test_bucket_parts.py",),
+    "forecasting.stored.choice": ("forecasting/test_stored_choice.py",),
+    "forecasting.stored.recipe": ("forecasting/test_stored_recipe.py",),
+    "forecasting.stored.search": ("forecasting/test_stored_search.py",),
     # "done"
     "lake.plan.planner": (*_DONE, "lake/columns/test_plain_months.py"),
     "lake.plan.listing": _DONE,
@@ -99,12 +102,12 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "job.run": ("job/test_run.py", "job/test_run_audit.py", "job/test_outage.py"),
     "job.worker": ("job/test_worker.py",),
     "job.calibration": ("job/test_calibration.py",),
-    "bucketing.run": _BUCKETS,
+    "bucketing.run": ("bucketing/test_bucket_run.py",),
     "core.page": ("core/footer/test_page.py",),
     "core.series.digest": ("core/test_series_digest.py",),
-    "forecasting.refresh.former": _REFRESH,
-    "forecasting.refresh.note": _REFRESH,
-    "forecasting.refresh.task": _REFRESH,
+    "forecasting.refresh.former": ("forecasting/test_refresh_former.py",),
+    "forecasting.refresh.note": ("forecasting/test_refresh_note.py",),
+    "forecasting.refresh.task": ("forecasting/test_refresh_task.py",),
 }
 """Tests by module, the fastest first: modules below ``gigacast``, tests below ``tests/unit``.
 

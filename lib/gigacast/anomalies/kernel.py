@@ -301,5 +301,5 @@ def central_share(score: DoubleArray) -> DoubleArray:
     poly = t * (
         0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))
     )
-    share: DoubleArray = np.clip(1 - poly * np.exp(-x * x), 0.0, 1.0)
+    share: DoubleArray = np.maximum(1 - poly * np.exp(-x * x), 0.0)
     return share

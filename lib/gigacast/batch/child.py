@@ -102,15 +102,17 @@ def run_child(
     ModelError, StorageError
         When no task can run at all.
     """
-    outputs = open_store(order.outputs)
-    plan = read_plan(outputs, order.run_id, order.digest)
+    outputs, events = open_store(order.outputs), events or Silent()
+    # An outage that begins before a child has read its plan is an outage as any other.
+    outage = Outage([outputs], order.patience, events.waiting)
+    plan = outage.call(lambda: read_plan(outputs, order.run_id, order.digest))
     # Most inputs of an old plan have changed or are done by now, so the plan is refused as a whole.
     plan.check_time(clock())
     # Large runs are several arrays, each numbered from 0 by the service.
     number = order.first + place.index
-    tasks = read_tasks(outputs, plan, number)
-    child = _Child(outputs, plan, number, tasks, place, clock)
-    return child.execute(events or Silent(), executor)
+    tasks = outage.call(lambda: read_tasks(outputs, plan, number))
+    child = outage.call(lambda: _Child(outputs, plan, number, tasks, place, clock))
+    return child.execute(events, executor)
 
 
 class _Child:
@@ -164,10 +166,12 @@ class _Child:
         outage = Outage([self._outputs], self._work.patience, events.waiting)
         run = Run(log, events, outage=outage)
         try:
-            pending = self._settle_earlier(run) if self._may_be_done() else self._tasks
+            pending = self._tasks
+            if self._may_be_done():
+                pending = outage.call(lambda: self._settle_earlier(run))
             run.execute(
                 pending,
-                self._worker_setup(pending),
+                outage.call(lambda: self._worker_setup(pending)),
                 self._executor(executor, len(pending)),
                 on_done=self._on_done,
             )
@@ -178,7 +182,7 @@ class _Child:
         except BaseException:
             self._close(log, FAILED)
             raise
-        self._close(log, self._audit.status)
+        outage.call(lambda: self._close(log, self._audit.status))
         self._help(log, executor)
         return EXIT_FAILED if run.failures else EXIT_DONE
 

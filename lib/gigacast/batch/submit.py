@@ -26,6 +26,7 @@ from gigacast.forecasting.run import describe_plan
 from gigacast.job.audit import PlannedJob, make_run_id, new_audit
 from gigacast.job.batch_options import ArrayOptions, ChildOrder
 from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.outage import Patience
 from gigacast.job.run import RunEvents, Silent, utc_now
 from gigacast.lake.plan.audit import FAILED, Audit, AuditLog, Clock, update_audit
 from gigacast.lake.plan.plan_file import PlanFile, write_plan
@@ -195,7 +196,7 @@ def submit_array(
     audit.plan["array"] = array_entry(plan, options, array.queue)
     describe(audit)
     AuditLog(store, audit, clock).save(force=True)
-    requests = requests_of(plan, array.outputs, options, array.queue)
+    requests = requests_of(plan, array.outputs, options, array.queue, planned.patience)
     job_ids = submit_requests(requests, service, store, run_id, clock)
     (events or Silent()).planned(run_id, planned.plan, len(planned.tasks))
     return Submission(
@@ -301,11 +302,15 @@ def share_in_order(tasks: Sequence[Task], children: int) -> list[list[Task]]:
 
 
 def requests_of(
-    plan: PlanFile, outputs: StoreAddress, options: ArrayOptions, queue: QueueKind
+    plan: PlanFile,
+    outputs: StoreAddress,
+    options: ArrayOptions,
+    queue: QueueKind,
+    patience: Patience,
 ) -> list[ArrayRequest]:
     """Return the jobs to submit for a plan: one, or several where an array would be too large."""
     arrays = split_arrays(len(plan.shares))
-    order = ChildOrder(outputs, plan.run_id, plan.digest)
+    order = ChildOrder(outputs, plan.run_id, plan.digest, outage_minutes=patience.limit_s / 60)
     return [
         ArrayRequest(
             name=plan.run_id if len(arrays) == 1 else f"{plan.run_id}-{number}",

@@ -1,5 +1,6 @@
 """How a run is divided over array jobs, and the command line of a child."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, Self
@@ -7,9 +8,11 @@ from typing import Literal, Self
 from gigacast.core.cost.array_plan import MAX_ARRAY, Machine, QueueKind
 from gigacast.core.cost.price import PriceTable
 from gigacast.errors import ConfigError
+from gigacast.job.outage import DEFAULT_MINUTES, Patience
 from gigacast.storage.store import StoreAddress
 
 QueueChoice = Literal["auto", "cpu", "gpu"]
+_MINUTES = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +92,30 @@ class ChildOrder:
         Digest of the plan; a plan that was changed is refused.
     first : int
         Number in the run of the array's first child.
+    outage_minutes : float
+        Minutes that a child waits for a store that does not answer, before it has read its plan.
     """
 
     outputs: StoreAddress
     run_id: str
     digest: str
     first: int = 0
+    outage_minutes: float = DEFAULT_MINUTES
+
+    @property
+    def patience(self) -> Patience:
+        """How long a child waits for its plan."""
+        return Patience(self.outage_minutes * 60)
 
     def command(self) -> tuple[str, ...]:
         """Return the arguments of the program in the image."""
         address = self.outputs
         # A child reads its arguments by position: a dash keeps the place of an absent one.
         place = (address.url, address.endpoint_url or "-", address.region or "-")
-        return (*place, self.run_id, self.digest, str(self.first))
+        # Left out by default, so that images of earlier releases understand the command.
+        is_default = self.outage_minutes == DEFAULT_MINUTES
+        more = () if is_default else (f"{self.outage_minutes:f}",)
+        return (*place, self.run_id, self.digest, str(self.first), *more)
 
     @classmethod
     def parse(cls, command: list[str]) -> Self:
@@ -112,14 +126,16 @@ class ChildOrder:
         ConfigError
             If the command does not have the form of `command`.
         """
-        if len(command) != 6 or not command[-1].isdigit():
+        minutes = command[6:] or [str(DEFAULT_MINUTES)]
+        is_order = len(command) in {6, 7} and command[5].isdigit()
+        if not (is_order and _MINUTES.fullmatch(minutes[0])):
             raise ConfigError(
                 f"not the arguments of a child: {' '.join(command) or 'no arguments'}",
                 hint="expected URL ENDPOINT REGION RUN DIGEST FIRST, as `submit` writes them",
             )
-        url, endpoint, region, run_id, digest, first = command
+        url, endpoint, region, run_id, digest, first = command[:6]
         address = StoreAddress(url, _unless_dash(endpoint), _unless_dash(region))
-        return cls(address, run_id, digest, int(first))
+        return cls(address, run_id, digest, int(first), float(minutes[0]))
 
 
 def _unless_dash(value: str) -> str | None:

@@ -263,7 +263,6 @@ def _greedy(evidence: Evidence) -> DoubleArray:
         reached = losses.min(axis=1)
         # Not where rounding alone is better: fewer members cost less.
         is_better = reached < lowest * (1 - 1e-6)
-        is_better |= np.isfinite(reached) & np.isinf(lowest)
         best[is_better] = counts[is_better] / size
         lowest = np.where(is_better, reached, lowest)
     return best

@@ -195,7 +195,6 @@ def _month_rules(points: _Points) -> IntArray:
     distances = np.diff(months, prepend=0)
     distances[firsts] = distances[firsts + 1]
     step = reduce_segments(np.gcd, distances, offsets, 0)
-    distinct = reduce_segments(np.minimum, distances, offsets, 0) > 0
     one_time = all_segments(time_of_day == spread(time_of_day[firsts], offsets), offsets)
     at_end = all_segments(day == length, offsets)
     greatest = reduce_segments(np.maximum, day, offsets, 0)
@@ -211,7 +210,8 @@ def _month_rules(points: _Points) -> IntArray:
         0,
     )
     rules = np.stack([np.full(len(step), _MONTHS), step, chosen], axis=1)
-    rules[~distinct | (chosen == 0)] = 0
+    # Two points of a month, which are 25 days apart, are on unlike days: no rule fits them.
+    rules[chosen == 0] = 0
     return rules
 
 

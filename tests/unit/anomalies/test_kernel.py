@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gigacast.anomalies import kernel
 from gigacast.anomalies.kernel import (
     MAX_SCORE,
     Compared,
@@ -252,3 +253,19 @@ def test_a_sensor_is_stuck_from_the_limit_on(count: int, expected: int) -> None:
     actual[4 : 4 + count] = 10.25
     assert Limits().stuck_steps == 6
     assert kinds(actual) == [0] * 4 + [expected] * count + [0] * (STEPS - 4 - count)
+
+
+def test_the_numbers_that_decide_a_score_stay_what_they_are() -> None:
+    assert kernel.MAX_SCORE == 100
+    assert (kernel._LEAST_DEVIATION, kernel._LEAST_OF_CONSTANT) == (0.001, 0.001)
+    assert (kernel._RARE, kernel._FLAT) == (0.05, 0.1)
+
+
+def test_kinds_have_the_names_and_numbers_of_the_dataset() -> None:
+    assert {kind.label: int(kind) for kind in Kind} == {
+        "spike": 1,
+        "level_shift": 2,
+        "zeros": 3,
+        "stuck": 4,
+        "flat": 5,
+    }

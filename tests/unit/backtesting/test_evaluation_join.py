@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +67,14 @@ def test_each_step_gets_the_mean_of_its_actual_values(items, points):
     np.testing.assert_allclose(matched, slow_match(items, points))
 
 
+@pytest.mark.parametrize("horizon", [1, 2, 3])
+def test_each_series_has_its_item_and_its_first_time(horizon):
+    forecasts = read_forecasts(predictions("cab", horizon=horizon), horizon)
+    assert forecasts.first_times.tolist() == [3, 3, 3]
+    assert forecasts.items.to_pydict() == {"item": [*"cab"], "target": ["target"] * 3}
+    assert forecasts.median.shape == (3, horizon)
+
+
 @given(ITEMS, POINTS)
 def test_only_actuals_of_forecast_items_and_times_are_kept(items, points):
     actuals = select_actuals([rows_of(points)], read_forecasts(predictions(items), 2)).table
@@ -97,3 +106,49 @@ def test_conflicts_are_the_rows_beyond_the_first_of_a_step_whose_values_differ()
     points = [("a", 3, 1.0), ("a", 3, 2.0), ("a", 3, 2.0), ("b", 3, 1.0), ("b", 3, 1.0)]
     found = select_actuals([rows_of(points)], forecasts)
     assert (found.conflicts, found.compared) == (2, 5)
+
+
+def test_columns_of_levels_are_those_between_zero_and_one():
+    table = predictions("ab")
+    for name in ("0", "1", "1.5", "-0.5", "nan", "price", "0.05"):
+        table = table.append_column(name, table["predictions"])
+    forecasts = read_forecasts(table, 2)
+    assert sorted(forecasts.levels) == [0.05, 0.1, 0.9]
+    assert forecasts.quantiles.shape == (2, 2, 3)
+
+
+def test_the_bounds_of_forecasts_are_their_first_and_last_time():
+    bounds = read_forecasts(predictions("ab", start=3, horizon=4), 4).bounds
+    assert (bounds.first, bounds.last) == (3, 6)
+    empty = read_forecasts(predictions("ab").slice(0, 0), 2).bounds
+    assert empty.first > empty.last
+
+
+def test_conflicts_are_the_values_beside_the_first_of_a_time_and_a_sample_names_them():
+    forecasts = read_forecasts(predictions("ab"), 2)
+    points = [("a", 3, 1.0), ("a", 3, 1.0), ("a", 4, 1.0), ("a", 4, 2.0), ("a", 4, 2.0),
+              ("b", 3, 5.0), ("b", 3, 7.0), ("b", 9, 1.0), ("z", 3, 1.0)]  # fmt: skip
+    found = select_actuals([rows_of(points)], forecasts)
+    assert (found.conflicts, found.compared) == (3, 7)
+    assert found.sample is not None
+    assert [*zip(found.sample.items.to_pylist(), found.sample.times.tolist(), strict=True)] == [
+        ("a", 4),
+        ("b", 3),
+    ]
+    assert select_actuals([rows_of(points[:3])], forecasts).sample is None
+    for policy, value in (("sum", 12.0), ("first", 5.0), ("last", 7.0), ("mean", 6.0), (None, 6.0)):
+        matched = match(forecasts, select_actuals([rows_of(points)], forecasts, policy).table)
+        assert matched[1, 0] == value
+
+
+@pytest.mark.parametrize("is_double", [True, False])
+def test_numbers_keep_their_precision(is_double):
+    kind = pa.float64() if is_double else pa.float32()
+    table = predictions("a")
+    for place, name in enumerate(table.column_names):
+        if name in ("predictions", "0.1", "0.9"):
+            table = table.set_column(place, name, pa.array([None, 0.1], kind))
+    forecasts = read_forecasts(table, 2)
+    expected = np.float64 if is_double else np.float32
+    assert forecasts.median.dtype == forecasts.quantiles.dtype == expected
+    assert np.isnan(forecasts.median[0, 0])

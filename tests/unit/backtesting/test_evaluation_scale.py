@@ -128,3 +128,14 @@ def test_without_a_frequency_no_value_is_before_a_forecast() -> None:
     assert batch.frequency_codes.tolist() == [-1]
     times = scale._times(batch, np.array([0]), np.array([0]))
     assert times.tolist() == [np.iinfo(np.int64).max]
+
+
+def test_series_are_looked_at_in_pieces_of_a_bounded_number_of_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scale, "_MOST_VALUES", 10)
+    lengths = np.array([4, 6, 1, 0, 9, 25, 3, 10, 10])
+    pieces = [list(range(9))[piece] for piece in scale._chunks(lengths)]
+    # As many as fit, and at least one.
+    assert pieces == [[0, 1], [2, 3, 4], [5], [6], [7], [8]]
+    assert [*scale._chunks(lengths[:0])] == []

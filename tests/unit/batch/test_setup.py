@@ -28,6 +28,7 @@ from gigacast.forecasting.prepare import Prepared, portable_choice, prepare_arra
 from gigacast.job.batch_options import ArrayOptions, ChildOrder
 from gigacast.job.covariates import fit_method
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
+from gigacast.job.outage import Patience
 from gigacast.job.spec import make_spec
 from gigacast.lake.model.resolve import ResolvedModel
 from gigacast.lake.plan.plan_file import PlanFile, Share
@@ -178,9 +179,13 @@ def test_prices_and_start_up_come_from_the_settings_and_the_price_table(
 
 def test_an_order_survives_the_round_trip_through_its_command() -> None:
     for address in (StoreAddress("s3://b/p"), StoreAddress("s3://b", "http://h:1", "eu-west-1")):
-        order = ChildOrder(address, "run", "digest", 5000)
-        assert ChildOrder.parse(list(order.command())) == order
-    for wrong in ([], ["s3://b", "-", "-", "run", "digest", "x"]):
+        for minutes in (10.0, 0.0, 0.02, 90.0):
+            order = ChildOrder(address, "run", "digest", 5000, minutes)
+            assert ChildOrder.parse(list(order.command())) == order
+            # Children of earlier releases know six words.
+            assert len(order.command()) == (6 if minutes == 10 else 7)
+    six = ["s3://b", "-", "-", "run", "digest", "0"]
+    for wrong in ([], six[:5], [*six[:5], "x"], [*six, "x"], [*six, "-1"], [*six, "1", "1"]):
         with pytest.raises(ConfigError, match="not the arguments of a child"):
             ChildOrder.parse(wrong)
 
@@ -188,7 +193,11 @@ def test_an_order_survives_the_round_trip_through_its_command() -> None:
 def test_an_array_of_more_than_ten_thousand_is_submitted_in_parts() -> None:
     shares = (Share("", 1, 1),) * 10_001
     requests = requests_of(
-        PlanFile("run", "", "", {}, shares, "digest"), job().outputs, ArrayOptions(), "gpu"
+        PlanFile("run", "", "", {}, shares, "digest"),
+        job().outputs,
+        ArrayOptions(),
+        "gpu",
+        Patience(),
     )
     assert [(r.name, r.size, r.queue) for r in requests] == [
         ("run-0", 5001, "gigacast-gpu"),

@@ -51,6 +51,7 @@ def test_digests_stay_what_they_are() -> None:
     # Another value would make every stored one useless without a sign.
     digests = series_digests(series_batch([[1.0, 2.0]], items=["a"]))
     assert digests.tolist() == [[17866476310726587757, 16475836435813346417]]
+    assert digests_module.REVISION == 1
 
 
 def test_those_with_covariates_stay_as_well(batch: SeriesBatch) -> None:

@@ -108,6 +108,15 @@ def test_a_column_that_varies_by_rounding_only_has_no_correlation() -> None:
     assert np.isnan(rolling_correlation(line, rounded, offsets, 7)).all()
 
 
+def test_a_correlation_is_the_same_far_from_zero() -> None:
+    x, y = (walk(seed, (60,), missing=0) / 100 for seed in (3, 4))
+    offsets = np.array([0, 60])
+    expected = rolling_correlation(x, y, offsets, 7)
+    for far in (-1e9, 1e9):
+        np.testing.assert_allclose(rolling_correlation(x + far, y, offsets, 7), expected, atol=1e-3)
+        np.testing.assert_allclose(rolling_correlation(x, y + far, offsets, 7), expected, atol=1e-3)
+
+
 def test_correlations_never_leave_their_range() -> None:
     x, offsets = walk(5, (500,), missing=0), np.array([0, 500])
     actual = rolling_correlation(x, 3 * x + 7, offsets, 5)[4:]

@@ -1,7 +1,5 @@
 """Batching: order, size, fallback and memory, with a forecaster that records its requests."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +12,7 @@ from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.series.reason import Reason
 from gigacast.errors import ModelError, UnsupportedForecastError
+from gigacast.forecasters.around.calibration import Calibration
 from gigacast.forecasters.batching import BatchBudget, ForecastOptions, forecast_batch
 from gigacast.forecasters.forecaster import (
     Forecaster,
@@ -89,6 +88,8 @@ def test_the_context_is_cut_to_the_requested_length_and_to_the_model_s():
     for requested, used in ((None, 64), (200, 64), (10, 10)):
         result = forecast([[1.0] * 100], context_length=requested)
         assert result.median[0, 0] == pytest.approx(used + 0.5)
+    longer = RecordingForecaster(replace(INFO, context_length=2048))
+    assert forecast([[1.0] * 300], longer).median[0, 0] == pytest.approx(300.5)
 
 
 def test_padding_is_not_computed():
@@ -291,6 +292,37 @@ def test_levels_out_of_range_need_extrapolation():
     assert result.quantiles[0, 0, 0] < 1.1
 
 
+@pytest.mark.parametrize("trained", [TENTHS, ()])
+def test_a_mean_is_the_same_whatever_levels_are_requested(trained: tuple[float, ...]):
+    """Of levels that are above the sum by themselves, the mean of all is a half above it."""
+    model = RecordingForecaster(replace(INFO, levels=trained))
+    for levels in (TENTHS, (0.1, 0.9), (0.2,)):
+        mean = forecast([[1.0, 2.0]], model, levels=levels, mean=True).mean
+        np.testing.assert_allclose(mean, [[3.5] * 3], rtol=1e-5)
+    assert forecast([[1.0]], model).mean is None
+
+
+def test_the_mean_of_calibrated_forecasts_is_that_of_the_levels_that_were_measured():
+    def mean_of(levels: tuple[float, ...], *factors: float) -> float:
+        calibration = Calibration(levels, (factors,) * 3)
+        both = {"levels": levels, "calibration": calibration, "mean": True}
+        answer = forecast([[1.0, 2.0]], RecordingForecaster(), **both)
+        assert answer.mean is not None
+        return float(answer.mean[0, 0])
+
+    assert mean_of((0.1, 0.9), 1.0, 1.0) == pytest.approx(3.5, abs=1e-5)
+    assert mean_of((0.1, 0.9), 1.0, 4.0) > 3.6
+
+
+def test_a_mean_of_what_is_never_negative_is_not_either():
+    negative = forecast([[-9.0, 1.0]], mean=True)
+    assert negative.mean is not None
+    assert (negative.mean < 0).all()
+    clipped = forecast([[-9.0, 1.0]], mean=True, non_negative=True)
+    assert clipped.mean is not None
+    assert (clipped.mean == 0).all()
+
+
 def test_an_empty_batch_gives_an_empty_forecast():
     result = forecast([])
     assert result.quantiles.shape == (0, 3, 9)
@@ -319,9 +351,3 @@ def test_a_slice_of_a_batch_has_the_same_forecast():
     full = forecast_batch(SeasonalNaive(), batch, options)
     part = forecast_batch(SeasonalNaive(), batch.slice(7, 12), options)
     assert np.array_equal(part.quantiles, full.quantiles[7:12])
-
-
-@pytest.mark.parametrize("module", ["", ".naive", ".batching", ".levels", ".options"])
-def test_torch_is_not_imported_without_a_model(module: str):
-    code = f"import sys, gigacast.forecasters{module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,6 +10,7 @@ from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.covariate import Covariates
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.core.series.reason import Reason
+from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ModelError
 from gigacast.forecasters.batching import (
     BatchBudget,
@@ -19,6 +20,8 @@ from gigacast.forecasters.batching import (
     screen,
     window_starts,
 )
+from gigacast.forecasters.forecaster import API_ENGINE
+from gigacast.forecasters.naive import SeasonalNaive
 from tests.support.tiny_models import series_batch
 from tests.unit.forecasters.test_batching import INFO, RecordingForecaster
 
@@ -210,3 +213,64 @@ def test_options_shape_the_forecasts() -> None:
     assert shaped(integer=True) == [-2, 0, 3]
     assert shaped(non_negative=True) == pytest.approx([0, 0.4, 2.5])
     assert shaped(non_negative=True, integer=True) == [0, 0, 3]
+
+
+@pytest.mark.parametrize("takes_groups", [True, False])
+def test_the_calendar_is_a_covariate_of_models_that_take_some(takes_groups: bool) -> None:
+    """Of daily series there are rows of the calendar beside each target."""
+    forecaster = GroupForecaster() if takes_groups else RecordingForecaster()
+    batch = series_batch([[1.0, 2.0, 3.0, 4.0]] * 3)
+    forecast_batch(forecaster, batch, options(calendar=True))
+    assert all((request.group_size > 1) == takes_groups for request in forecaster.requests)
+    assert all((request.future is not None) == takes_groups for request in forecaster.requests)
+
+
+def test_covariates_that_a_regression_takes_out_are_no_rows_of_a_batch() -> None:
+    forecaster = RecordingForecaster()
+    forecast_batch(
+        forecaster, items(6, 1, 2, known=2), options(batch_size=3, covariate_regressor="ridge")
+    )
+    assert forecaster.tried == [3, 3]
+
+
+def mixed_batch() -> SeriesBatch:
+    batch = series_batch([[1.0, 2.0, 3.0, 4.0]] * 3)
+    frequencies = (Frequency.parse("h"), Frequency.parse("D"))
+    return replace(batch, frequencies=frequencies, frequency_codes=np.array([1, 0, -1]))
+
+
+@pytest.mark.parametrize("needs", [True, False])
+def test_each_series_has_the_season_and_the_name_of_its_frequency(needs: bool) -> None:
+    forecaster = RecordingForecaster(replace(INFO, engine=f"{API_ENGINE}-1" if needs else "lean"))
+    forecast_batch(forecaster, mixed_batch(), options())
+    (request,) = forecaster.requests
+    assert request.seasons.tolist() == [7, 24, 1]
+    names = None if request.frequencies is None else request.frequencies.tolist()
+    assert names == (["D", "h", ""] if needs else None)
+    fixed = RecordingForecaster()
+    forecast_batch(fixed, mixed_batch(), options(season=5))
+    assert fixed.requests[0].seasons.tolist() == [5, 5, 5]
+
+
+def test_bases_are_added_at_the_end_and_in_doubles() -> None:
+    batch = series_batch([[1.0, 5.0, 2.0, 6.0]] * 2)
+    plain = forecast_batch(SeasonalNaive(), batch, options(season=2, integer=True))
+    high = replace(batch, bases=np.array([0.0, 3e9]))
+    moved = forecast_batch(SeasonalNaive(), high, options(season=2, integer=True, mean=True))
+    assert moved.quantiles.dtype == np.float64
+    np.testing.assert_array_equal(moved.quantiles[0], plain.quantiles[0])
+    np.testing.assert_allclose(moved.quantiles[1] - 3e9, plain.quantiles[1], atol=1)
+    np.testing.assert_array_equal(moved.median[1] - 3e9, plain.median[1])
+    assert plain.quantiles.dtype == np.float32
+
+
+def test_a_regression_is_halved_by_its_series_until_they_fit() -> None:
+    forecaster = RecordingForecaster(max_series=2)
+    batch = items(6, 1, 2, known=2)
+    forecast = forecast_batch(forecaster, batch, options(covariate_regressor="ridge"))
+    assert (forecast.reasons == Reason.OK).all()
+    assert max(len(request.context) for request in forecaster.requests) <= 2
+    with pytest.raises(ModelError, match="a single series"):
+        forecast_batch(
+            RecordingForecaster(max_series=0), batch, options(covariate_regressor="ridge")
+        )

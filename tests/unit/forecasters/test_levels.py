@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gigacast.errors import ConfigError, UnsupportedForecastError
+from gigacast.forecasters import levels as levels_module
 from gigacast.forecasters.levels import (
     LEVEL_TOLERANCE,
     check_levels,
@@ -252,3 +253,8 @@ def test_means_add_up_and_are_the_median_of_it_alone():
     levels = (0.1, 0.25, 0.5, 0.75, 0.9)
     quantiles = 3 + 2 * np.array([normal_score(level) for level in levels])
     assert quantiles @ mean_weights(levels) == pytest.approx(3)
+
+
+def test_levels_are_told_apart_from_a_millionth_on():
+    assert levels_module.LEVEL_TOLERANCE == 1e-6
+    assert levels_module.MEDIAN == 0.5

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gigacast.forecasters import metric
 from gigacast.forecasters.metric import (
     add_up,
     figures_of,
@@ -217,3 +218,7 @@ def test_skill_is_one_minus_the_geometric_mean_of_relative_errors():
 def test_a_single_relative_error_is_clipped():
     assert skill([0, 1], [1, 1]) == pytest.approx(1 - math.sqrt(0.01))
     assert skill([1e9, 1], [1, 1]) == pytest.approx(1 - math.sqrt(100))
+
+
+def test_skills_are_cut_at_a_hundredfold():
+    assert metric.CLIP == (0.01, 100)

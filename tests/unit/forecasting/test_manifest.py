@@ -13,7 +13,7 @@ from gigacast.core.time.month import Month
 from gigacast.errors import TransientStorageError
 from gigacast.forecasting import manifest
 from gigacast.forecasting.manifest import ManifestDraft, find_rows
-from gigacast.lake.layout import manifest_key, outdated_key, receipt_key
+from gigacast.lake.layout import kept_manifest_key, manifest_key, outdated_key, receipt_key
 from gigacast.lake.plan.manifest import ManifestEntry, read_manifest, to_table
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.lake.plan.rows import DoneEntry, DoneRows, TaskRows
@@ -87,6 +87,27 @@ def test_rows_are_read_from_a_receipt_once_and_then_from_the_manifest(store: Fau
     # The unknown row is read again, the known one is not.
     assert commit(store, *first, done_entry(store, 3, 30)) == 2
     assert rows_of(store) == {"2024/01/p1": 10, "2024/01/p2": None, "2024/01/p3": 30}
+
+
+def copies_after(store: FaultyStore, run: str, keep: int, *entries: DoneEntry) -> list[str]:
+    draft = ManifestDraft(store, SPEC)
+    for entry in entries:
+        draft.add_done(entry)
+    draft.commit(run, keep)
+    prefix = kept_manifest_key(KEY, "")
+    return [e.key.rpartition("/")[2] for page in store.list(prefix) for e in page]
+
+
+def test_a_manifest_is_copied_for_the_runs_that_change_it(store: FaultyStore) -> None:
+    one, two = done_entry(store, 1, 10), done_entry(store, 2, 20)
+    assert copies_after(store, "run-0", 1, one) == []
+    assert copies_after(store, "run-1", 5, one) == []  # nothing changed
+    assert copies_after(store, "", 5, one, two) == []
+    three = done_entry(store, 3, 30)
+    first = copies_after(store, "run-2", 5, one, two, three)
+    assert len(first) == 1
+    assert copies_after(store, "run-3", 5, one, two, three) == first
+    assert len(copies_after(store, "run-4", 2, done_entry(store, 4, 40))) == 2
 
 
 def test_rows_that_children_have_counted_are_not_read_from_receipts(store: FaultyStore) -> None:

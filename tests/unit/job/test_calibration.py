@@ -90,6 +90,7 @@ def test_one_that_was_stored_without_a_digest_is_read(store: MemoryStore) -> Non
     key = written(store)
     values = json.loads(store.get(key))
     assert list(values) == sorted(values)  # equal calibrations are equal bytes
+    assert values["format"] == 1
     assert len(values.pop("digest")) == 32
     store.put(key, json.dumps(values).encode())
     assert with_calibration(METHOD, INFO, store).calibration is not None
@@ -154,3 +155,19 @@ def test_another_revision_of_what_is_done_around_the_model_needs_a_measurement_o
     monkeypatch.setitem(_REVISIONS, field, {value: 99})
     assert calibration_name(INFO, method, horizon) != before
     assert are_outdated(made)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "h2-q3-89bb4fce"),
+        ({"enhance": "trend"}, "h2-q3-88b56a73"),
+        ({"enhance": "auto"}, "h2-q3-191fa4d8"),
+        ({"covariate_regressor": "ridge"}, "h2-q3-a5f3cbf2"),
+        ({"columns": ColumnNames(items=("store", "sku")), "calendar": True}, "h2-q3-1031cc2d"),
+    ],
+    ids=str,
+)
+def test_the_names_of_calibrations_stay_what_they_are(changes: dict[str, Any], name: str) -> None:
+    # Under another name, what backtests have measured would not be found.
+    assert calibration_name(INFO, replace(METHOD, **changes), 2) == name

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from gigacast.core.time.month import IntRange, MonthFilter
 from gigacast.forecasters import catalog, engine
 from gigacast.forecasters.chronos2.shape import chronos2_engine
 from gigacast.forecasters.config import chronos_engine
@@ -16,8 +17,6 @@ from gigacast.job.engine_choice import (
     AS_OTHERS,
     FOR_LITTLE,
     FOR_MUCH,
-    MOST_QUICK_BYTES,
-    MOST_QUICK_ROWS,
     TORCH_IS_GONE,
     WITHOUT_TORCH,
     Settled,
@@ -28,10 +27,12 @@ from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice, Syntheti
 from gigacast.job.model_choice import resolve_choice
 from gigacast.job.spec import make_spec
 from gigacast.lake.layout import spec_prefix
+from gigacast.lake.plan.discovery import Selection
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import StoreAddress
 
-LITTLE, MUCH = b"x", bytes(MOST_QUICK_BYTES + 1)
+MOST = 16 * 1024**2
+LITTLE, MUCH = b"x", bytes(MOST + 1)
 TORCH, NUMPY = lean_engine(), numpy_engine()
 
 
@@ -106,6 +107,36 @@ def test_without_torch_the_reason_is_that_it_is_missing(monkeypatch: pytest.Monk
     assert (answer.info.engine, answer.reason) == (NUMPY, TORCH_IS_GONE)
 
 
+def test_the_work_is_the_size_of_all_partitions_that_are_selected() -> None:
+    store = MemoryStore(str(uuid4()))
+    for month in (1, 2):
+        store.put(f"2024/{month:02d}/part-0.parquet", bytes(MOST // 2))
+    store.put("notes.txt", MUCH)
+    store.put("2024/03/part-0.parquet", b"x")
+    model, info = resolve_choice(job_of().model, store)
+
+    def engine_of(job: ForecastJob) -> str:
+        return settle_engine(model, info, job, store, store).info.engine
+
+    assert engine_of(job_of()) == TORCH
+    months = MonthFilter(months=IntRange(1, 2))
+    # What is at the limit is little.
+    assert engine_of(job_of(selection=Selection(months=months))) == NUMPY
+
+
+def test_a_bucket_of_many_pages_is_not_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore(str(uuid4()))
+    for part in range(5):
+        store.put(f"2024/01/part-{part}.parquet", b"x")
+    model, info = resolve_choice(job_of().model, store)
+    pages = list(store.list("2024/"))
+    entries = [entry for page in pages for entry in page]
+    for count, expected in ((3, NUMPY), (4, TORCH)):
+        chunks = [entries[n : n + 1] for n in range(count)]
+        monkeypatch.setattr(store, "list", lambda chunks=chunks: iter(chunks))
+        assert settle_engine(model, info, job_of(), store, store).info.engine == expected
+
+
 @pytest.mark.parametrize("content", [LITTLE, MUCH], ids=["little", "much"])
 @pytest.mark.parametrize(("name", "expected"), [("torch", TORCH), ("numpy", NUMPY)])
 def test_what_either_engine_has_done_stays_done(name: str, expected: str, content: bytes) -> None:
@@ -141,16 +172,20 @@ def test_what_somebody_named_is_left_alone(changes: dict[str, str]) -> None:
     assert (answer.info, answer.reason) == (info, "")
 
 
-@pytest.mark.parametrize(("count", "expected"), [(2, NUMPY), (1_000_000, TORCH)])
-def test_series_that_are_still_to_be_made_count_as_work(count: int, expected: str) -> None:
-    assert settled(job_of(synthetic=Synthetic(1, count)), LITTLE).info.engine == expected
+@pytest.mark.parametrize(
+    ("parts", "count", "expected"), [(2, 2, NUMPY), (2, 7_500, NUMPY), (7, 2_143, TORCH)]
+)
+def test_series_that_are_still_to_be_made_count_as_work(
+    parts: int, count: int, expected: str
+) -> None:
+    assert settled(job_of(synthetic=Synthetic(parts, count)), LITTLE).info.engine == expected
 
 
 def test_a_table_is_forecast_by_the_engine_for_its_rows() -> None:
     choice = job_of().model
     model, info = resolve_choice(choice, MemoryStore(str(uuid4())))
-    assert settle_rows(model, info, choice, MOST_QUICK_ROWS).engine == NUMPY
-    assert settle_rows(model, info, choice, MOST_QUICK_ROWS + 1).engine == TORCH
+    assert settle_rows(model, info, choice, 2_250_000).engine == NUMPY
+    assert settle_rows(model, info, choice, 2_250_001).engine == TORCH
 
 
 @pytest.fixture

@@ -182,3 +182,33 @@ def test_the_same_month_in_another_folder_is_no_context() -> None:
     for folder, _ in spelled:
         (partition,) = month.discover(folder, objects(folder, "part-0.parquet")).partitions
         assert (partition.context, len(partition.inputs)) == (0, 1)
+
+
+@pytest.mark.parametrize("by_bucket", [True, False])
+def test_the_parts_of_each_folder_below_a_month_are_a_partition_of_a_bucket(
+    by_bucket: bool,
+) -> None:
+    names = ["bucket=00/part-0.parquet", "bucket=00/part-1.parquet", "bucket=01/part-0.parquet"]
+    selection = Selection(by_month=True, by_bucket=by_bucket)
+    month = discover(*names, SYMBOL.format("aa"), selection=selection)
+    *buckets, symbol = month.partitions
+    assert symbol.name.symbol == "EURUSD"
+    found = {p.name.folder: [entry.key[8:] for entry in p.inputs] for p in buckets}
+    whole = {"2024/03": names}
+    each = {"2024/03/bucket=00": names[:2], "2024/03/bucket=01": names[2:]}
+    assert found == (each if by_bucket else whole)
+    assert len({p.output_name for p in month.partitions}) == len(month.partitions)
+    assert {p.name.month for p in month.partitions} == {Month(2024, 3)}
+
+
+@pytest.mark.parametrize(
+    ("by_month", "by_bucket", "name"),
+    [
+        (False, False, "object"),
+        (False, True, "object"),
+        (True, False, "month"),
+        (True, True, "bucket"),
+    ],
+)
+def test_a_selection_names_what_a_partition_is(by_month: bool, by_bucket: bool, name: str) -> None:
+    assert Selection(by_month=by_month, by_bucket=by_bucket).partitioning == name

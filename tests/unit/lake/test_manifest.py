@@ -218,3 +218,15 @@ def test_an_entry_that_a_run_adds_meanwhile_stays(store: MemoryStore) -> None:
 
     drop_entries(Racing(store), KEY, [first.key])
     assert [row["partition"] for row in rows(store)] == ["b"]
+
+
+def test_the_columns_of_a_manifest_stay_what_they_are() -> None:
+    # Readers of other languages know them.
+    fields = [(field.name, str(field.type), field.nullable) for field in SCHEMA]
+    assert fields == [
+        ("partition", "string", False),
+        ("key", "string", False),
+        ("etag", "string", False),
+        ("rows", "int64", True),
+        ("size_bytes", "int64", False),
+    ]

@@ -3,9 +3,15 @@
 import secrets
 
 from gigacast.core.partition.name import NamingPattern
-from gigacast.core.time.month import IntRange, Month, MonthFilter
+from gigacast.core.time.month import IntRange, LatestMonth, Month, MonthFilter
 from gigacast.lake.plan.discovery import Selection
-from gigacast.lake.plan.months import MonthCursor, find_years, month_at, walk_months
+from gigacast.lake.plan.months import (
+    MonthCursor,
+    find_years,
+    month_at,
+    walk_months,
+    with_latest_month,
+)
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import Folder, ObjectMeta
 
@@ -165,3 +171,26 @@ def test_a_walked_month_names_its_partitions_by_its_folder() -> None:
     store = CountingStore("2024/01/part-0.parquet", "2024/01/part-1.parquet")
     (folder,) = walk_months(store, NamingPattern(), Selection(by_month=True))
     assert [p.name.partition for p in folder.content.partitions] == ["2024/01/month"]
+
+
+def test_the_latest_month_is_that_of_the_newest_year_with_a_month() -> None:
+    store = CountingStore(
+        "2022/11/part-0.parquet",
+        "store=1/2023/04/part-0.parquet",
+        "store=2/2023/09/part-0.parquet",
+        "2024/notes/a.txt",
+    )
+
+    def latest(years: IntRange | None = None) -> list[Month]:
+        chosen = with_latest_month(store, Selection(months=LatestMonth(years))).months
+        months = [Month(year, month) for year in (2022, 2023, 2024) for month in range(1, 13)]
+        return [month for month in months if month in chosen]
+
+    assert latest() == [Month(2023, 9)]
+    assert latest(IntRange(2022, 2022)) == [Month(2022, 11)]
+    assert latest(IntRange(2024, 2024)) == []
+    assert latest(IntRange(2000, 2001)) == []
+    named = Selection(months=MonthFilter(IntRange(2022, 2022)))
+    store.listed = 0
+    assert with_latest_month(store, named) is named
+    assert store.listed == 0

@@ -192,3 +192,9 @@ def test_the_key_of_a_receipt_is_parsed_as_by_its_expression(key: str) -> None:
     expression = r"timings/(.+)\.([0-9a-f]{16})\.([0-9a-f]{16})\.json"
     match = re.fullmatch(expression, key)
     assert parse_receipt_key(key) == (match.groups() if match else None)
+
+
+def test_equal_receipts_are_equal_bytes() -> None:
+    content = json.loads(receipt().to_json())
+    assert list(content) == sorted(content)
+    assert receipt().to_json().decode().startswith('{\n "')

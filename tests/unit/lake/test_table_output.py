@@ -1,6 +1,7 @@
 """What is missing or out of date in a table of results, and the rows that mend it."""
 
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 
 from gigacast.errors import ConfigError, PreconditionFailedError, SchemaError, StorageError
 from gigacast.lake.table import output
-from gigacast.lake.table.address import TableTarget, TableWritten
+from gigacast.lake.table.address import TableAddress, TableTarget, TableWritten
 from gigacast.lake.table.change import Change, check_keys
 from gigacast.lake.table.output import ATTEMPTS, TableInput, table_type, write_table
 from gigacast.storage.memory import MemoryStore
@@ -155,3 +156,19 @@ def test_columns_of_keys_and_of_other_tables_are_refused(table: FakeTable) -> No
 )
 def test_types_are_those_that_both_formats_have(kind: pa.DataType, stored: pa.DataType) -> None:
     assert table_type(kind) == stored
+
+
+@pytest.mark.parametrize(
+    ("url", "library", "name"),
+    [
+        ("delta:///made", "deltalake", "DeltaOutput"),
+        ("iceberg://here/made.forecasts", "pyiceberg", "IcebergOutput"),
+    ],
+)
+def test_a_table_is_written_by_the_library_of_its_kind(
+    url: str, library: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(library)
+    module = import_module(f"gigacast.lake.table.{name[:-6].lower()}_output")
+    monkeypatch.setattr(module, name, lambda address, store: (name, address.kind))
+    assert output._open(TableAddress.parse(url), StoreAddress(url)) == (name, name[:-6].lower())

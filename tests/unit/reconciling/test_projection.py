@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gigacast.core.array import DoubleArray
+from gigacast.reconciling import projection
 from gigacast.reconciling.projection import (
     MOST_STRETCH,
     Hierarchy,
@@ -81,15 +82,16 @@ def test_reconciled_forecasts_add_up_and_those_that_did_stay(method: Any) -> Non
     np.testing.assert_allclose(reconciliation.apply(moved), moved, rtol=1e-9)
 
 
-def test_shrinkage_is_that_of_all_pairs_one_by_one() -> None:
+@pytest.mark.parametrize(("rows", "common"), [(7, 1.0), (3, 0.7), (3, 2.0)])
+def test_shrinkage_is_that_of_all_pairs_one_by_one(rows: int, common: float) -> None:
     rng = np.random.default_rng(0)
-    errors = rng.normal(size=(7, 20)) + rng.normal(size=20)
-    errors[3] = 0
-    nonzero = errors[[0, 1, 2, 4, 5, 6]]
+    errors = rng.normal(size=(rows, 20)) + common * rng.normal(size=20)
+    errors[1] = 0
+    nonzero = np.delete(errors, 1, axis=0)
     unit = nonzero / np.sqrt(np.mean(nonzero**2, axis=1, keepdims=True))
     times, noise, squares = 20, 0.0, 0.0
-    for first in range(6):
-        for second in range(6):
+    for first in range(rows - 1):
+        for second in range(rows - 1):
             if first != second:
                 products = unit[first] * unit[second]
                 mean = products.mean()
@@ -134,3 +136,7 @@ def test_bands_are_stretched_as_the_errors_of_the_backtest() -> None:
     # Errors of the series go together, so that their sum has twice those of each: four times one.
     np.testing.assert_allclose(moved_rows, [MOST_STRETCH, 1, 1])
     assert (stretches(Reconciliation(groups), np.full((3, 2), np.nan)) == 1).all()
+
+
+def test_a_band_is_stretched_at_most_fourfold():
+    assert projection.MOST_STRETCH == 4

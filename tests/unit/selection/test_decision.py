@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gigacast.core.array import DoubleArray, FloatArray
+from gigacast.selection import decision
 from gigacast.selection.decision import (
     LEAST_WEIGHT,
     ROUNDS,
@@ -185,6 +186,13 @@ def test_weights_of_the_whole_are_those_of_a_plain_loop() -> None:
     assert decision.weights.tolist() == [decision.whole.tolist()]
 
 
+def test_greedy_weights_are_shares_of_whole_rounds_and_a_perfect_member_has_all() -> None:
+    evidence = forecasts([[0.7, 0.0], [-0.6, 2.0], [0.1, 3.0]], rows_of(2, 7, 3))
+    weights = decision._greedy(evidence)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-12)
+    assert weights[1].tolist() == [1, 0, 0]
+
+
 def test_weights_of_a_segment_are_drawn_to_the_whole_by_its_number_of_series() -> None:
     rows = rows_of(2, 10, 4)
     evidence = forecasts([[0.0, 1.2], [1.2, 0.0]], rows)
@@ -218,3 +226,44 @@ def test_a_mixture_that_helps_only_where_it_was_found_gives_way_to_the_best_mode
     evidence = forecasts([[0.0, 1.2] * 10, [1.2, 0.0] * 10], rows_of(20, 1, 3))
     evidence = replace(evidence, unit=np.zeros_like(evidence.unit), units=1)
     assert sorted(ensemble(evidence).whole) == [0, 1]
+
+
+def test_the_numbers_that_decide_a_choice_stay_what_they_are():
+    assert (decision.ROUNDS, decision.LEAST_WEIGHT) == (16, 0.03)
+
+
+def test_small_weights_are_left_out_and_digits_go_to_the_largest():
+    weights = np.array([[0.03, 0.97, 0.0], [0.029, 0.5, 0.471], [1 / 3, 1 / 3, 1 / 3]])
+    rounded = decision._rounded(weights)
+    np.testing.assert_array_equal(
+        rounded, [[0.03, 0.97, 0], [0, 0.5149, 0.4851], [0.3334, 0.3333, 0.3333]]
+    )
+
+
+def test_weights_are_drawn_by_the_number_of_clusters():
+    rows = rows_of(2, 3, 2)
+    evidence = Evidence(np.zeros((2, 12)), **rows)
+    own, whole = np.array([[1.0, 0.0], [np.nan, np.nan]]), np.array([0.5, 0.5])
+    for strength in (0.0, 1.0, 6.0):
+        drawn = decision._drawn_to(whole, own, evidence, Rules(evidence=strength))
+        trust = 3 / (3 + strength)
+        expected = np.round([[trust + (1 - trust) / 2, (1 - trust) / 2], [0.5, 0.5]], 4)
+        np.testing.assert_allclose(drawn, np.where(expected < LEAST_WEIGHT, 0, expected), atol=1e-4)
+
+
+def test_halves_are_of_the_series_of_a_unit_or_of_its_origins():
+    several = Evidence(np.zeros((1, 12)), **rows_of(1, 4, 3))
+    assert decision._halves(several).tolist() == [0] * 3 + [1] * 3 + [0] * 3 + [1] * 3
+    single = Evidence(np.zeros((1, 8)), **rows_of(2, 1, 4))
+    assert decision._halves(single).tolist() == [0, 1, 0, 1] * 2
+    assert decision._windows(several).tolist() == [3]
+    assert decision._windows(single).tolist() == [4, 4]
+    units, clusters = decision._pairs(several)
+    assert (units.tolist(), clusters.tolist()) == ([0] * 4, [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3)
+    units, clusters = decision._pairs(single)
+    assert (units.tolist(), clusters.tolist()) == ([0] * 4 + [1] * 4, [*range(8)])
+
+
+def test_groups_without_a_value_have_no_mean():
+    mean = decision._mean(np.array([1.0, 3.0, 8.0]), np.array([0, 0, 2]), 4)
+    np.testing.assert_array_equal(mean, [2, np.nan, 8, np.nan])

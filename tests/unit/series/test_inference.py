@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from gigacast.core.series.reason import Reason
+from gigacast.core.time.frequency import Frequency
 from gigacast.series.inference import infer_frequencies
 
 PANDAS = [
@@ -137,3 +138,41 @@ def test_plain_numbers_have_steps():
     assert infer([1, 2, 3, 7], [0, 10, 20], [0, 2, 5, 7], [1, 2, 4000, 90000], steps=True) == [
         "1", "10", "1", "irregular",
     ]  # fmt: skip
+
+
+def test_each_frequency_is_there_once():
+    for names in (["D"] * 3, ["D", "h", "D", "W-MON", "h"]):
+        arrays = [grid(name) for name in names]
+        offsets = np.cumsum([0, *map(len, arrays)])
+        frequencies = infer_frequencies(np.concatenate(arrays), offsets, steps=False).frequencies
+        assert len(frequencies) == len({*frequencies}) == len({*names})
+
+
+MS, S, MIN, H, D = 1_000, 10**6, 60 * 10**6, 3600 * 10**6, 86_400 * 10**6
+USUAL = [
+    *(MS * n for n in (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500)),
+    *(S * n for n in (1, 2, 5, 10, 15, 20, 30)),
+    *(MIN * n for n in (1, 2, 3, 5, 10, 15, 20, 30)),
+    *(H * n for n in (1, 2, 3, 4, 6, 8, 12)),
+    *(D, 7 * D),
+]
+
+
+def jittered(step: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng([seed, step])
+    return np.arange(60) * step + (step * rng.uniform(-0.01, 0.01, 60)).round().astype(np.int64)
+
+
+def test_every_usual_step_is_that_of_a_clock_that_jitters_around_it():
+    arrays = [jittered(step) for step in USUAL]
+    offsets = np.cumsum([0, *map(len, arrays)])
+    inferred = infer_frequencies(np.concatenate(arrays), offsets, steps=False)
+    counts = [inferred.frequencies[code].count for code in inferred.codes]
+    assert counts == USUAL
+    assert {frequency.kind for frequency in inferred.frequencies} == {"fixed"}
+
+
+@pytest.mark.parametrize("step", [7 * S, 45 * S, 7 * MIN, 25 * MIN, 45 * MIN, 5 * H, 10 * H, 3 * D])
+def test_another_step_is_the_median_gap_and_none_of_the_usual_ones(step: int):
+    times = jittered(step)[:9]  # few, so that the median's own error does not add up
+    assert infer(times) == [Frequency.fixed(int(np.sort(np.diff(times))[3])).alias]

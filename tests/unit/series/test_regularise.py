@@ -244,3 +244,13 @@ def test_ordinary_series_have_bases_only_where_numbers_are_wide(
     rules = replace(RULES, wide_numbers=wide_numbers)
     bases = series_of([[(START, 1.0, 2.0)]], rules)[0].bases
     assert (None if bases is None else bases.tolist()) == expected
+
+
+def test_steps_of_large_numbers_are_kept_where_somebody_asks_for_them() -> None:
+    items = [[(START + n * DAY, 1.7e9 + n / 4, float(n)) for n in range(5)]]
+    plain, _ = series_of(items, RULES)
+    assert plain.bases is None
+    precise, _ = series_of(items, replace(RULES, precise=True))
+    assert precise.bases is not None
+    whole = precise.bases[0] + precise.values[:5].astype(np.float64)
+    assert whole.tolist() == [row[1] for row in items[0]]

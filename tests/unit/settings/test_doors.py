@@ -156,6 +156,36 @@ def test_every_other_keyword_is_refused_by_name_before_anything_is_read(
             assert f"leave {option.name} out" in str(caught.value.hint)
 
 
+PLACE = ("prefix", "endpoint_url", "region")
+METHOD = ("horizon", "quantiles", "context_length", "freq", "item_column", "targets")
+DIALECT = ("csv_separator", "csv_encoding")
+PARTITIONS = ("months", "partition_by", "input_prefix")
+
+
+@pytest.mark.parametrize("function", [*BUCKET])
+def test_what_describes_forecasts_is_used_by_all_that_make_some(function: str) -> None:
+    keywords = dict.fromkeys((*PLACE, *DIALECT), "x")
+    if function != "evaluate":
+        keywords |= dict.fromkeys(METHOD, "x")
+    if function != "reconcile":
+        keywords |= dict.fromkeys(PARTITIONS, "x")
+    check_used(function, keywords)
+    for unknown_name in ("with_what", "bucket"):
+        assert unknown_name not in BUCKET[function]
+
+
+@pytest.mark.parametrize("function", [*FRAME])
+def test_a_frame_has_neither_partitions_nor_a_dialect(function: str) -> None:
+    keywords = dict.fromkeys(("item_column", "targets", "freq"), "x")
+    if function != "evaluate":
+        keywords |= dict.fromkeys((*PLACE, *METHOD, "device", "batch_size"), "x")
+    check_used(function, keywords, is_frame=True)
+    for name in (*DIALECT, *PARTITIONS, "n_jobs", "overwrite"):
+        with pytest.raises(ConfigError, match=f"^{name}: {function} of a frame does not use it"):
+            check_used(function, {name: "x"}, is_frame=True)
+    check_used(function, {"months": None, "no_setting_at_all": "x"}, is_frame=True)
+
+
 def test_an_unknown_keyword_is_still_answered_with_the_nearest_one() -> None:
     with pytest.raises(ConfigError, match="horizn: no such argument"):
         gigacast.backtest("memory://x", horizn=3)  # type: ignore[call-overload]

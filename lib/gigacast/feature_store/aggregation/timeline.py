@@ -56,16 +56,15 @@ def _code_column(rows: pa.Array, queries: pa.Array) -> tuple[Ints, Ints, int]:
     if pat.is_decimal(rows.type) and rows.type.bit_width < 128:
         rows = rows.cast(pa.decimal128(38, rows.type.scale))  # shorter ones cannot be coded
     encoded = rows.dictionary_encode()
-    mine = encoded.indices.fill_null(ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)
-    keys = queries.cast(rows.type) if queries.type != rows.type else queries
-    positions = pc.index_in(keys, value_set=encoded.dictionary, skip_nulls=True)
-    theirs = positions.fill_null(ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)
+    mine = encoded.indices.fill_null(ABSENT).to_numpy().astype(np.int64)
+    positions = pc.index_in(queries.cast(rows.type), value_set=encoded.dictionary, skip_nulls=True)
+    theirs = positions.fill_null(ABSENT).to_numpy().astype(np.int64)
     return mine, theirs, len(encoded.dictionary)
 
 
 def _find(pairs: pa.Array, codes: Ints) -> Ints:
     positions = pc.index_in(pa.array(codes), value_set=pairs).fill_null(ABSENT)
-    places: Ints = positions.to_numpy(zero_copy_only=False).astype(np.int64)
+    places: Ints = positions.to_numpy().astype(np.int64)
     return places
 
 

@@ -8,6 +8,7 @@ model itself is less sure of them than of the series. Steps shorter than a day h
 their day: of differences to the day and to the week before, those count of which it is surer.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Self
@@ -74,7 +75,7 @@ RECIPES: Mapping[str, Recipe] = {
 BOTH_WAYS: Recipe = RECIPES["flip"]
 AUTO: Sequence[tuple[int, Recipe]] = (
     (4, (Pass("trend"), Pass("seasonal_difference"))),
-    (2**62, (*BOTH_WAYS, Pass("seasonal_difference"))),
+    (sys.maxsize, (*BOTH_WAYS, Pass("seasonal_difference"))),
 )
 """Recipes of ``auto``, each with the longest season that it is for: shortest first. Quarters and
 years mostly have a trend, which a model bends back to the mean; longer seasons gain from the mean

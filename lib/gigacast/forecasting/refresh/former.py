@@ -77,6 +77,7 @@ class FormerForecast:
         self._borders = np.zeros(1, np.int64)
         # Doubles where the file has series with bases.
         self._kind: type[np.floating] = np.float32
+        self._rows_each = 1
         self._try_to_open()
 
     def close(self) -> None:
@@ -170,8 +171,6 @@ class FormerForecast:
         """Return the numbers of series, [K, H, C]."""
         steps = self._form.horizon
         width = len(self._form.columns)
-        if self._file is None or not len(ranks):
-            return np.zeros((0, steps, width), self._kind)
         rows = (ranks[:, None] * self._rows_each + np.arange(self._rows_each)).ravel()
         each = steps // self._rows_each
         numbers = np.empty((len(rows), each * width), self._kind)

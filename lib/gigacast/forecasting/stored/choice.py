@@ -209,8 +209,7 @@ def _finds(prepared: Prepared, generation: Generation) -> bool:
     request = prepared.request()
     manifest, _ = read_manifest(prepared.outputs, generation.key)
     prefix = generation.key.rpartition("/")[0] + "/"
-    keys = manifest["key"].slice(0, 1).to_pylist()
-    below = keys[0].removeprefix(prefix) if keys else ""
+    below = manifest["key"][0].as_py().removeprefix(prefix) if manifest.num_rows else ""
     name = request.pattern.parse(below) or request.pattern.parse(below.removesuffix(".parquet"))
     own = request.horizon or request.model_horizon
     steps = own if name is None else request.horizon_of(name)

@@ -180,7 +180,7 @@ def bins_between(first: int, last: int, freq: Frequency, clock: Clock) -> Span:
     """
     bins, ends = Bins(freq), np.array([first, last], np.int64)
     zone = clock.zone if freq.in_wall_time else None
-    shifts = standard_offset(ends, clock.zone) if zone is None else np.zeros(2, np.int64)
+    shifts = standard_offset(ends, clock.zone)
     numbers = bins.numbers(to_wall(ends, zone), shifts)
     start, stop = from_wall(bins.starts(numbers + np.array([0, 1]), shifts), zone)
     return Span(int(start), int(stop))

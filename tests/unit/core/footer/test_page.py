@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gigacast.core import page
 from gigacast.core.footer import DamagedParquetError, read_metadata
 from gigacast.core.page import largest_page
 
@@ -96,3 +97,23 @@ def test_a_column_that_states_a_size_and_has_no_bytes_is_refused() -> None:
     footer: Any = SimpleNamespace(num_row_groups=1, row_group=lambda number: group)
     with pytest.raises(DamagedParquetError, match="outside of the file"):
         largest_page(io.BytesIO(bytes(100)), footer, ["id"], 1000)
+
+
+@pytest.mark.parametrize("size", [0, 7, -1, None])
+def test_a_page_may_hold_nothing_and_no_less(size: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = stored(texts(300, 300))
+    monkeypatch.setattr(page, "_header", lambda file, place, end: ({2: 5, 3: size}, 900))
+    if size in (0, 7):
+        assert page_of(file, "id", above=1) == max(5, size)
+        return
+    with pytest.raises(DamagedParquetError, match="header of a page is damaged"):
+        page_of(file, "id", above=1)
+
+
+def test_a_header_beyond_the_longest_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = stored(texts(9_000, 9_001))
+    assert page_of(file, "id", above=1) > 9_000
+    monkeypatch.setattr(page, "_HEADER_BYTES", 8)
+    monkeypatch.setattr(page, "_LONGEST_HEADER", 8)
+    with pytest.raises(DamagedParquetError, match="header of a page is damaged"):
+        page_of(file, "id", above=1)

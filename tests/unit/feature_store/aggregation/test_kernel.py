@@ -70,6 +70,20 @@ def test_reversals_subtract_where_the_operation_can_and_are_ignored_elsewhere(
     check(features_of(operation), make_events(rng, 160, reversals=0.3), rng)
 
 
+@pytest.mark.parametrize("strange", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_finite_leaves_nothing_behind_when_it_is_reversed(strange: float) -> None:
+    rng = random.Random(0)
+    plain = [event for event in make_events(rng, 40, strange=False) if event.row["number"]]
+    gone = replace(plain[7], row={**plain[7].row, "number": strange})
+    more = [*plain, gone, replace(gone, reverse=True)]
+    parts = [
+        replace(to_part(Feature(operation, "number")), name=operation)
+        for operation in ("SUM", "AVERAGE")
+    ]
+    queries = to_queries([(event.key, event.time + 1) for event in plain])
+    assert aggregate(queries, to_rows(more), parts) == aggregate(queries, to_rows(plain), parts)
+
+
 @pytest.mark.parametrize("operation", [name for name, kind in OPERATIONS.items() if kind.exact])
 def test_states_merged_in_any_order_equal_brute_force(operation: str) -> None:
     rng = random.Random(operation)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gigacast.feature_store.aggregation.kernel import Rows, aggregate
+from gigacast.feature_store.aggregation.kernel import Queries, Rows, aggregate
 from gigacast.feature_store.aggregation.operation import OPERATIONS, Call
 from gigacast.feature_store.aggregation.row_state import Part
 from gigacast.feature_store.aggregation.tile import (
@@ -97,3 +97,47 @@ def test_a_tile_of_crowded_keys_is_much_smaller_than_its_rows() -> None:
     parts = [Part(call.name, "price", call, DAY) for call in calls]
     tile = make_tile(rows, parts, START + DAY)
     assert len(tile.times) < count / 20
+
+
+@pytest.mark.parametrize("bits", [52, 53, 54, 62])
+def test_sums_of_long_integers_are_exact(bits: int) -> None:
+    values = [(1 << bits) + 1, -((1 << bits) - 1), (1 << bits) + 3, 5]
+    rows = Rows(
+        [pa.array([0, 1, 2, 2])],
+        np.full(4, START) + np.array([0, 0, 0, 3]) * HOUR,
+        pa.table({"whole": pa.array(values, pa.int64())}),
+    )
+    parts = [Part("sum", "whole", Call("SUM"), None)]
+    queries = Queries([pa.array([0, 1, 2])], np.full(3, UNTIL))
+    none = Rows([pa.array([], pa.int64())], np.zeros(0, np.int64), rows.columns.slice(0, 0))
+    table = aggregate_tiles(queries, [stored(make_tile(rows, parts, UNTIL))], none, parts)
+    assert table["sum"].to_pylist() == [*values[:2], values[2] + values[3]]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sum_beyond_all_floats_comes_back_with_later_rows(sign: int) -> None:
+    def rows_at(time: int, *values: float) -> Rows:
+        numbers = pa.array([sign * value for value in values], pa.float64())
+        keys = [pa.array([0] * len(values))]
+        return Rows(keys, np.full(len(values), time), pa.table({"number": numbers}))
+
+    parts = [Part("sum", "number", Call("SUM"), None)]
+    queries = Queries([pa.array([0])], np.array([UNTIL + DAY]))
+    tile = stored(make_tile(rows_at(START, 1.7e308, 1.6e308, 1.5e308), parts, UNTIL))
+    later = rows_at(UNTIL + 1, -1.7e308, -1.6e308)
+    (answer,) = aggregate_tiles(queries, [tile], later, parts)["sum"].to_pylist()
+    assert answer == sign * 1.5e308
+
+
+def test_means_of_long_integers_are_exact() -> None:
+    values = [(1 << 53) + 1, (1 << 53) + 1, -(1 << 54) + 4]
+    rows = Rows(
+        [pa.array([0, 0, 0])],
+        START + np.arange(3) * HOUR,
+        pa.table({"whole": pa.array(values, pa.int64())}),
+    )
+    parts = [Part("mean", "whole", Call("AVERAGE"), None)]
+    queries = Queries([pa.array([0])], np.array([UNTIL]))
+    none = Rows([pa.array([], pa.int64())], np.zeros(0, np.int64), rows.columns.slice(0, 0))
+    table = aggregate_tiles(queries, [stored(make_tile(rows, parts, UNTIL))], none, parts)
+    assert table["mean"].to_pylist() == [2.0]

@@ -86,7 +86,9 @@ def test_without_a_row_of_a_key_every_window_is_empty(keys: list[int]) -> None:
     assert (len(timeline.order), ranges.start.tolist(), ranges.stop.tolist()) == (0, [0, 0], [0, 0])
 
 
-@pytest.mark.parametrize("count", [1 << 40, (1 << 62) // 12, (1 << 62) // 12 + 1])
+@pytest.mark.parametrize(
+    "count", [1 << 40, *((1 << bits) // 12 for bits in (59, 60, 61, 62)), (1 << 62) // 12 + 1]
+)
 def test_many_keys_and_long_spans_do_not_overflow(count: int) -> None:
     """The span of 10 ms takes 12 numbers a key: up to that many keys fit one integer."""
     last = count - 1

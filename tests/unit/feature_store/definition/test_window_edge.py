@@ -13,6 +13,7 @@ from gigacast.feature_store.definition.window_edge import (
     choose_hop,
     contains,
     find_start,
+    start_finder,
 )
 from tests.support.features.oracle import window_start
 
@@ -40,6 +41,7 @@ def test_a_window_starts_on_a_hop_at_most_one_hop_early(hours: int, at: int) -> 
     assert start % choose_hop(length) == 0
     assert 0 <= at - length - start < choose_hop(length)
     assert find_start(length, np.array([at])).tolist() == [start]
+    assert start_finder(length)(at) == start
 
 
 def test_a_window_holds_its_start_and_not_its_end() -> None:
@@ -54,3 +56,9 @@ def test_a_window_without_length_holds_all_before() -> None:
     assert contains(None, 5, -(10**15))
     assert not contains(None, 5, 5)
     assert find_start(None, np.array([1, 2])).tolist() == [BEGINNING, BEGINNING]
+    assert start_finder(None)(5) == BEGINNING
+
+
+def test_hops_are_whole_parts_of_a_day() -> None:
+    assert (FIVE_MINUTES, HOUR, DAY) == (300_000, 3_600_000, 86_400_000)
+    assert BEGINNING == -(2**62)

@@ -12,6 +12,7 @@ from gigacast.forecasters.around.calibration import (
     _EDGES,
     BINS,
     LARGEST,
+    LEAST_FORECASTS,
     LEVEL_EVIDENCE,
     MOST_STRETCH,
     STEP_EVIDENCE,
@@ -140,3 +141,19 @@ def test_other_steps_and_levels_than_those_measured_are_refused() -> None:
     ):
         with pytest.raises(ConfigError, match=match):
             forecast_batch(SeasonalNaive(), batch, replace(options, calibration=stored))
+
+
+def test_the_digest_of_a_calibration_stays_what_it_is() -> None:
+    # The spec of calibrated forecasts names it: under another one all would be made again.
+    stored = Calibration((0.1, 0.9), ((1.0, 1.5), (0.5, 2.0)))
+    assert (stored.digest, stored.horizon) == ("120ffa1e", 2)
+    others = (
+        Calibration((0.1, 0.8), stored.factors),
+        Calibration(stored.levels, ((1.0, 1.5), (0.5, 2.5))),
+    )
+    assert len({stored.digest, *(other.digest for other in others)}) == 3
+
+
+def test_the_numbers_that_decide_a_factor_stay_what_they_are() -> None:
+    assert (LARGEST, BINS, MOST_STRETCH) == (32, 400, 4)
+    assert (STEP_EVIDENCE, LEVEL_EVIDENCE, LEAST_FORECASTS) == (100, 30, 30)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gigacast.core.series.forecast import ForecastRequest
+from gigacast.forecasters.around import enhancement as module
 from gigacast.forecasters.around.enhancement import (
     AUTO,
     RECIPES,
@@ -303,3 +304,40 @@ def test_auto_takes_the_differences_to_the_week_before_where_these_are_surer() -
 
 def predicted(enhancement: Enhancement, batch: ForecastRequest) -> np.ndarray:
     return EnhancedForecaster(MeanForecaster(), enhancement).predict(batch)
+
+
+@pytest.mark.parametrize(
+    ("trained", "expected"),
+    [
+        ((), {0.1, 0.3, 0.5, 0.7, 0.9}),
+        ((0.05, 0.1, 0.5, 0.9, 0.95), {0.1, 0.3, 0.5, 0.7, 0.9}),
+        ((0.2, 0.5, 0.8), {0.2, 0.3, 0.5, 0.7, 0.8}),
+        ((0.01, 0.5, 0.6), {0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9}),
+    ],
+)
+def test_auto_asks_for_the_band_as_far_as_a_model_is_trained_for_it(
+    trained: tuple[float, ...], expected: set[float]
+) -> None:
+    inner = MeanForecaster(replace(SeasonalNaive().info, levels=trained))
+    enhanced = EnhancedForecaster(inner, "auto")
+    enhanced.predict(request([PANEL[0][0]], [1], levels=(0.3, 0.5)))
+    assert {round(level, 6) for level in inner.requests[0].levels} == expected
+    plain = MeanForecaster()
+    EnhancedForecaster(plain, "flip").predict(request([PANEL[0][0]], [1], levels=(0.3, 0.5)))
+    assert {round(level, 6) for level in plain.requests[0].levels} == {0.3, 0.5, 0.7}
+
+
+@pytest.mark.parametrize("season", [1, 4, 5, 12, 168, 8766])
+def test_a_recipe_is_that_of_the_season(season: int) -> None:
+    first, second = (recipe for _, recipe in AUTO)
+    assert recipe_of("auto", season) == (first if season <= 4 else second)
+    assert [step.change for step in first] == ["trend", "seasonal_difference"]
+    assert [step.flipped for step in second] == [False, True, False]
+    for name, recipe in RECIPES.items():
+        assert recipe_of(name, season) == recipe
+
+
+def test_the_numbers_that_decide_a_recipe_stay_what_they_are() -> None:
+    assert module.ENHANCEMENT_REVISIONS == {"auto": 3}
+    assert (module.WIDEST, module.BAND) == (1.2, (0.1, 0.9))
+    assert module.LEAST_DIFFERENCES == 4

@@ -8,6 +8,7 @@ import pytest
 
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import ConfigError
+from gigacast.forecasters.around import horizon
 from gigacast.forecasters.around.horizon import (
     BandedForecaster,
     DilatedForecaster,
@@ -199,3 +200,18 @@ def test_the_fields_of_a_spec_name_what_was_done() -> None:
     assert Around().long_fields(SeasonalNaive().info) == {}
     with pytest.raises(ConfigError, match="'magic', which this release does not know"):
         Around.of_fields("magic-3", None)
+
+
+def test_the_revision_of_long_horizons_is_part_of_their_specs() -> None:
+    assert horizon.LONG_HORIZON_REVISIONS == {"bands": 2, "dilated": 1}
+    assert horizon.LEAST_VALUES == 2
+
+
+def test_a_forecast_that_is_continued_keeps_its_bands_at_every_season() -> None:
+    request = replace(requested(20), seasons=np.array([0, 1, 2]))
+    raw = np.sort(NamedSteps().predict(request), axis=-1)
+    expected = keep_bands(raw, LEVELS, np.array([1, 1, 2]), 8)
+    np.testing.assert_array_equal(
+        BandedForecaster(NamedSteps(), keep_bands).predict(request), expected
+    )
+    assert not np.array_equal(expected, keep_bands(raw, LEVELS, np.array([2, 2, 2]), 8))

@@ -98,3 +98,58 @@ def test_without_torch_what_needs_it_names_its_extra(libraries: set[str]):
     with pytest.raises(MissingExtraError, match="training needs torch") as error:
         module.require_torch("training")
     assert "gigacast[torch]" in str(error.value.hint)
+
+
+NAMES = ("auto", "torch", "numpy", "openvino", "stock")
+CHOICES = [
+    EngineChoice(engine, device, precision)  # type: ignore[arg-type]
+    for engine in NAMES
+    for device in ("auto", "cpu", "cuda", "cuda:1")
+    for precision in ("auto", "float32", "bfloat16", "int8")
+]
+
+
+def test_numpy_takes_the_place_of_torch_only_where_nobody_said_otherwise():
+    for chosen in (lean_engine(), numpy_engine(), chronos2_engine()):
+        quick = {c for c in CHOICES if module.has_quick_engine(c, chosen)}
+        assert quick == {
+            EngineChoice("auto", device, precision)
+            for device in ("auto", "cpu")
+            for precision in ("auto", "float32")
+            if chosen == lean_engine()
+        }
+
+
+def test_the_stock_code_ran_chronos_2_where_nobody_named_another_engine():
+    for chosen in (chronos2_engine(), lean_engine()):
+        former = {c.engine for c in CHOICES if module.has_former_engine(c, chosen)}
+        assert former == ({"auto", "torch"} if chosen == chronos2_engine() else set())
+
+
+def test_torch_that_is_named_may_be_on_another_machine(libraries: set[str]):
+    libraries.clear()
+    assert choose("torch") == "torch"
+    assert choose("stock") == "stock"
+    assert choose("numpy") == "numpy"
+    with pytest.raises(MissingExtraError, match="needs openvino"):
+        choose("openvino")
+    with pytest.raises(MissingExtraError, match="needs openvino"):
+        choose(precision="int8")
+    with pytest.raises(MissingExtraError, match="needs torch"):
+        choose(device="cuda")
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
+def test_without_torch_the_precision_does_not_choose_the_engine(
+    precision: str, libraries: set[str]
+):
+    assert choose(precision=precision) == "torch"
+    libraries.remove("torch")
+    assert choose(precision=precision) == "openvino"
+    assert choose("openvino", precision) == "openvino"
+
+
+def test_a_library_is_found_without_being_imported():
+    module.has_library.cache_clear()
+    assert module.has_library("json")
+    assert not module.has_library("no_such_library_anywhere")

@@ -12,11 +12,13 @@ from gigacast.core.array import FloatArray
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.series.reason import Reason
+from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError, ModelError, ModelIntegrityError
 from gigacast.forecasters.around.calibration import Calibration
 from gigacast.forecasters.batching import ForecastOptions, forecast_batch
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecasters.naive import SeasonalNaive
+from gigacast.forecasters.portfolio import forecaster as portfolio
 from gigacast.forecasters.portfolio.choices import make_choices, read_choices
 from gigacast.forecasters.portfolio.forecaster import (
     PortfolioForecaster,
@@ -165,6 +167,25 @@ def test_a_portfolio_by_frequency_counts_those_that_it_does_not_know() -> None:
     assert forecast_batch(right_side, batch, OPTIONS).unseen == 2
 
 
+@pytest.mark.parametrize("rule", ["all", "table", "frequency"])
+def test_each_series_has_the_mixture_that_was_chosen_for_it_else_the_fallback(rule: str) -> None:
+    batch = replace(
+        batch_of(5),
+        frequencies=(Frequency.parse("h"), Frequency.parse("D"), Frequency.parse("W")),
+        frequency_codes=np.array([0, 1, 2, -1, 1]),
+    )
+    mixtures = [[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]
+    fields = {"frequencies": {"h": 0, "D": 1}} if rule == "frequency" else {}
+    mix = portfolio_of(mixtures, batch, [0, 1, 1], rule=rule, fallback=2, **fields)
+    expected = {
+        "all": ([2] * 5, [False] * 5),
+        "table": ([0, 1, 1, 2, 2], [False] * 3 + [True] * 2),
+        "frequency": ([0, 1, 2, 2, 1], [False, False, True, True, False]),
+    }
+    chosen, is_unseen = mix.mixtures_of(batch)
+    assert (chosen.tolist(), is_unseen.tolist()) == expected[rule]
+
+
 def test_contexts_of_a_portfolio_are_not_changed_once_more() -> None:
     batch = batch_of(1)
     with pytest.raises(ConfigError, match="is a portfolio"):
@@ -266,3 +287,23 @@ def test_a_mixture_has_the_levels_of_the_narrowest_range() -> None:
     narrow = replace(info, levels=(0.3, 0.5, 0.8))  # its ends have the larger sum
     for infos in ([info, narrow], [narrow, info]):
         assert portfolio_info("mix", "v1", "x", recipe, infos).levels == narrow.levels
+
+
+def test_the_revision_of_portfolios_is_part_of_their_specs() -> None:
+    assert portfolio.REVISION == 1
+
+
+@pytest.mark.parametrize("non_negative", [True, False])
+def test_a_mixed_mean_is_that_of_the_members_and_clipped_once(non_negative: bool) -> None:
+    batch = series_batch([[-5.0, -4, -6, -5, 3], [4.0, 5, 4, 6, 5], [-1.0, 1, 0, 2, -1]])
+    options = replace(OPTIONS, mean=True)
+    mix = portfolio_of([[0.25, 0.75]], batch, [0] * 3)
+    parts = [forecast_batch(member, batch, options).mean for member in mix.members]
+    assert parts[0] is not None
+    assert parts[1] is not None
+    expected = 0.25 * parts[0] + 0.75 * parts[1]
+    assert (expected < 0).any()
+    expected = np.maximum(expected, 0) if non_negative else expected
+    mixed = forecast_batch(mix, batch, replace(options, non_negative=non_negative)).mean
+    np.testing.assert_allclose(mixed, expected, rtol=1e-5, atol=1e-6)
+    assert forecast_batch(mix, batch, OPTIONS).mean is None
