@@ -34,7 +34,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "forecasters/test_batching_groups.py",
         "forecasters/test_batching.py",
     ),
-    "forecasters.levels": ("forecasters/test_levels.py",),
+    "forecasters.levels": ("forecasters/test_levels.py", "forecasters/test_postprocess.py"),
     "forecasters.portfolio.forecaster": ("forecasters/portfolio/test_portfolio.py",),
     "selection.decision": ("selection/test_decision.py",),
     "reconciling.projection": ("reconciling/test_projection.py",),

@@ -341,3 +341,10 @@ def test_the_numbers_that_decide_a_recipe_stay_what_they_are() -> None:
     assert module.ENHANCEMENT_REVISIONS == {"auto": 3}
     assert (module.WIDEST, module.BAND) == (1.2, (0.1, 0.9))
     assert module.LEAST_DIFFERENCES == 4
+
+
+def test_auto_turns_short_series_both_ways_and_no_other_enhancement_does() -> None:
+    assert short_recipe("auto") == module.BOTH_WAYS
+    assert {short_recipe(name) for name in ("trend", "flip", "seasonal_difference")} == {
+        module.PLAIN
+    }
