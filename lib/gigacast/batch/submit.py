@@ -14,6 +14,7 @@ from gigacast.batch.help import HELP_LATE
 from gigacast.batch.service import ArrayRequest, ArrayService
 from gigacast.batch.setup import dump_setup
 from gigacast.batch.work import ArrayJob
+from gigacast.core.collector import collector_paused
 from gigacast.core.cost.array_plan import QueueKind, choose_queue, divide_work, split_arrays
 from gigacast.core.partition.task import Task, sizes_of
 from gigacast.errors import ConfigError, GigacastError
@@ -64,6 +65,8 @@ class Submission:
     problems: tuple[str, ...] = ()
 
 
+# Millions of tasks live until the end, and the collector would look at all of them again and again.
+@collector_paused()
 def submit_run(
     job: ForecastJob,
     options: ArrayOptions,
@@ -209,6 +212,7 @@ def submit_array(
     )
 
 
+@collector_paused()
 def submit_job(
     job: ArrayJob,
     options: ArrayOptions,
