@@ -294,15 +294,21 @@ def flips(trial: Trial) -> str:
     return f"{sum(proxy.injected.values())} flips"
 
 
+def _take_away(trial: Trial, proxy: FaultProxy) -> float:
+    """Take the store away for longer than requests are retried, and return for how many seconds."""
+    length = trial.rng.uniform(30, 60)
+    proxy.weather = Weather(is_away=True)
+    time.sleep(length)
+    proxy.weather = Weather()
+    return length
+
+
 def outage(trial: Trial) -> str:
     """Take the store away for longer than requests are retried; the run must wait it out."""
     proxy = _proxy(trial)
     process = trial.start()
     time.sleep(trial.rng.random() * trial.seconds)
-    length = trial.rng.uniform(30, 60)
-    proxy.weather = Weather(is_away=True)
-    time.sleep(length)
-    proxy.weather = Weather()
+    length = _take_away(trial, proxy)
     ended = trial.wait(process)
     trial.problems += problems_of(ended)
     return f"{length:.0f} s"
@@ -316,10 +322,7 @@ def outage_of_children(trial: Trial) -> str:
     while not codes.exists() and process.poll() is None:
         time.sleep(0.01)
     time.sleep(trial.rng.random() * 0.3 * trial.seconds)
-    length = trial.rng.uniform(30, 60)
-    proxy.weather = Weather(is_away=True)
-    time.sleep(length)
-    proxy.weather = Weather()
+    length = _take_away(trial, proxy)
     ended = trial.wait(process)
     trial.problems += problems_of(ended)
     # The process that submitted them may have met it as well, and need not wait.
