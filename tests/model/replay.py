@@ -144,8 +144,9 @@ def store_of(world: World) -> MemoryStore:
     """Return a real store in memory with the objects of a world."""
     store = MemoryStore("model-of-receipts")
     store._bucket = _Bucket()  # one of its own: a name stands for one memory
-    objects = {key: _object_of(c) for key, c in world.items() if not key.startswith(NOTE)}
-    store._bucket.objects = objects
+    for key, content in world.items():
+        if not key.startswith(NOTE):
+            store._bucket.put(key, _object_of(content))
     return store
 
 

@@ -8,7 +8,7 @@ is lost costs nothing, and what it has done counts as the child's own.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from itertools import accumulate
 from typing import cast
@@ -17,7 +17,7 @@ from gigacast.batch.setup import KIND
 from gigacast.core.mark import moment_of
 from gigacast.core.partition.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
-from gigacast.lake.layout import audit_prefix, help_key
+from gigacast.lake.layout import audit_prefix, help_key, help_prefix
 from gigacast.lake.plan.audit import INTERRUPTED, RUNNING, Clock, read_audit
 from gigacast.lake.plan.plan_file import PlanFile, read_tasks
 from gigacast.storage.store import Store
@@ -81,20 +81,43 @@ class Helper:
         StorageError
         """
         misses = 0
-        while misses < MOST_MISSES and (open_children := self._list_open()):
+        while misses < MOST_MISSES and (open_children := self._find_open()):
             tasks = self._claim(self._random.choice(open_children))
             if tasks:
                 do(tasks)
             misses = 0 if tasks else misses + 1
 
-    def _list_open(self) -> list[int]:
-        """Return the children that have begun, and have not listed what they did."""
+    def _find_open(self) -> list[int]:
+        """Return some children that have begun, and have not listed what they did.
+
+        They are those of one page of the listing, which begins at a random child: five thousand
+        children that end together would else read the names of all of them, again and again.
+        """
+        for names in self._pages_from(self._random.randrange(len(self._plan.shares))):
+            numbers = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+            begun = (int(number) for number in numbers if number.isdigit())
+            found = sorted(n for n in begun if n != self._number and f"{n}.parquet" not in names)
+            if found:
+                return found
+        return []
+
+    def _pages_from(self, child: int) -> Iterator[set[str]]:
+        """Iterate over the names of what children have written, round the end to the first page."""
         prefix = audit_prefix(self._plan.run_id)
-        pages = self._outputs.list(prefix)
-        names = {entry.key.removeprefix(prefix) for page in pages for entry in page}
-        numbers = (name.removesuffix(".json") for name in names if name.endswith(".json"))
-        begun = (int(number) for number in numbers if number.isdigit())
-        return sorted(n for n in begun if n != self._number and f"{n}.parquet" not in names)
+        first = f"{prefix}{child}"
+        for start_after in (first, ""):
+            held: set[str] = set()
+            for page in self._outputs.list(prefix, start_after=start_after):
+                names = {entry.key.removeprefix(prefix) for entry in page}
+                of_children = {name for name in names if name[0].isdigit()}
+                # The list of a child follows its summary, perhaps on the next page.
+                last = page[-1].key.removeprefix(prefix)
+                names_held, held = held, {last} if last.endswith(".json") else set()
+                yield (names_held | of_children) - held
+                # What follows the children, the claims, is no child; then all has been seen.
+                if len(of_children) < len(names) or (not start_after and page[-1].key > first):
+                    break
+            yield held
 
     def _claim(self, child: int) -> list[Task]:
         """Return the tasks of the last free part of a child at work, the last one first."""
@@ -107,12 +130,17 @@ class Helper:
         is_open = summary.status in {RUNNING, INTERRUPTED}
         if not is_open or self._clock() - moment_of(saved) > ALIVE:
             return []
+        prefix = help_prefix(self._plan.run_id, child)
+        claimed = {entry.key for page in self._outputs.list(prefix) for entry in page}
+        free = [n for n in range(PARTS - 1, -1, -1) if f"{prefix}{n}" not in claimed]
+        if not free:
+            return []
         # A later attempt has counted what helpers did, too.
         is_first = len(cast("list[object]", summary.plan.get("attempts", []))) <= 1
         begun = summary.files_processed if is_first else 0
         tasks = sorted(read_tasks(self._outputs, self._plan, child), key=_largest_first)
         parts = _parts_of(tasks)
-        for part in range(PARTS - 1, -1, -1):
+        for part in free:
             own = [t for t, p in zip(tasks[begun:], parts[begun:], strict=True) if p == part]
             if own and self._is_claimed(child, part):
                 return own[::-1]

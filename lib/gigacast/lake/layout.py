@@ -327,7 +327,14 @@ def child_outputs_key(run_id: str, child: int) -> str:
 
 def help_key(run_id: str, child: int, part: int) -> str:
     """Return the key of the claim on a part of a child's tasks, by a child that helps."""
-    return f"{audit_prefix(run_id)}{child}-{part}.help"
+    return f"{help_prefix(run_id, child)}{part}"
+
+
+def help_prefix(run_id: str, child: int) -> str:
+    """Return what the keys of the claims on a child's tasks start with."""
+    # A folder that sorts after the children's numbers: a large array has thirty claims for each
+    # summary, and a listing of summaries must not read them all.
+    return f"{audit_prefix(run_id)}help/{child}-"
 
 
 def audit_prefix(run_id: str) -> str:

@@ -194,8 +194,8 @@ def list_runs(outputs: Store) -> list[tuple[str, int]]:
     ------
     StorageError
     """
-    # Summaries of children are one folder deeper.
-    entries = [e for page in outputs.list(AUDIT) for e in page if e.key.count("/") == 1]
+    # Summaries of children are one folder deeper: a large array has thousands.
+    entries = list(outputs.list_folder(AUDIT).objects)
     entries.sort(key=lambda entry: (entry.modified_ns, entry.key), reverse=True)
     return [(e.key.removeprefix(AUDIT).removesuffix(".json"), e.modified_ns) for e in entries]
 

@@ -3,13 +3,15 @@
 import hashlib
 import threading
 import time
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 from gigacast.errors import ObjectNotFoundError, PreconditionFailedError, StorageError
 from gigacast.storage.key import check_folder_prefix, check_key
-from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress, cut_pages, fold_level
+from gigacast.storage.store import PAGE_KEYS, Folder, ObjectMeta, Store, StoreAddress, fold_level
 
 
 class _Object(NamedTuple):
@@ -24,6 +26,33 @@ class _Bucket:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.objects: dict[str, _Object] = {}
+        # In order, so that a listing of a folder does not look at all other objects. Python
+        # compares strings by code point, which is the order of their UTF-8 bytes.
+        self._keys: list[str] = []
+
+    def put(self, key: str, stored: _Object) -> None:
+        """Write or replace an object."""
+        if key not in self.objects:
+            insort(self._keys, key)
+        self.objects[key] = stored
+
+    def remove(self, key: str) -> None:
+        """Remove an object; nothing happens if there is none."""
+        if self.objects.pop(key, None) is not None:
+            del self._keys[bisect_left(self._keys, key)]
+
+    def pages(self, prefix: str, after: str) -> Iterator[list[tuple[str, _Object]]]:
+        """Yield the objects whose key starts with a prefix and is greater than another, sorted."""
+        while page := self._page(prefix, after):
+            yield page
+            after = page[-1][0]
+
+    def _page(self, prefix: str, after: str) -> list[tuple[str, _Object]]:
+        with self.lock:
+            first = max(bisect_left(self._keys, prefix), bisect_right(self._keys, after))
+            found = self._keys[first : first + PAGE_KEYS]
+            keys = takewhile(lambda key: key.startswith(prefix), found)
+            return [(key, self.objects[key]) for key in keys]
 
 
 _buckets: dict[str, _Bucket] = {}
@@ -63,12 +92,15 @@ class MemoryStore(Store):
         """Do nothing: memory is always reachable."""
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[ObjectMeta]]:
-        """Yield pages of a snapshot that is taken now."""
-        return cut_pages(self._snapshot(prefix, start_after))
+        """Yield pages, each as it is when it is taken, like those of S3."""
+        after = self._root + start_after if start_after else ""
+        for page in self._bucket.pages(self._root + prefix, after):
+            yield [self._meta(key, stored) for key, stored in page]
 
     def list_folder(self, prefix: str = "") -> Folder:
         """Return one level below ``prefix``."""
-        return fold_level(prefix, self._snapshot(check_folder_prefix(prefix), ""))
+        pages = self._bucket.pages(self._root + check_folder_prefix(prefix), "")
+        return fold_level(prefix, (self._meta(*entry) for page in pages for entry in page))
 
     def head(self, key: str) -> ObjectMeta:
         """Return the metadata of an object."""
@@ -107,7 +139,11 @@ class MemoryStore(Store):
         """Delete objects; keys that do not exist are ignored."""
         for key in keys:
             with self._bucket.lock:
-                self._bucket.objects.pop(self._root + check_key(key), None)
+                self._bucket.remove(self._root + check_key(key))
+
+    def _meta(self, key: str, stored: _Object) -> ObjectMeta:
+        """Return the metadata of an object with its full key."""
+        return _describe(key[len(self._root) :], stored)
 
     def _url(self, key: str) -> str:
         return f"{self.address.url}/{key}"
@@ -122,20 +158,8 @@ class MemoryStore(Store):
     def _write(self, key: str, content: bytes | Path) -> str:
         data = _read_local(content) if isinstance(content, Path) else bytes(content)
         etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        self._bucket.objects[self._root + check_key(key)] = _Object(data, etag, time.time_ns())
+        self._bucket.put(self._root + check_key(key), _Object(data, etag, time.time_ns()))
         return etag
-
-    def _snapshot(self, prefix: str, start_after: str) -> Iterable[ObjectMeta]:
-        root, after = self._root, self._root + start_after
-        with self._bucket.lock:
-            matches = [
-                (key, stored)
-                for key, stored in self._bucket.objects.items()
-                if key.startswith(root + prefix) and (not start_after or key > after)
-            ]
-        # Python compares strings by code point, which is the order of their UTF-8 bytes.
-        matches.sort(key=lambda pair: pair[0])
-        return (_describe(key[len(root) :], stored) for key, stored in matches)
 
 
 def _describe(key: str, stored: _Object) -> ObjectMeta:

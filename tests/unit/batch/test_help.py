@@ -3,12 +3,13 @@
 import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigacast.batch.help import HELP_LATE, MANY, Helper, are_helping
+from gigacast.batch.help import HELP_LATE, MANY, MOST_MISSES, Helper, are_helping
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.lake.layout import audit_key, child_outputs_key, help_key
 from gigacast.lake.plan.audit import COMPLETED, INTERRUPTED, RUNNING, Audit
@@ -26,11 +27,13 @@ def task_of(child: int, number: int, size: int) -> Task:
 
 
 class Array:
-    """A plan of two children, of which the first has ended."""
+    """A plan of children, of which the first has ended."""
 
-    def __init__(self, tasks: int) -> None:
+    def __init__(self, tasks: int, children: int = 3) -> None:
         self.store = MemoryStore(f"help-{next(counter)}")
-        shares = [[task_of(child, n, 9 * tasks - n) for n in range(tasks)] for child in range(3)]
+        shares = [
+            [task_of(child, n, 9 * tasks - n) for n in range(tasks)] for child in range(children)
+        ]
         week = timedelta(days=7)
         self.plan: PlanFile = write_plan(self.store, "run", {}, shares, now=NOW, valid_for=week)
         self.shares = shares
@@ -71,6 +74,38 @@ def test_a_part_that_another_helper_has_claimed_is_left_to_it() -> None:
     claimed = names[len(array.help()) :]
     assert claimed
     assert array.in_order == names[: -len(claimed)][::-1]
+
+
+def test_the_only_open_child_of_a_large_array_is_found_wherever_it_is_listed() -> None:
+    array = Array(2, children=700)  # names on two pages
+    for child in range(700):
+        array.begin(child, COMPLETED)
+        array.store.put(child_outputs_key("run", child), b"list")
+    for child in (1, 9, 10, 99, 100, 347, 348, 349, 350, 500, 699):
+        array.store.delete([child_outputs_key("run", child)])
+        array.begin(child, RUNNING)
+        array.in_order.clear()
+        assert array.help() == [task.partition for task in array.shares[child]][::-1]
+        array.store.put(child_outputs_key("run", child), b"list")
+
+
+def test_a_helper_does_not_read_the_claims_on_all_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = Array(1, children=300)
+    for child in range(1, 300):
+        array.begin(child, RUNNING)
+        for part in range(32):
+            array.store.put(help_key("run", child, part), b"another")
+    listed: list[int] = []
+    pages_of = MemoryStore.list
+
+    def count(*args: Any, **options: Any) -> Any:
+        for page in pages_of(*args, **options):
+            listed.append(len(page))
+            yield page
+
+    monkeypatch.setattr(MemoryStore, "list", count)
+    assert array.help() == []
+    assert len(listed) <= 2 * MOST_MISSES, "a page of children and one of claims at each look"
 
 
 def test_a_child_that_was_asked_to_stop_is_helped_until_it_starts_again() -> None:

@@ -3,6 +3,8 @@
 import json
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,16 @@ from hypothesis import strategies as st
 
 from gigacast.errors import CorruptedFileError
 from gigacast.lake import layout
-from gigacast.lake.plan.audit import COMPLETED, Audit, AuditLog, new_run_id, read_audit, recent_runs
+from gigacast.lake.plan.audit import (
+    COMPLETED,
+    RUNNING,
+    Audit,
+    AuditLog,
+    find_crashed_run,
+    new_run_id,
+    read_audit,
+    recent_runs,
+)
 from gigacast.lake.plan.manifest import (
     ManifestEntry,
     merge,
@@ -154,6 +165,32 @@ def test_the_latest_runs_come_first(store: MemoryStore) -> None:
     store.put("audit/b/child-0.json", b"{}")
     assert set(recent_runs(store, 2)) < {"a", "b", "c"}
     assert len(recent_runs(store, 9)) == 3
+
+
+def test_a_run_that_was_killed_is_found_behind_the_children_of_large_arrays(
+    store: MemoryStore,
+) -> None:
+    for night, children in (("01", 2600), ("02", 2600)):
+        run = f"forecast_202611{night}_010000_0000"
+        AuditLog(store, Audit(run, "", status=COMPLETED), Clock()).save(force=True)
+        for child in range(children):
+            store.put(f"audit/{run}/{child}.json", b"{}")
+    killed = "forecast_20261102_020000_0000"
+    AuditLog(store, Audit(killed, "2026-11-02T02:00:00+00:00", status=RUNNING), Clock()).save(
+        force=True
+    )
+    now = datetime(2026, 11, 2, 3, tzinfo=UTC)
+    pages: list[int] = []
+    pages_of = MemoryStore.list
+
+    def count(*args: Any, **options: Any) -> Any:
+        for page in pages_of(*args, **options):
+            pages.append(len(page))
+            yield page
+
+    with mock.patch.object(MemoryStore, "list", count):
+        assert find_crashed_run(store, "forecast", now) == killed
+    assert len(pages) <= 4, "children are leapt over"
 
 
 # -- manifests -------------------------------------------------------------------------------------

@@ -226,12 +226,8 @@ def _forecasts(lake: Lake, datasets: Mapping[str, int]) -> Iterator[Link]:
     """Yield the forecasts and backtests made from datasets, as far as their audits still exist."""
     if not datasets:
         return
-    keys = [
-        entry.key
-        for page in lake.store.list(AUDIT)
-        for entry in page
-        if entry.key.count("/") == 1 and entry.key.endswith(".json")
-    ]
+    audits = lake.store.list_folder(AUDIT).objects
+    keys = [entry.key for entry in audits if entry.key.endswith(".json")]
     yielded: set[tuple[str, str]] = set()
     # One small object per run: the time goes into waiting for the store.
     with ThreadPoolExecutor(READERS) as pool:

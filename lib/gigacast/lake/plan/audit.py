@@ -6,10 +6,9 @@ as one that never ended.
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Annotated
 
 from gigacast.core.mark import Amount, Count, Keys, Time, moment_of
@@ -31,7 +30,7 @@ COMPLETED = "completed"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
 _UNENDED_SINCE = timedelta(days=2)
-_UNENDED_PAGES = 20  # summaries of the children of array runs are listed, too
+_UNENDED_PAGES = 20
 UPDATE_ATTEMPTS = 20  # each fails only if another process wrote the audit
 _HINT = "delete it: outputs and receipts, and so what is left to do, do not depend on audits"
 
@@ -282,15 +281,15 @@ def update_audit(store: Store, run_id: str, change: Callable[[Audit], bool]) -> 
 def list_children(store: Store, run_id: str) -> dict[int, str]:
     """Return the ETags of the summaries that the children of an array run have written so far."""
     prefix = audit_prefix(run_id)
-    entries = [entry for page in store.list(prefix) for entry in page]
+    entries = store.list_folder(prefix).objects
     names = [(e.key.removeprefix(prefix).removesuffix(".json"), e.etag) for e in entries]
     return {int(name): etag for name, etag in names if name.isdigit()}
 
 
 def recent_runs(store: Store, count: int) -> list[str]:
     """Return the ids of the latest runs, newest first (by the time of their last write)."""
-    # Summaries of children are one folder deeper.
-    entries = [e for page in store.list(AUDIT) for e in page if e.key.count("/") == 1]
+    # Summaries of children are one folder deeper: a large array has thousands.
+    entries = list(store.list_folder(AUDIT).objects)
     entries.sort(key=lambda entry: (entry.modified_ns, entry.key), reverse=True)
     return [e.key.removeprefix(AUDIT).removesuffix(".json") for e in entries[:count]]
 
@@ -307,8 +306,7 @@ def find_crashed_run(store: Store, job: str, now: datetime) -> str | None:
     # Ids of runs sort by their start time.
     prefix = f"{AUDIT}{job}_"
     since = f"{prefix}{now - _UNENDED_SINCE:%Y%m%d}"
-    pages = islice(store.list(prefix, start_after=since), _UNENDED_PAGES)
-    keys = [e.key for page in pages for e in page if e.key.count("/") == 1]
+    keys = list(_keys_of_runs(store, prefix, since))
     if not keys:
         return None
     run_id = keys[-1].removeprefix(AUDIT).removesuffix(".json")
@@ -318,6 +316,20 @@ def find_crashed_run(store: Store, job: str, now: datetime) -> str | None:
         return None
     lost = any(failure.get("error") == WorkerLostError.__name__ for failure in audit.failures)
     return run_id if audit.status == RUNNING or lost else None
+
+
+def _keys_of_runs(store: Store, prefix: str, after: str) -> Iterator[str]:
+    """Iterate over the keys of audits, without reading all that the children of a run have written.
+
+    A folder of children that goes on beyond its page is leapt over.
+    """
+    for _ in range(_UNENDED_PAGES):
+        page = next(iter(store.list(prefix, start_after=after)), [])
+        if not page:
+            return
+        yield from (entry.key for entry in page if entry.key.count("/") == 1)
+        run, slash, _ = page[-1].key.removeprefix(AUDIT).partition("/")
+        after = f"{AUDIT}{run}/~" if slash else page[-1].key  # no name of a child sorts after it
 
 
 def new_run_id(now: datetime, entropy: Callable[[int], str], label: str = "forecast") -> str:
