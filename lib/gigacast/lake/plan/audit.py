@@ -30,7 +30,7 @@ COMPLETED = "completed"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
 _UNENDED_SINCE = timedelta(days=2)
-_UNENDED_PAGES = 20
+_UNENDED_PAGES = 20  # each array run takes one or two, whatever its children have written
 UPDATE_ATTEMPTS = 20  # each fails only if another process wrote the audit
 _HINT = "delete it: outputs and receipts, and so what is left to do, do not depend on audits"
 
