@@ -88,11 +88,11 @@ CHRONOS2 = {
 def test_forecasts_need_no_torch_and_what_needs_it_says_so(tmp_path: Path) -> None:
     package = Path(gigacast.__file__).parent
     nano = package / "forecasters" / "weights" / "gigacast-bolt-nano"
-    other = tmp_path / "chronos2"
-    other.mkdir()
-    (other / "config.json").write_text(json.dumps(CHRONOS2))
-    (other / "model.safetensors").write_bytes(b"")
-    arguments = [sys.executable, "-c", PROGRAM, str(tmp_path / "lake"), str(nano), str(other)]
+    chronos2 = tmp_path / "chronos2"
+    chronos2.mkdir()
+    (chronos2 / "config.json").write_text(json.dumps(CHRONOS2))
+    (chronos2 / "model.safetensors").write_bytes(b"")
+    arguments = [sys.executable, "-c", PROGRAM, str(tmp_path / "lake"), str(nano), str(chronos2)]
     paths = {**os.environ, "PYTHONPATH": str(package.parent)}
     done = subprocess.run(arguments, env=paths, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

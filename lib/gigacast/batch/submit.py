@@ -296,10 +296,10 @@ def share_in_order(tasks: Sequence[Task], children: int) -> list[list[Task]]:
     shares: list[list[Task]] = []
     for place, task in enumerate(tasks):
         done += task.size_bytes + 1
-        left = len(tasks) - place - 1
-        # At least one task for each of the children that are left.
+        remaining = len(tasks) - place - 1
+        # At least one task for each of the remaining children.
         is_full = done * children >= total * (len(shares) + 1)
-        if (is_full or left < children - len(shares)) and len(shares) < children - 1:
+        if (is_full or remaining < children - len(shares)) and len(shares) < children - 1:
             shares.append(list(tasks[start : place + 1]))
             start = place + 1
     return [*shares, list(tasks[start:])]

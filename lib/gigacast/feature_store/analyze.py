@@ -303,16 +303,16 @@ def _query(reading: _Reading, files: Sequence[ObjectMeta], sql: str) -> list[tup
 def _cost(
     definition: Definition, readings: Sequence[_Reading], facts: Sequence[TableFacts]
 ) -> Cost:
-    left = _left_days(definition, facts)
+    written = _written_days(definition, facts)
     rows = size = 0
     for reading, fact in zip(readings, facts, strict=True):
-        days = _days_read(reading, fact, left)
+        days = _days_read(reading, fact, written)
         rows += sum(fact.rows_by_day[day] for day in days)
         size += sum(m.size_bytes for day in days for m in reading.partitions.get(day, ()))
-    return Cost(len(left), rows, size, rows / _ROWS_PER_CPU_S)
+    return Cost(len(written), rows, size, rows / _ROWS_PER_CPU_S)
 
 
-def _left_days(definition: Definition, facts: Sequence[TableFacts]) -> list[str]:
+def _written_days(definition: Definition, facts: Sequence[TableFacts]) -> list[str]:
     """Return the days that a backfill writes."""
     if isinstance(definition, Join):
         days = [day for fact in facts if fact.role == "left" for day in fact.days]
@@ -326,17 +326,17 @@ def _left_days(definition: Definition, facts: Sequence[TableFacts]) -> list[str]
     return sorted({day for day in days if day >= start})
 
 
-def _days_read(reading: _Reading, fact: TableFacts, left: Sequence[str]) -> list[str]:
-    """Return the days of a source that the windows of the left days see."""
-    if not left:
+def _days_read(reading: _Reading, fact: TableFacts, written: Sequence[str]) -> list[str]:
+    """Return the days of a source that the windows of the written days see."""
+    if not written:
         return []
     if reading.window_days is None:
-        return [day for day in fact.rows_by_day if day <= left[-1]]
+        return [day for day in fact.rows_by_day if day <= written[-1]]
     try:
-        first = str(date.fromisoformat(left[0]) - timedelta(days=reading.window_days))
+        first = str(date.fromisoformat(written[0]) - timedelta(days=reading.window_days))
     except ValueError:
         first = ""  # days in another form: all of them
-    return [day for day in fact.rows_by_day if not day or first <= day <= left[-1]]
+    return [day for day in fact.rows_by_day if not day or first <= day <= written[-1]]
 
 
 def _translated(reading: _Reading, text: str) -> str:

@@ -200,10 +200,11 @@ class Run:
         # Before the first task: a run that is killed stays visible as one that never ended.
         self._outage.call(lambda: self._log.save(force=True))
         with ScratchHold(), self._closing_audit():
-            left = sorted(tasks, key=order)
+            pending = sorted(tasks, key=order)
             for rounds in range(MAX_ROUNDS):
-                left = self._execute_once(left, setup, executor, is_last=rounds == MAX_ROUNDS - 1)
-                if not left:
+                is_last = rounds == MAX_ROUNDS - 1
+                pending = self._execute_once(pending, setup, executor, is_last=is_last)
+                if not pending:
                     break
             # Within the block: a manifest that can't be written makes the run a failed one.
             self._outage.call(lambda: on_results(self))
@@ -218,12 +219,12 @@ class Run:
     ) -> list[Task]:
         """Start every task once, and return those that an outage stopped."""
         # By identity: outcomes have the objects that were submitted, and tasks are large values.
-        left = {id(task): task for task in tasks}
+        pending = {id(task): task for task in tasks}
         try:
             for outcome in executor.run(tasks, setup):
                 if self._must_repeat(outcome, is_last=is_last):
                     continue
-                left.pop(id(outcome.task), None)
+                pending.pop(id(outcome.task), None)
                 self._take(outcome)
                 self._save_in_passing()
         except TransientStorageError as error:
@@ -231,7 +232,7 @@ class Run:
             if is_last or not self._outage.is_waited_out or isinstance(error, OutageError):
                 raise
             self._outage.wait(error.message)
-        return list(left.values())
+        return list(pending.values())
 
     def _must_repeat(self, outcome: Outcome[Task, Receipt], *, is_last: bool) -> bool:
         """Wait if a task failed because of an outage, and return whether it is to be repeated."""

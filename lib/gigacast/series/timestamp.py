@@ -170,8 +170,8 @@ class OffsetGuard:
         text = str(texts[int(readable[0])])
         is_zoned = has_offsets(pa.array([text.strip()]))
         if len(self._seen) == 1 and is_zoned not in self._seen:
-            seen = self._seen[not is_zoned]
-            zoned, bare = ((name, text), seen) if is_zoned else (seen, (name, text))
+            earlier = self._seen[not is_zoned]
+            zoned, bare = ((name, text), earlier) if is_zoned else (earlier, (name, text))
             elsewhere = f" in {bare[0]}" if bare[0] != zoned[0] else ""
             raise mixed_offsets(zoned[0], zoned[1], bare[1], elsewhere)
         self._seen.setdefault(is_zoned, (name, text))

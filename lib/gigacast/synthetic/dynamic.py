@@ -87,10 +87,10 @@ def causal_graph(rng: np.random.Generator, rows: int, length: int) -> FloatArray
     past = np.ascontiguousarray(warm.transpose(2, 0, 1))
     row, node = np.arange(rows)[:, None, None], np.arange(NODES)[None, None, :]
     for step in range(_LONGEST_LAG, len(past)):
-        seen = past[step - lags, row, node]
-        bent = np.where(bend == 1, np.tanh(2.0 * seen), seen)
-        bent = np.where(bend == 2, np.sin(2.0 * seen), bent)
-        bent = np.where(bend == 3, np.maximum(seen, 0.0), bent)
+        causes = past[step - lags, row, node]
+        bent = np.where(bend == 1, np.tanh(2.0 * causes), causes)
+        bent = np.where(bend == 2, np.sin(2.0 * causes), bent)
+        bent = np.where(bend == 3, np.maximum(causes, 0.0), bent)
         past[step] += (weights * bent).sum(axis=2)
     return standardise(np.ascontiguousarray(past[_LONGEST_LAG:, :, 0].T))
 

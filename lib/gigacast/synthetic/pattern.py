@@ -45,8 +45,8 @@ def clean_waves(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
     first = np.where(chance(rng, 0.5, rows) > 0, calendar, first)
     second = log_uniform(rng, 3.0, longest, rows)
     wave = np.sin(2.0 * np.pi * (clock / first + uniform(rng, 0.0, 1.0, rows)))
-    other = np.sin(2.0 * np.pi * (clock / second + uniform(rng, 0.0, 1.0, rows)))
-    wave = wave + other * log_uniform(rng, 0.05, 1.0, rows) * chance(rng, 0.4, rows)
+    overtone = np.sin(2.0 * np.pi * (clock / second + uniform(rng, 0.0, 1.0, rows)))
+    wave = wave + overtone * log_uniform(rng, 0.05, 1.0, rows) * chance(rng, 0.4, rows)
     rate = uniform(rng, -1.5, 1.5, rows) * chance(rng, 0.3, rows)
     return np.asarray(wave * np.exp(rate * clock / length), dtype=np.float32)
 

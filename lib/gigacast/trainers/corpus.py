@@ -316,10 +316,10 @@ class WindowSource:
         width = -(-int((origins - firsts).max()) // cut.patch_size) * cut.patch_size
         before = origins[:, None] + np.arange(-width, 0)
         after = origins[:, None] + np.arange(cut.horizon)
-        seen, ahead = before >= firsts[:, None], after < stops[:, None]
+        behind, ahead = before >= firsts[:, None], after < stops[:, None]
         future = self._companions(after, ahead)
         future[:, : len(self._corpus.names) - self._corpus.known] = np.nan
-        context, past = self._take(before, seen), self._companions(before, seen)
+        context, past = self._take(before, behind), self._companions(before, behind)
         past, future = encode_windows(self._corpus.categories, context, past, future)
         own = None if bases is None else np.asarray(bases[series])
         return Windows(context, self._take(after, ahead), past, future, own)

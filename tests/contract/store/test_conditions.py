@@ -28,9 +28,9 @@ def test_a_write_of_equal_content_may_keep_the_etag(store: Store, tmp_path: Path
         first,
     ]
     assert store.head("key").etag == first
-    other = store.put_unless_equal("key", b"same" * 999 + b"else")
-    assert other != first
-    assert store.get("key", if_match=other) == b"same" * 999 + b"else"
+    changed = store.put_unless_equal("key", b"same" * 999 + b"else")
+    assert changed != first
+    assert store.get("key", if_match=changed) == b"same" * 999 + b"else"
 
 
 def test_of_writers_of_equal_content_all_get_the_same_etag(store: Store) -> None:

@@ -158,7 +158,7 @@ def test_no_command_shows_what_could_move_a_terminal(
     monkeypatch.chdir(bucket / "empty")
     log_as_outside_of_tests(monkeypatch)
     place = ["--bucket", f"file://{bucket}/bucket"]
-    seen = dict.fromkeys(DRIVEN, "")
+    printed = dict.fromkeys(DRIVEN, "")
     for command, lines in DRIVEN.items():
         for line in lines:
             code = run([*command.split(), *words(line, place, bucket)])
@@ -166,11 +166,11 @@ def test_no_command_shows_what_could_move_a_terminal(
             assert code in {0, 1, 2}, (command, err)
             assert not any(wrong in err for wrong in MISUSED), (command, line, err)
             check(out + err, f"{command} {line}")
-            seen[command] += out + err
+            printed[command] += out + err
     # The texts did arrive, in their printable form.
-    silent = {name for name, text in seen.items() if not any(form in text for form in ESCAPED)}
+    silent = {name for name, text in printed.items() if not any(form in text for form in ESCAPED)}
     assert silent == SILENT, silent ^ SILENT
-    assert r"\u202e" in "".join(seen.values())
+    assert r"\u202e" in "".join(printed.values())
 
 
 def test_every_command_answers_in_json_errors_included(

@@ -225,11 +225,13 @@ def test_garbage_and_other_streams_stop_nothing(
     lake: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     event = events_of([b"\xff", refund(1), b"{}", {"ts": "soon", "user_id": "5"}])
-    other = events_of([refund(5, 1000)])
-    other["Records"][0]["eventSourceARN"] = "arn:aws:kinesis:us-east-1:123456789012:stream/other"
+    elsewhere = events_of([refund(5, 1000)])
+    elsewhere["Records"][0]["eventSourceARN"] = (
+        "arn:aws:kinesis:us-east-1:123456789012:stream/other"
+    )
 
     assert handler.stream.handle(event, None) == {"batchItemFailures": []}
-    assert handler.stream.handle(other, None) == {"batchItemFailures": []}
+    assert handler.stream.handle(elsewhere, None) == {"batchItemFailures": []}
 
     assert total() == 4
     assert "3 records are garbage" in caplog.text

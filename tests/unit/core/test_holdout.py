@@ -90,6 +90,6 @@ def test_series_that_end_earlier_are_slices_of_the_series(series, steps):
     shorter = end_before(batch_of(series), steps)
     assert len(shorter) == len(series)
     for n, values in enumerate(shorter):
-        left = series[n][: max(0, len(series[n]) - steps)]
-        np.testing.assert_array_equal(values, np.array(left, np.float32))
+        expected = series[n][: max(0, len(series[n]) - steps)]
+        np.testing.assert_array_equal(values, np.array(expected, np.float32))
         assert shorter.last_timestamps[n] == (100 - min(steps, len(series[n]))) * DAY_US

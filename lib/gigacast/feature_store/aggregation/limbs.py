@@ -181,9 +181,9 @@ def _whole(split: _Split, power: int) -> list[Ints]:
 
 
 def _shift(size: Words, place: Ints) -> Words:
-    left = np.clip(place, 0, 63).astype(np.uint64)
-    right = np.clip(-place, 0, 63).astype(np.uint64)
-    return (size << left) >> right
+    up = np.clip(place, 0, 63).astype(np.uint64)
+    down = np.clip(-place, 0, 63).astype(np.uint64)
+    return (size << up) >> down
 
 
 def _raise(size: Words, power: int) -> list[Words]:
@@ -194,10 +194,10 @@ def _raise(size: Words, power: int) -> list[Words]:
     return product
 
 
-def _multiply(left: Sequence[Words], right: Sequence[Words]) -> list[Words]:
-    columns = [np.zeros_like(left[0]) for _ in range(len(left) + len(right))]
-    for i, a in enumerate(left):
-        for j, b in enumerate(right):
+def _multiply(first: Sequence[Words], second: Sequence[Words]) -> list[Words]:
+    columns = [np.zeros_like(first[0]) for _ in range(len(first) + len(second))]
+    for i, a in enumerate(first):
+        for j, b in enumerate(second):
             product = a * b
             columns[i + j] += product & _MASK
             columns[i + j + 1] += product >> _WIDTH
@@ -218,12 +218,12 @@ def _cut(split: _Split, power: int, band: range) -> Iterator[Ints]:
     padded = np.stack([np.zeros_like(words[0]), *words, np.zeros_like(words[0])])
     rows = np.arange(len(split.size))
     moved, remainder = np.divmod(split.place * power, LIMB)
-    left = remainder.astype(np.uint64)
+    up = remainder.astype(np.uint64)
     for limb in band:
         at = limb - moved + 1
         upper = padded[np.clip(at, 0, len(words) + 1), rows]
         lower = padded[np.clip(at - 1, 0, len(words) + 1), rows]
-        yield (((upper << left) | (lower >> (_WIDTH - left))) & _MASK).astype(np.int64)
+        yield (((upper << up) | (lower >> (_WIDTH - up))) & _MASK).astype(np.int64)
 
 
 def _carry(sums: Sums) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:

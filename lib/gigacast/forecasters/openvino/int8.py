@@ -117,10 +117,10 @@ def calibrate(weights: FusedBolt, shape: BoltShape) -> Int8Scales:
     # In float64, and rounded afterwards: float32 sums differ from processor to processor.
     exact = _as_float64(weights)
     contexts = [_corpus(min(length, shape.context_length)) for length in LENGTHS]
-    seen = _Observer(exact, shape)
+    observer = _Observer(exact, shape)
     for context in contexts:
-        seen(context[::2], shape.prediction_length, masked=False)
-    products = {place: _find_scales(rows, weight) for place, rows, weight in seen.products()}
+        observer(context[::2], shape.prediction_length, masked=False)
+    products = {place: _find_scales(rows, weight) for place, rows, weight in observer.products()}
     return Int8Scales(products, _error(exact, shape, products, [part[1::2] for part in contexts]))
 
 

@@ -156,8 +156,8 @@ def rebuild_manifest(store: Store, prefix: str) -> pa.Table:
         receipts = pool.map(lambda pair: _read_proof(store, pair[0], listed[pair[1]]), keys)
         latest: dict[str, Receipt] = {}
         for receipt in filter(None, receipts):
-            other = latest.setdefault(receipt.partition, receipt)
-            if moment_of(receipt.finished_at) > moment_of(other.finished_at):
+            newest = latest.setdefault(receipt.partition, receipt)
+            if moment_of(receipt.finished_at) > moment_of(newest.finished_at):
                 latest[receipt.partition] = receipt
     return to_table([entry_of(latest[partition]) for partition in sorted(latest)])
 

@@ -229,11 +229,11 @@ def last_made(tables: Sequence[pa.Table], names: Sequence[str]) -> list[pa.Table
         Columns that name a series and its cutoff.
     """
     keys = [_names_of(table, names) for table in tables]
-    seen = text_column([])
+    later = text_column([])
     remaining: list[pa.Table] = []
     for table, key in zip(reversed(tables), reversed(keys), strict=True):
-        remaining.append(table.filter(pc.invert(pc.is_in(key, value_set=seen))))
-        seen = pc.unique(pa.concat_arrays([seen, *key.chunks]))
+        remaining.append(table.filter(pc.invert(pc.is_in(key, value_set=later))))
+        later = pc.unique(pa.concat_arrays([later, *key.chunks]))
     return remaining[::-1]
 
 
