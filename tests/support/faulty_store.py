@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from unittest import mock
 
 from gigacast.errors import TransientStorageError
+from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import Folder, ObjectMeta, Store
 
 Request = Literal[
@@ -152,3 +154,18 @@ class FaultyStore(Store):
             return False
         self._met[id(fault)] += 1
         return fault.nth <= self._met[id(fault)] < fault.nth + fault.times
+
+
+@contextmanager
+def counted_pages() -> Iterator[list[int]]:
+    """Yield the sizes of the pages that `MemoryStore.list` has brought so far."""
+    sizes: list[int] = []
+    pages_of = MemoryStore.list
+
+    def counted(*args: Any, **options: Any) -> Any:
+        for page in pages_of(*args, **options):
+            sizes.append(len(page))
+            yield page
+
+    with mock.patch.object(MemoryStore, "list", counted):
+        yield sizes

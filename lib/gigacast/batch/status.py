@@ -10,7 +10,7 @@ from gigacast.batch.service import ArrayService
 from gigacast.errors import ComputeError, ConfigError, DataError, PlanError, StorageError
 from gigacast.forecasting.prepare import Prepared, prepare_for
 from gigacast.job.forecast_job import ForecastJob
-from gigacast.lake.plan.audit import Audit, read_audit, recent_runs
+from gigacast.lake.plan.audit import Audit, list_runs, read_audit
 from gigacast.lake.plan.planner import MonthCounts, Plan, make_plan
 from gigacast.storage.store import Store
 
@@ -85,7 +85,7 @@ def report_status(job: ForecastJob, make_service: MakeService | None = None) -> 
 def read_runs(outputs: Store, count: int) -> list[Audit]:
     """Return the latest audits that can be read, newest first."""
     runs = []
-    for run_id in recent_runs(outputs, count):
+    for run_id, _ in list_runs(outputs)[:count]:
         try:
             runs.append(read_audit(outputs, run_id))
         except (StorageError, DataError):

@@ -13,8 +13,8 @@ from gigacast.forecasting.read import Generation
 from gigacast.job.file_job import in_threads
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs
-from gigacast.lake.layout import AUDIT, audit_key
-from gigacast.lake.plan.audit import Audit, read_audit
+from gigacast.lake.layout import audit_key
+from gigacast.lake.plan.audit import Audit, list_runs, read_audit
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.report.document import Document
 from gigacast.reporting.accuracy import find_evaluation
@@ -185,19 +185,6 @@ def report_run(job: ForecastJob, run_id: str | None = None) -> RunReport:
         anomalies=find_search(outputs, generation),
         drift=sample.drift,
     )
-
-
-def list_runs(outputs: Store) -> list[tuple[str, int]]:
-    """Return the ids of all runs and the time of their last write, the latest first.
-
-    Raises
-    ------
-    StorageError
-    """
-    # Summaries of children are one folder deeper: a large array has thousands.
-    entries = list(outputs.list_folder(AUDIT).objects)
-    entries.sort(key=lambda entry: (entry.modified_ns, entry.key), reverse=True)
-    return [(e.key.removeprefix(AUDIT).removesuffix(".json"), e.modified_ns) for e in entries]
 
 
 def _checked(run_id: str | None, runs: Sequence[tuple[str, int]], url: str) -> str:

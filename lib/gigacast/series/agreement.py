@@ -64,7 +64,17 @@ def agree(tables: Sequence[OpenTable], options: ReadOptions, limits: Limits) -> 
     covariates = tables[0].layout.covariates
     codes = {name: CategoryCodes() for name in covariates if _agreed_category(tables, name)}
     key = _agreed_key(tables)
-    decoder = Decoder(kind, clock, targets, item_id, options.rows_freq, covariates, codes, key)
+    decoder = Decoder(
+        kind,
+        clock,
+        targets,
+        item_id,
+        options.rows_freq,
+        covariates,
+        len(options.columns.known_covariates),
+        codes,
+        key,
+    )
     return Agreement(decoder, scanned.contiguous, scanned.runs)
 
 

@@ -4,7 +4,7 @@ A `Decoder` holds what all sources of a partition have in common: type of ids, c
 layout has a function from a record batch to `ItemRows`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -54,7 +54,9 @@ class Decoder:
     freq : Frequency or None
         Frequency given by the settings.
     covariates : tuple of str
-        Columns of covariates.
+        Columns of covariates, those that are known ahead last.
+    known_covariates : int
+        Number of covariates that are known ahead.
     codes : mapping
         Codes of the categorical covariates, by column.
     item_key : ItemKey, optional
@@ -67,6 +69,7 @@ class Decoder:
     item_id: str
     freq: Frequency | None
     covariates: tuple[str, ...] = ()
+    known_covariates: int = 0
     codes: Mapping[str, CategoryCodes] = field(default_factory=dict)
     item_key: ItemKey | None = None
     unread: UnreadTexts = field(default_factory=UnreadTexts, init=False, repr=False)
@@ -148,13 +151,13 @@ class Decoder:
         self, batch: pa.RecordBatch, layout: Layout, ids: pa.Array, name: str, *, primary: bool
     ) -> ItemRows:
         lists = [_flatten(batch.column(target)) for target in self.columns]
+        self._check_covariate_lengths([own for _, own in lists], ids, name)
         lengths = np.max([own for _, own in lists], axis=0)
         column = batch.column(layout.timestamp)
         stated: list[RealArray] = []
         if is_list_type(column.type):
             flat, own = _flatten(column)
-            for topic, (_, values_of_row) in zip(self.columns, lists, strict=True):
-                self._check_lengths(own, values_of_row, ids, topic, name)
+            self._check_times([values for _, values in lists], own, ids, name)
             lengths = np.maximum(lengths, own)
             times = _padded(self._times(flat, name), own, lengths, NO_TIME)
         else:
@@ -172,26 +175,50 @@ class Decoder:
         # An item may have several lists, which are one series.
         return merge_neighbours(rows)
 
-    def _check_lengths(
-        self, times: IntArray, values: IntArray, ids: pa.Array, topic: str, name: str
+    def _check_times(
+        self, lengths: Sequence[IntArray], times: IntArray, ids: pa.Array, name: str
     ) -> None:
         """Refuse rows whose lists have more times than values, or fewer.
 
         Which of them belong together is not known. A list without elements is that of a series
         that has no values, or no times.
         """
-        is_uneven = values > times
-        # Beside covariates that are known ahead a history ends before its times do.
+        for topic, values in zip(self.columns, lengths, strict=True):
+            # Beside covariates that are known ahead a history ends before its times do.
+            is_uneven = values > times if self.known_covariates else values != times
+            is_uneven &= (values > 0) & (times > 0)
+            if is_uneven.any():
+                row = int(is_uneven.argmax())
+                raise SchemaError(
+                    f"{name}: item {ids[row].as_py()!r} has {times[row]} times and {values[row]} "
+                    f"values of {topic!r} in its lists",
+                    hint="write as many values as times, and null where a value is missing",
+                )
+
+    def _check_covariate_lengths(
+        self, lengths: Sequence[IntArray], ids: pa.Array, name: str
+    ) -> None:
+        """Refuse rows in which a covariate has fewer values than a target, or two targets differ.
+
+        Nor may there be more values unless a covariate is known ahead: nothing says whether the
+        first or the last of them have no target. A list without elements is a column without
+        values.
+        """
         if not self.covariates:
-            is_uneven = values != times
-        is_uneven &= (values > 0) & (times > 0)
-        if is_uneven.any():
-            row = int(is_uneven.argmax())
-            raise SchemaError(
-                f"{name}: item {ids[row].as_py()!r} has {times[row]} times and {values[row]} "
-                f"values of {topic!r} in its lists",
-                hint="write as many values as times, and null where a value is missing",
-            )
+            return  # Lists of targets from the same start may differ in length.
+        history = np.max(lengths[: len(self.targets)], axis=0)
+        longest = np.argmax(lengths[: len(self.targets)], axis=0)
+        for topic, values in zip(self.columns, lengths, strict=True):
+            is_uneven = values < history if self.known_covariates else values != history
+            is_uneven &= (values > 0) & (history > 0)
+            if is_uneven.any():
+                row = int(is_uneven.argmax())
+                raise SchemaError(
+                    f"{name}: item {ids[row].as_py()!r} has {history[row]} values of "
+                    f"{self.targets[longest[row]]!r} and {values[row]} of {topic!r} in its lists",
+                    hint="write a value of each covariate and target for each step of the history, "
+                    "and null where one is missing",
+                )
 
     def _packed_frequencies(self, batch: pa.RecordBatch, layout: Layout, name: str) -> RealArray:
         """Return the packed frequency of each row; NaN if it is missing or unreadable."""

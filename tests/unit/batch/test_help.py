@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +14,7 @@ from gigacast.lake.layout import audit_key, child_outputs_key, help_key
 from gigacast.lake.plan.audit import COMPLETED, INTERRUPTED, RUNNING, Audit
 from gigacast.lake.plan.plan_file import PlanFile, Share, write_plan
 from gigacast.storage.memory import MemoryStore
+from tests.support.faulty_store import counted_pages
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 counter = itertools.count()
@@ -89,23 +89,15 @@ def test_the_only_open_child_of_a_large_array_is_found_wherever_it_is_listed() -
         array.store.put(child_outputs_key("run", child), b"list")
 
 
-def test_a_helper_does_not_read_the_claims_on_all_children(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_helper_does_not_read_the_claims_on_all_children() -> None:
     array = Array(1, children=300)
     for child in range(1, 300):
         array.begin(child, RUNNING)
         for part in range(32):
             array.store.put(help_key("run", child, part), b"another")
-    listed: list[int] = []
-    pages_of = MemoryStore.list
-
-    def count(*args: Any, **options: Any) -> Any:
-        for page in pages_of(*args, **options):
-            listed.append(len(page))
-            yield page
-
-    monkeypatch.setattr(MemoryStore, "list", count)
-    assert array.help() == []
-    assert len(listed) <= 2 * MOST_MISSES, "a page of children and one of claims at each look"
+    with counted_pages() as pages:
+        assert array.help() == []
+    assert len(pages) <= 2 * MOST_MISSES, "a page of children and one of claims at each look"
 
 
 def test_a_child_that_was_asked_to_stop_is_helped_until_it_starts_again() -> None:

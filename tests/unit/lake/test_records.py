@@ -3,8 +3,6 @@
 import json
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -18,9 +16,9 @@ from gigacast.lake.plan.audit import (
     Audit,
     AuditLog,
     find_crashed_run,
+    list_runs,
     new_run_id,
     read_audit,
-    recent_runs,
 )
 from gigacast.lake.plan.manifest import (
     ManifestEntry,
@@ -31,7 +29,7 @@ from gigacast.lake.plan.manifest import (
 )
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.storage.memory import MemoryStore
-from tests.support.faulty_store import Fault, FaultyStore, SimulatedCrash
+from tests.support.faulty_store import Fault, FaultyStore, SimulatedCrash, counted_pages
 
 KEY = "forecasts/m/v/h1-q1-00000000/_manifest.parquet"
 
@@ -163,8 +161,9 @@ def test_the_latest_runs_come_first(store: MemoryStore) -> None:
     for run in ("a", "b", "c"):
         AuditLog(store, Audit(run, ""), Clock()).save(force=True)
     store.put("audit/b/child-0.json", b"{}")
-    assert set(recent_runs(store, 2)) < {"a", "b", "c"}
-    assert len(recent_runs(store, 9)) == 3
+    runs = list_runs(store)
+    assert {run for run, _ in runs} == {"a", "b", "c"}
+    assert runs == sorted(runs, key=lambda run: run[::-1], reverse=True)
 
 
 def test_a_run_that_was_killed_is_found_behind_the_children_of_large_arrays(
@@ -180,15 +179,7 @@ def test_a_run_that_was_killed_is_found_behind_the_children_of_large_arrays(
         force=True
     )
     now = datetime(2026, 11, 2, 3, tzinfo=UTC)
-    pages: list[int] = []
-    pages_of = MemoryStore.list
-
-    def count(*args: Any, **options: Any) -> Any:
-        for page in pages_of(*args, **options):
-            pages.append(len(page))
-            yield page
-
-    with mock.patch.object(MemoryStore, "list", count):
+    with counted_pages() as pages:
         assert find_crashed_run(store, "forecast", now) == killed
     assert len(pages) <= 4, "children are leapt over"
 

@@ -160,6 +160,58 @@ def test_lists_of_covariates_may_be_longer_than_their_targets() -> None:
     assert beside(batch).future(np.array([0]), 2)[0].tolist() == [[5.0, 4.0]]
 
 
+def read_lists(lengths: dict[str, int], *, timed: bool = False) -> SeriesBatch:
+    """Read one row of lists beside a known ``price`` and a past ``stock``, if there are such."""
+    columns = {name: [np.arange(float(length))] for name, length in lengths.items()}
+    times: dict[str, list[object]] = {"start": [pd.Timestamp("2024-01-01")], "freq": ["D"]}
+    if timed:
+        longest = max(lengths.values())
+        times = {"timestamp": [list(pd.date_range("2024-01-01", periods=longest))]}
+    names = ColumnNames(
+        targets=tuple(name for name in lengths if name.startswith("target")),
+        past_covariates=tuple(name for name in lengths if name == "stock"),
+        known_covariates=tuple(name for name in lengths if name == "price"),
+    )
+    source = SeriesSource.of_table(pa.table({"item_id": ["a"], **times, **columns}))
+    (batch,) = read_series([source], ReadOptions(columns=names))
+    return batch
+
+
+@pytest.mark.parametrize("timed", [False, True])
+@pytest.mark.parametrize(
+    ("lengths", "history"),
+    [
+        ({"target": 40, "stock": 40}, 40),
+        ({"target": 40, "stock": 0}, 40),
+        ({"target": 40, "price": 40}, 40),
+        ({"target": 40, "stock": 40, "price": 47}, 40),
+        ({"target": 40, "stock": 45, "price": 47}, 40),
+        ({"target": 40, "target_b": 40, "price": 47}, 40),
+    ],
+)
+def test_lists_of_a_history_are_as_long_as_their_target(lengths, history, timed):
+    batch = read_lists(lengths, timed=timed)
+    assert set(batch.lengths.tolist()) == {history}
+    assert batch.last_arrow().to_pylist()[0].day == 9  # 40 days after 1 January
+
+
+@pytest.mark.parametrize("timed", [False, True])
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        {"target": 40, "stock": 39},
+        {"target": 40, "stock": 41},
+        {"target": 40, "price": 39},
+        {"target": 40, "stock": 39, "price": 47},
+        {"target": 40, "target_b": 39, "price": 47},
+        {"target": 39, "target_b": 40, "stock": 40},
+    ],
+)
+def test_a_list_shorter_than_the_history_beside_it_is_refused(lengths, timed):
+    with pytest.raises(SchemaError, match=r"item 'a' has \d+ .* and \d+ .* in its lists"):
+        read_lists(lengths, timed=timed)
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [

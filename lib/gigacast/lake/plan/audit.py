@@ -286,12 +286,17 @@ def list_children(store: Store, run_id: str) -> dict[int, str]:
     return {int(name): etag for name, etag in names if name.isdigit()}
 
 
-def recent_runs(store: Store, count: int) -> list[str]:
-    """Return the ids of the latest runs, newest first (by the time of their last write)."""
+def list_runs(store: Store) -> list[tuple[str, int]]:
+    """Return the ids of all runs and the time of their last write in ns, the latest first.
+
+    Raises
+    ------
+    StorageError
+    """
     # Summaries of children are one folder deeper: a large array has thousands.
     entries = list(store.list_folder(AUDIT).objects)
     entries.sort(key=lambda entry: (entry.modified_ns, entry.key), reverse=True)
-    return [e.key.removeprefix(AUDIT).removesuffix(".json") for e in entries[:count]]
+    return [(e.key.removeprefix(AUDIT).removesuffix(".json"), e.modified_ns) for e in entries]
 
 
 def find_crashed_run(store: Store, job: str, now: datetime) -> str | None:
