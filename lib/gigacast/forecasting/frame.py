@@ -188,6 +188,14 @@ def forecast_source(
                 forecasts[place] = _with_rows(forecasts[place], forecast, rows)
     _log_fallback(info.name, forecasts)
     forecasts = [without_dropped(forecast, method.fallback) for forecast in forecasts]
+    predictions = _prediction_table(forecasts, method, info)
+    return SourceForecast(predictions, tuple(forecasts), info, options.horizon, reader.stats)
+
+
+def _prediction_table(
+    forecasts: Sequence[ForecastBatch], method: Method, info: ForecasterInfo
+) -> pa.Table:
+    """Return forecasts as a table in the layout of the method."""
     # Numbers have one type, that of the series with the most digits.
     ordered = sorted(forecasts, key=lambda forecast: forecast.series.bases is None)
     schema = prediction_schema(
@@ -204,8 +212,7 @@ def forecast_source(
     )
     schema = with_mean(schema) if method.mean else schema
     batches = [prediction_batch(forecast, schema, method.layout) for forecast in forecasts]
-    predictions = pa.Table.from_batches(batches, schema=schema)
-    return SourceForecast(predictions, tuple(forecasts), info, options.horizon, reader.stats)
+    return pa.Table.from_batches(batches, schema=schema)
 
 
 def shared_frequency(batches: Sequence[SeriesBatch], reading: ReadOptions) -> Frequency | None:
@@ -262,7 +269,7 @@ def _log_fallback(name: str, forecasts: list[ForecastBatch]) -> None:
         )
 
 
-def _time_type(forecasts: list[ForecastBatch]) -> pa.DataType | None:
+def _time_type(forecasts: Sequence[ForecastBatch]) -> pa.DataType | None:
     """Return the widest type of the forecasts' timestamps; ``None`` without forecasts."""
     kinds = [forecast.series.future_type(forecast.horizon) for forecast in forecasts]
     wider = [kind for kind in kinds if kind != forecasts[0].series.timestamp_type]
