@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gigacast.batch.result import array_of
-from gigacast.batch.status import StatusReport
+from gigacast.batch.status import StatusReport, is_about, specs_of
 from gigacast.batch.submit import Submission
 from gigacast.core.plural import counted
 from gigacast.lake.layout import audit_key, version_prefix
@@ -185,13 +185,45 @@ def status_document(report: StatusReport) -> Document:
         (name, c.done, c.pending, failed, c.superseded, c.orphaned) for name, c, failed in months
     ]
     runs = [
-        (r.session_id, r.status, r.files_processed, r.files_skipped, r.files_failed, _dollars_of(r))
+        (
+            r.session_id,
+            r.state,
+            r.files_processed,
+            r.files_skipped,
+            r.files_failed,
+            _dollars_of(r),
+        )
         for r in report.runs[:_FIRST]
     ]
-    blocks: list[Block] = [Heading("Partitions"), Table(_STATUS_COLUMNS, tuple(counts))]
+    blocks: list[Block] = [
+        Heading("Partitions"),
+        *_counted_forecasts(report),
+        Table(_STATUS_COLUMNS, tuple(counts)),
+    ]
     if runs:
         blocks += [Heading("Latest runs"), Table(_RUN_COLUMNS, tuple(runs))]
     return Document((*blocks, _failure_items(_current_failures(report))))
+
+
+def _counted_forecasts(report: StatusReport) -> list[Paragraph]:
+    """Return of which forecasts partitions are counted, and whether the last run made others."""
+    info, specs = report.prepared.info, sorted(report.plan.specs)
+    if not specs:
+        return []
+    paragraphs = [Paragraph(f"forecasts {_first_of(specs)} by {info.name} {info.version}")]
+    # A run without a task names no spec. Nobody who sees forecasts misses those of another spec.
+    latest = next((run for run in report.runs if specs_of(run)), None)
+    if latest is not None and not report.plan.totals.done and not is_about(latest, report.plan):
+        others = (
+            f"{latest.session_id} made others, {_first_of(sorted(specs_of(latest)))}: "
+            "status counts those with the flags of that run"
+        )
+        paragraphs.append(Paragraph(others, Tone.WARNING))
+    return paragraphs
+
+
+def _first_of(specs: list[str]) -> str:
+    return f"{specs[0]} and {len(specs) - 1:,} more" if len(specs) > 1 else specs[0]
 
 
 def _failure_items(failures: list[dict[str, object]]) -> Items:
@@ -222,7 +254,7 @@ def _current_failures(report: StatusReport) -> list[dict[str, object]]:
     pending = {task.partition for task in report.plan.tasks}
     latest: dict[object, dict[str, object]] = {}
     for run in report.runs:
-        for failure in run.failures:
+        for failure in run.failures if is_about(run, report.plan) else ():
             if failure.get("partition") in pending:
                 latest.setdefault(failure["partition"], failure)
     return list(latest.values())
@@ -230,7 +262,11 @@ def _current_failures(report: StatusReport) -> list[dict[str, object]]:
 
 def status_json(report: StatusReport) -> dict[str, Any]:
     """Return the state of a bucket for ``--json``."""
+    info = report.prepared.info
     return {
+        "model": info.name,
+        "version": info.version,
+        "specs": sorted(report.plan.specs),
         "totals": asdict(report.plan.totals),
         "months": [
             {"month": m.month, "failed": m.failed, **asdict(m.counts)} for m in report.months
@@ -241,6 +277,7 @@ def status_json(report: StatusReport) -> dict[str, Any]:
                 "status": run.status,
                 "start_time": run.start_time,
                 "end_time": run.end_time,
+                "specs": sorted(specs_of(run)),
                 "files_processed": run.files_processed,
                 "files_skipped": run.files_skipped,
                 "files_failed": run.files_failed,

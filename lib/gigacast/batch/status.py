@@ -72,7 +72,7 @@ def report_status(job: ForecastJob, make_service: MakeService | None = None) -> 
         str(failure["partition"]): str(failure.get("month", ""))
         for run in runs
         for failure in run.failures
-        if failure.get("partition") in pending
+        if failure.get("partition") in pending and is_about(run, plan)
     }
     by_month = Counter(failed.values())
     months = [
@@ -80,6 +80,18 @@ def report_status(job: ForecastJob, make_service: MakeService | None = None) -> 
         for month, counts in sorted(plan.months.items())
     ]
     return StatusReport(prepared, plan, months, runs)
+
+
+def specs_of(run: Audit) -> set[str]:
+    """Return the specs of the forecasts of a run; none for other jobs, and without a task."""
+    specs = run.plan.get("specs") if run.job == "forecast" else None
+    return set(specs) if isinstance(specs, dict) else set()
+
+
+def is_about(run: Audit, plan: Plan) -> bool:
+    """Check whether a run was to make forecasts of a plan; audits may not say which they were."""
+    specs = specs_of(run)
+    return run.job == "forecast" and (not specs or not plan.specs or bool(specs & plan.specs))
 
 
 def read_runs(outputs: Store, count: int) -> list[Audit]:

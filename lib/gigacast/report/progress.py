@@ -133,7 +133,8 @@ class Progress:
         self.failed += failed
         self.series += series
         text = message or (self.items.counted(series) if series and name else "")
-        note = printable(": ".join(filter(None, (name, text))))
+        # A failure without a word is no note: the displays would show it as a partition done.
+        note = "" if failed and not shown else printable(": ".join(filter(None, (name, text))))
         self._display.show(self.done, self.elapsed_s, self.status(), note, failed and shown)
 
     def move(self, finished: int, *, failed: int = 0, series: int = 0, note: str = "") -> None:

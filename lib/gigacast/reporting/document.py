@@ -95,7 +95,7 @@ def run_frame(report: RunReport, *, has_siblings: bool = True) -> Frame:
     when = f"{start.day} {start:%b %Y, %H:%M} UTC"
     took = f"{when} · {quantity.duration(audit.elapsed_s)}" if audit.end_time else when
     kind = KINDS.get(audit.job, f"{audit.job.capitalize()} run")
-    return Frame(kind, audit.status, f"{took} · {report.url}", has_siblings)
+    return Frame(kind, audit.state, f"{took} · {report.url}", has_siblings)
 
 
 def _tiles(report: RunReport) -> Iterator[Tile]:
@@ -108,7 +108,8 @@ def _tiles(report: RunReport) -> Iterator[Tile]:
     counts = {"skipped": audit.files_skipped, "failed": failed}
     note = ", ".join(f"{quantity.count(n)} {name}" for name, n in counts.items() if n)
     tone = Tone.BAD if failed else Tone.PLAIN
-    yield Tile("Partitions done", audit.files_processed, Kind.COUNT, note or "none failed", tone)
+    note = note or ("none failed" if audit.end_time else "counted when the run ends")
+    yield Tile("Partitions done", audit.files_processed, Kind.COUNT, note, tone)
     if series and audit.job == "forecast":
         share, count = report.fallbacks / series, report.fallbacks
         tone = Tone.WARNING if count else Tone.PLAIN
@@ -181,6 +182,9 @@ def _number(value: object) -> float | None:
 def _nothing_pending(report: RunReport) -> tuple[Block, ...]:
     audit = report.audit
     if audit.job != "forecast" or audit.files_processed or audit.files_failed or not report.ranked:
+        return ()
+    # A run that was interrupted or killed had tasks, whatever it counted.
+    if audit.plan.get("tasks"):
         return ()
     return (Paragraph("Nothing was pending: the forecasts are those of earlier runs.", Tone.QUIET),)
 

@@ -87,7 +87,11 @@ def check_fit(stats: ReadStats, freq: Frequency | None, name: str) -> None:
     if freq is None:
         return
     for count, kind, remedy in (
-        (stats.finer_items, "coarser", "aggregate the rows first"),
+        (
+            stats.finer_items,
+            "coarser",
+            "make a value of the rows of each step by --aggregate sum (or mean, last, ...)",
+        ),
         (stats.coarser_items, "finer", "leave freq out"),
     ):
         # Most items, not some: single ones that do not fit are flagged and do not fail the

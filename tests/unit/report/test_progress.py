@@ -75,6 +75,16 @@ def test_every_failure_is_printed_at_once(clock: Clock) -> None:
         assert stream.getvalue() == "failed  a.parquet: CorruptedFileError: no footer\n"
 
 
+def test_a_failure_that_is_not_shown_is_never_a_partition_done(clock: Clock) -> None:
+    stream = io.StringIO()
+    with Progress(2, stream=stream, clock=clock) as progress:
+        progress.advance(failed=True, name="a.parquet", message="cut")
+        progress.advance(failed=True, name="b.parquet", message="cut", shown=False)
+    failed, *status = stream.getvalue().splitlines()
+    assert failed == "failed  a.parquet: cut"
+    assert status == ["2/2 partitions, in 0.00 s, 2 failed"]
+
+
 def test_a_run_that_is_interrupted_says_how_far_it_came(clock: Clock) -> None:
     stream = io.StringIO()
 

@@ -137,6 +137,13 @@ class Audit:
     host: dict[str, object] = field(default_factory=dict)
 
     @property
+    def state(self) -> str:
+        """The status for people: a run without an end may run, or its process may be gone."""
+        # Of the children of an array somebody else knows whether they run.
+        is_open = self.status == RUNNING and not self.plan.get("array")
+        return "running, or killed" if is_open else self.status
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds from start to end; 0 before the end, and if the clock was set back."""
         if self.end_time is None:
