@@ -20,11 +20,11 @@ from gigacast.core.time.number import number_range
 from gigacast.errors import DataError, GigacastError, SchemaError, StorageError
 from gigacast.forecasting.prepare import Prepared
 from gigacast.lake.plan.planner import Plan
+from gigacast.series.apart import no_times
 from gigacast.series.decode import item_column
 from gigacast.series.duplicates import remedy_of
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
 from gigacast.series.identity import id_type, read_ids
-from gigacast.series.reader import no_times
 from gigacast.series.source import MEBIBYTE, SeriesSource, TimestampUnit
 from gigacast.series.timestamp import clock_of, needs_range
 from gigacast.storage.parquet.read import open_object
@@ -170,7 +170,7 @@ def check_times(table: OpenTable, unit: TimestampUnit | None) -> None:
     numbers = number_range(times) if is_number else None
     clock = clock_of(times.type, table.source.name, unit, numbers)
     if not (clock.read(times, table.source.name) != NO_TIME).any():
-        raise no_times(table.source.name, len(times), repr(column))
+        raise no_times(table, len(times))
 
 
 # -- items that span parts -------------------------------------------------------------------------

@@ -1,5 +1,6 @@
-"""The search for the columns that tell rows of one series and time apart."""
+"""What a refusal says of rows: which columns tell them apart, which time is not readable."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, combinations
@@ -11,12 +12,13 @@ import pyarrow.compute as pc
 from gigacast.core.array import CodeArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.time.calendar_grid import DAY_US
-from gigacast.errors import GigacastError
+from gigacast.errors import GigacastError, SchemaError
 from gigacast.series.columns import is_list_type
 from gigacast.series.decode import Decoder, item_column
 from gigacast.series.formats import Limits, OpenTable, read_batches
 from gigacast.series.identity import id_type, is_id_type, read_ids
-from gigacast.series.source import ConflictSample
+from gigacast.series.source import MEBIBYTE, ConflictSample
+from gigacast.series.timestamp import is_text
 
 MAX_CANDIDATES = 6
 LEAST_ROWS_EACH = 4
@@ -25,6 +27,11 @@ _TIMES_OF_DAY = frozenset(
     {"time", "time_of_day", "clock", "hour", "hours", "hh", "minute", "uhrzeit"}
 )
 """Names of columns that hold a time of day beside a column of dates."""
+_YEARS = frozenset({"year", "yyyy", "yr", "jahr"})
+_PARTS_OF_YEARS = frozenset({"month", "mm", "monat", "quarter", "quartal", "week", "woche"})
+_WEEK = re.compile(r"\d{4}-?W\d{1,2}")
+_FEW = Limits(1000, 64 * MEBIBYTE)
+_LONGEST = 40  # characters of a text that is shown
 _STILL_TOGETHER = 0.1  # share of repeated keys that may remain
 _MAX_ROWS = 20_000  # rows of the sample's keys to look at
 
@@ -69,14 +76,58 @@ def find_apart(
 
 def time_of_day(tables: Sequence[OpenTable], sample: ConflictSample | None) -> tuple[str, ...]:
     """Return the columns of dates and of times of day, if a time is written in both; else none."""
-    if not tables or sample is None or not len(sample.times) or (sample.times % DAY_US).any():
+    if not tables or sample is None or not len(sample.times):
         return ()
     table = tables[0]
+    if rest := _rest_of_year(table):
+        return (table.layout.timestamp, rest)
+    if (sample.times % DAY_US).any():
+        return ()
     for field in table.schema:
         is_time = pa.types.is_time(field.type) or field.name.strip().lower() in _TIMES_OF_DAY
         if is_time and field.name not in {*table.layout.columns, *table.layout.items}:
             return (table.layout.timestamp, field.name)
     return ()
+
+
+def _rest_of_year(table: OpenTable) -> str | None:
+    """Return the column of months, weeks or quarters beside one of years, or that of years."""
+    plain = {name.strip().lower(): name for name in table.schema.names}
+    own = table.layout.timestamp.strip().lower()
+    if own not in _YEARS | _PARTS_OF_YEARS:
+        return None
+    others = _PARTS_OF_YEARS if own in _YEARS else _YEARS
+    used = {*table.layout.columns, *table.layout.items}
+    return next((n for key, n in plain.items() if key in others and n not in used), None)
+
+
+def no_times(table: OpenTable, rows: int) -> SchemaError:
+    """Return the refusal of rows none of which has a readable time; it shows one of them."""
+    layout = table.layout
+    columns = repr(layout.timestamp) + (f" and {layout.freq!r}" if layout.freq else "")
+    text = _first_text(table)
+    shown = f", such as {text[:_LONGEST]!r}" if text else ""
+    remedy = "write dates as 2024-01-31"
+    if text and _WEEK.fullmatch(text.strip()):
+        remedy = "write the first day of each week, as 2024-01-29"
+    return SchemaError(
+        f"{table.source.name}: no row of {rows} has a readable timestamp in {columns}{shown}",
+        hint=f"{remedy}, or name the column by --timestamp_column (schema.datetime_column)",
+    )
+
+
+def _first_text(table: OpenTable) -> str | None:
+    """Return the first time that is a text; ``None`` without one, or if it can't be read again."""
+    column = table.layout.timestamp
+    try:
+        batch = next(read_batches(table, [column], _FEW), None)
+    # The text only adds to a refusal, which must not be lost when a source cannot be read again.
+    except (GigacastError, pa.ArrowException, OSError):
+        return None
+    times = None if batch is None else batch.column(column)
+    if times is None or not is_text(times.type):
+        return None
+    return next((text for text in times.to_pylist() if text and text.strip()), None)
 
 
 def _search(

@@ -43,7 +43,7 @@ _TIMESTAMP_SETTING = "--timestamp_column (schema.datetime_column)"
 FLAG_SUFFIX = "_outlier"
 """Ending of the boolean columns that cleaning adds: whether a column's value is an outlier."""
 
-JOIN_HALVES = "write both in one column, as 2024-01-31 10:15"
+JOIN_HALVES = "write both in one column, as 2024-01-31 10:15 or 2024-01"
 """What to do with dates and times of day in two columns."""
 
 ITEM_KEY = "\0item_key"

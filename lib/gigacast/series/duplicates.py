@@ -145,7 +145,9 @@ def conflict_error(
     verb = "has" if stats.conflicts == 1 else "have"
     cause, hint = cause_of(apart), f"{remedy_of(apart, ids)}, {_REMEDY}"
     if halves:
-        cause = f"; {halves[0]!r} has only their dates, and {halves[1]!r} may have their times"
+        cause = (
+            f"; {halves[0]!r} has only a part of their times, and {halves[1]!r} may have the rest"
+        )
         hint = f"{JOIN_HALVES}; if {halves[1]!r} is no time, {hint}"
     return SchemaError(
         f"{name}: {stats.conflicts:,} of {stats.compared:,} rows {verb} the series{item} and the "

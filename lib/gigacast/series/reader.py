@@ -27,7 +27,7 @@ from gigacast.errors import SchemaError
 from gigacast.series.aggregation.aggregate import SPARE_BINS, aggregate, in_utc
 from gigacast.series.aggregation.wall import WallZone
 from gigacast.series.agreement import Agreement, agree
-from gigacast.series.apart import find_apart, time_of_day
+from gigacast.series.apart import find_apart, no_times, time_of_day
 from gigacast.series.arrange import count_timed, tail_length
 from gigacast.series.complete import Carry, ItemRoom, SortPlan, complete_items, sorted_items
 from gigacast.series.covariates import split_covariates
@@ -321,17 +321,7 @@ def _check_keys(stats: ReadStats, table: OpenTable) -> None:
             "the empty one out",
         )
     if stats.rows > stats.null_items and not stats.timed_rows:
-        columns = repr(layout.timestamp) + (f" and {layout.freq!r}" if layout.freq else "")
-        raise no_times(name, stats.rows, columns)
-
-
-def no_times(name: str, rows: int, columns: str) -> SchemaError:
-    """Return the refusal of rows none of which has a readable time."""
-    return SchemaError(
-        f"{name}: no row of {rows} has a readable timestamp in {columns}",
-        hint="write dates as 2024-01-31, or name the column by --timestamp_column "
-        "(schema.datetime_column)",
-    )
+        raise no_times(table, stats.rows)
 
 
 @contextmanager

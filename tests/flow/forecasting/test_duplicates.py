@@ -69,7 +69,8 @@ def test_times_written_in_two_columns_are_named_with_what_to_write(name: str) ->
     times = pd.date_range("2024-01-01", periods=72, freq="h")
     columns = {"date": times.normalize(), name: times.strftime("%H:%M"), "target": range(72)}
     frame = pd.concat([pd.DataFrame({"item_id": item, **columns}) for item in "ab"])
-    with pytest.raises(SchemaError, match=f"'date' has only their dates, and '{name}'") as refused:
+    named = f"'date' has only a part of their times, and '{name}'"
+    with pytest.raises(SchemaError, match=named) as refused:
         gigacast.forecast(frame, timestamp_column="date", **OPTIONS)
     assert remedy in str(refused.value.hint)
     if name == "time":
@@ -146,3 +147,21 @@ def test_a_receipt_counts_conflicts(tmp_path: Path) -> None:
         gigacast.forecast(lake(tmp_path, corrected()), **OPTIONS)
     (receipt,) = tmp_path.glob("timings/**/*.json")
     assert json.loads(receipt.read_text())["repairs"] == {"duplicates": 1, "conflicts": 1}
+
+
+@pytest.mark.parametrize("names", [("year", "month"), ("Jahr", "Woche")])
+def test_years_beside_months_are_named_as_parts_of_a_time_and_not_as_items(
+    names: tuple[str, str],
+) -> None:
+    frame = pd.DataFrame(
+        {
+            "item_id": "a",
+            names[0]: [2019 + month // 12 for month in range(60)],
+            names[1]: [month % 12 + 1 for month in range(60)],
+            "target": [float(month % 7) for month in range(60)],
+        }
+    )
+    for column, other in (names, names[::-1]):
+        with pytest.raises(SchemaError, match=f"{other!r} may have the rest") as refused:
+            gigacast.forecast(frame, timestamp_column=column, **OPTIONS)
+        assert "2024-01" in str(refused.value.hint)

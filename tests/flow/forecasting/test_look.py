@@ -71,7 +71,8 @@ def test_columns_that_do_not_exist_are_known_before_a_run(
 @pytest.mark.parametrize(
     ("times", "message"),
     [
-        ("%d %b %Y", "no row of 10 has a readable timestamp in 'timestamp'"),
+        ("%d %b %Y", "no row of 10 has a readable timestamp in 'timestamp', such as '"),
+        ("%G-W%V", "no row of 10 has a readable timestamp in 'timestamp', such as '"),
         ("%y%m%d", "yymmdd|six digits"),
     ],
 )

@@ -5,7 +5,11 @@ are text (``001`` stays ``001``), timestamps are integers or text, and targets a
 booleans if the first rows are ``true`` and ``false``.
 """
 
+import re
+from collections.abc import Sequence
+
 import pyarrow as pa
+from pyarrow import csv as pa_csv
 
 from gigacast.errors import SchemaError
 from gigacast.series.columns import Layout, recognise
@@ -13,6 +17,19 @@ from gigacast.series.csv.read import CsvForm
 from gigacast.series.source import ColumnNames
 from gigacast.series.timestamp import needs_range
 from gigacast.series.value import is_category_type, is_value_type
+
+_PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_DIGITS_AND_MARKS = re.compile(r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?")
+_SIGN = "[$\u20ac\u00a3\u00a5\u20b9]"  # of dollars, euros, pounds, yen, rupees
+_MARKED_NUMBER = re.compile(
+    rf"[(+-]?\s*(?:{_SIGN}|[A-Z]{{3}}\s)?\s*{_DIGITS_AND_MARKS.pattern}"
+    rf"\s*(?:%|{_SIGN}|\s[A-Za-z]{{1,4}})?[)+-]?"
+)
+"""A number, perhaps with the sign of a currency, a unit behind a space, or brackets or a sign
+behind it for a negative one."""
+_LONGEST = 40  # characters of a text that may be a number
+_MISSING = frozenset(pa_csv.ConvertOptions().null_values)
+_PLAINLY = "write plain numbers, without units or marks as %, and leave a missing value empty"
 
 
 def csv_types(inferred: pa.Schema, layout: Layout) -> pa.Schema:
@@ -59,6 +76,9 @@ def recognise_csv(form: CsvForm, schema: pa.Schema, columns: ColumnNames) -> Lay
     try:
         return recognise(schema, columns, form.name, holds_text=True)
     except SchemaError as error:
+        # The columns that are left would be proposed as targets, among them those of ids.
+        if "--targets" in (error.hint or "") and (remedy := _text_hint(form, columns.targets)):
+            raise SchemaError(error.message, hint=remedy) from error
         hint = _csv_hint(form)
         if hint is None:
             raise
@@ -76,4 +96,32 @@ def _csv_hint(form: CsvForm) -> str | None:
             f"{', '.join(map(repr, number_like))} may hold numbers of several forms: name their "
             "marks by --csv_decimal and --csv_thousands"
         )
+    return None
+
+
+def _text_hint(form: CsvForm, targets: Sequence[str]) -> str | None:
+    """Return what to write where a column of numbers is text, by a mark or a word in a field.
+
+    Parameters
+    ----------
+    form : CsvForm
+    targets : sequence of str
+        Names of the columns that must be numbers; if empty, any may be meant.
+    """
+    for name in targets or form.schema.names:
+        places = form.schema.get_all_field_indices(name)
+        if len(places) != 1 or not pa.types.is_string(form.schema.field(places[0]).type):
+            continue
+        fields = (text.strip()[:_LONGEST] for text in form.text_of(name).to_pylist() if text)
+        texts = [text for text in fields if text and text not in _MISSING]
+        others = [text for text in texts if not _DIGITS_AND_MARKS.fullmatch(text)]
+        marked = [text for text in texts if _MARKED_NUMBER.fullmatch(text)]
+        if others and 2 * len(marked) >= len(texts):
+            return f"{name!r} holds numbers, and texts such as {others[0]!r}: {_PLAINLY}"
+        # Types are those of the first block, of which the form has the first rows.
+        if texts and all(_PLAIN_NUMBER.fullmatch(text) for text in texts):
+            return (
+                f"{name!r} begins with plain numbers, and has other texts further down: {_PLAINLY}"
+                "; or name the marks of all by --csv_decimal and --csv_thousands"
+            )
     return None

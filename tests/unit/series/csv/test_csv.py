@@ -201,7 +201,10 @@ def test_later_rows_that_do_not_fit_the_first_ones_are_refused_with_the_option()
     # In one block it is seen that the column has other texts.
     with pytest.raises(SchemaError, match="no target column") as caught:
         read(source_of(content, "csv"))
-    assert "'target' may hold numbers of several forms" in str(caught.value)
+    assert "'target' begins with plain numbers, and has other texts further down" in str(
+        caught.value
+    )
+    assert "--csv_decimal and --csv_thousands" in caught.value.hint
     days = [f"a;{(DAY + dt.timedelta(days=n % 9000)):%d.%m.%Y};1" for n in range(70_000)]
     content = "\n".join([";".join(HEADER), *days, "b;01.13.2024;1"]).encode()
     with pytest.raises(SchemaError, match=r"'01\.13\.2024' .* no date with the day first"):
@@ -333,3 +336,39 @@ def test_files_that_are_no_text_are_refused_with_what_they_are(pack, words) -> N
     with pytest.raises(CorruptedFileError, match=f"it is no text, but {words}") as refused:
         read(source_of(content, "csv"))
     assert "unpack it" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("texts", "shown"),
+    [
+        (["$101.00", "$99.50"], "$101.00"),
+        (["102,00 \u20ac", "99,50 \u20ac"], "102,00 \u20ac"),
+        (["12%", "7%"], "12%"),
+        (["12.5", "(7.25)"], "(7.25)"),
+        (["12.5", "7.25-"], "7.25-"),
+        (["12 kg", "7 kg"], "12 kg"),
+        (["12", "-", "NA", "7"], "-"),
+    ],
+)
+@pytest.mark.parametrize("named", [(), ("sales",)])
+def test_a_field_that_makes_numbers_a_text_is_shown_and_no_other_column_is_proposed(
+    texts, shown, named
+):
+    rows = [
+        f"{store};2024-01-{day + 1:02d};{text}"
+        for store in (1, 2)
+        for day, text in enumerate(texts)
+    ]
+    content = "\n".join(["store;date;sales", *rows]).encode()
+    with pytest.raises(SchemaError) as refused:
+        read(source_of(content, "csv"), columns=ColumnNames(targets=named))
+    assert f"texts such as {shown!r}" in refused.value.hint
+    assert "--targets store" not in refused.value.text
+
+
+def test_a_text_far_below_numbers_is_told_from_numbers_of_several_forms():
+    rows = [f"a,{DAY + dt.timedelta(day)},{day}" for day in range(70_000)]
+    content = "\n".join(["item_id,timestamp,target", *rows, f"a,{DAY},-"]).encode()
+    with pytest.raises(SchemaError, match="'target'") as refused:
+        series_in(content)
+    assert "begins with plain numbers, and has other texts further down" in refused.value.hint

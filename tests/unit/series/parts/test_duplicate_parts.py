@@ -172,7 +172,7 @@ def test_a_refusal_names_the_numbers_an_item_and_the_remedy() -> None:
     assert "1 of 4,000 rows has the series and the time" in single.message
     assert single.hint.startswith("name the column of item ids by --item_column, or choose")
     halves = conflict_error("f", stats_of(2), (), (), ("day", "hour"))
-    assert "; 'day' has only their dates, and 'hour' may have their times" in halves.message
+    assert "; 'day' has only a part of their times, and 'hour' may have the rest" in halves.message
     assert halves.hint.startswith(f"{JOIN_HALVES}; if 'hour' is no time, name the column of item")
 
 
