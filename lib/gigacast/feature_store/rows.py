@@ -12,6 +12,7 @@ from gigacast.errors import CorruptedFileError, SchemaError
 from gigacast.feature_store.definition.name import PARTITION_COLUMN
 from gigacast.feature_store.table import Table
 from gigacast.lake.feature_layout import partition_values
+from gigacast.series.csv.ahead import ahead
 from gigacast.storage.parquet.read import open_object, open_parquet, read_batches
 from gigacast.storage.store import ObjectMeta
 
@@ -125,7 +126,7 @@ def _text_batches(
 
 def _read_csv(file: Any) -> Iterator[pa.RecordBatch]:
     options = pa_csv.ReadOptions(block_size=_BLOCK_BYTES)
-    with pa_csv.open_csv(file, read_options=options) as reader:
+    with pa_csv.open_csv(ahead(file), read_options=options) as reader:
         yield from reader
 
 

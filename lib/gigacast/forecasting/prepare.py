@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from gigacast.core.cost.array_plan import QueueKind
-from gigacast.core.partition.name import EXPECTED_NAMES
+from gigacast.core.partition.name import EXPECTED_NAMES, year_of_folder
 from gigacast.core.partition.spec import Spec
 from gigacast.core.partition.task import Task, sizes_of
 from gigacast.core.text import blank_secrets
@@ -27,13 +27,15 @@ from gigacast.job.model_choice import memory_of, resolve_choice, usable_devices
 from gigacast.job.spec import make_spec
 from gigacast.lake.layout import spec_prefix
 from gigacast.lake.model.resolve import ResolvedModel
-from gigacast.lake.plan.months import with_latest_month
+from gigacast.lake.plan.months import find_years, with_latest_month
 from gigacast.lake.plan.planner import Plan, PlanRequest
 from gigacast.lake.table.address import is_table
 from gigacast.runtime.cores import resolve_jobs
 from gigacast.runtime.processes import Processes, choose_processes, share_gpus
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
+
+_MOST_YEARS = 4  # that a message names one by one
 
 
 @dataclass(frozen=True)
@@ -210,11 +212,25 @@ def check_discovered(plan: Plan, job: ForecastJob) -> None:
         return
     ignored = [*plan.unmatched[:3], *plan.foreign_folders[:3]]
     instead = f"; found instead: {', '.join(ignored)}" if ignored else ""
+    if others := _years_of(job):
+        instead += f"; there are months of {others}"
     raise DataNotFoundError(
         f"no partition under {job.inputs.url} matches the selection{instead}",
         hint=f"{EXPECTED_NAMES}; see --prefix, --years, --symbol, and "
         "parquet_loader.file_patterns in the settings",
     )
+
+
+def _years_of(job: ForecastJob) -> str:
+    """Return the years of the input, where the job selects some months; empty without any."""
+    chosen = job.selection.months
+    if (chosen.years is None and chosen.months is None) or is_table(job.inputs.url):
+        return ""
+    folders = find_years(open_inputs(job.inputs)).years
+    years = sorted({year for name in folders if (year := year_of_folder(name)) is not None})
+    if len(years) < _MOST_YEARS:
+        return ", ".join(map(str, years))
+    return f"{years[0]} to {years[-1]}"
 
 
 def check_spellings(plan: Plan, job: ForecastJob) -> None:

@@ -75,3 +75,12 @@ def test_a_coarser_frequency_names_the_flag_that_makes_bins(
     lake: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "--aggregate sum" in printed(capsys, lake, "forecast", "--horizon", "3", "--freq", "W")
+
+
+def test_a_selection_without_a_partition_says_which_years_there_are(
+    lake: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["forecast", "--bucket", lake.as_uri(), *NAIVE, "--years", "2030"]) == 2
+    assert "there are months of 2024" in capsys.readouterr().err
+    assert run(["forecast", "--bucket", lake.as_uri(), *NAIVE, "--prefix", "none"]) == 2
+    assert "there are months" not in capsys.readouterr().err

@@ -79,19 +79,20 @@ def recognise_csv(form: CsvForm, schema: pa.Schema, columns: ColumnNames) -> Lay
         # The columns that are left would be proposed as targets, among them those of ids.
         if "--targets" in (error.hint or "") and (remedy := _text_hint(form, columns.targets)):
             raise SchemaError(error.message, hint=remedy) from error
-        hint = _csv_hint(form)
+        hint = _csv_hint(form, columns.targets)
         if hint is None:
             raise
         raise SchemaError(error.message, hint=f"{hint}; or {error.hint}") from error
 
 
-def _csv_hint(form: CsvForm) -> str | None:
+def _csv_hint(form: CsvForm, targets: Sequence[str]) -> str | None:
     """Return which part of the dialect may be wrong, if the columns look like it."""
     if len(form.schema) == 1:
         return "all is one column: name the separator by --csv_separator"
     if form.dialect.columns:
         return "the file has no header, so its columns are numbered: --csv_header present if it has"
-    if number_like := sorted(name for name in form.schema.names if form.is_number_like(name)):
+    names = targets or form.schema.names
+    if number_like := sorted(n for n in names if form.is_number_like(n)):
         return (
             f"{', '.join(map(repr, number_like))} may hold numbers of several forms: name their "
             "marks by --csv_decimal and --csv_thousands"

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from gigacast.errors import SchemaError
+from gigacast.series.csv.ahead import ahead
 from gigacast.series.csv.date import find_order, year_first
 from gigacast.series.csv.dialect import CsvOptions, DateOrder, Dialect
 from gigacast.series.csv.line import CountedFile
@@ -269,7 +270,9 @@ def _open(file: Any, dialect: Dialect, block_bytes: int, convert: pa_csv.Convert
         quote_char=False if dialect.quote == "none" else dialect.quote,
         newlines_in_values=dialect.has_breaks,
     )
-    return pa_csv.open_csv(file, read_options=read, parse_options=parse, convert_options=convert)
+    return pa_csv.open_csv(
+        ahead(file), read_options=read, parse_options=parse, convert_options=convert
+    )
 
 
 def read_head(file: Any) -> bytes:
