@@ -229,9 +229,11 @@ def _translated(source: SeriesSource) -> Iterator[None]:
         # Arrow raises OSError without errno for bad content; with errno it is the disk.
         if isinstance(error, OSError) and error.errno is not None:
             raise
+        again = "write the object again, or exclude it"
+        is_empty = str(error).startswith("Empty ")  # no form of it would be read
         raise CorruptedFileError(
             f"{source.name}: cannot be read as {source.format}: {error}",
-            hint=_HINTS.get(source.format, "write the object again, or exclude it"),
+            hint=again if is_empty else _HINTS.get(source.format, again),
         ) from error
 
 
