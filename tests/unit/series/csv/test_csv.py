@@ -376,6 +376,6 @@ def test_a_text_far_below_numbers_is_told_from_numbers_of_several_forms():
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_of_an_empty_file_no_form_is_asked_for(kind):
-    with pytest.raises(CorruptedFileError, match="(?i)empty|0 bytes") as refused:
+    with pytest.raises(CorruptedFileError, match=r"(?i)empty|0 bytes") as refused:
         read(source_of(b"", kind))
     assert refused.value.hint == "write the object again, or exclude it"
