@@ -183,8 +183,8 @@ def conflict_text(conflicts: int) -> str:
     """Return the sentence about conflicting rows that were averaged."""
     return (
         f"{counted(conflicts, 'row')} with the series and the time of another row, and other "
-        "values: their mean is taken; duplicates='mean', 'sum', 'last', 'first' or 'error' "
-        "says what becomes of them"
+        "values: their mean is taken; the option duplicates says what becomes of them: mean, sum, "
+        "last, first or error"
     )
 
 
