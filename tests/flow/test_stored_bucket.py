@@ -260,10 +260,19 @@ def test_stored_forecasts_are_verified(name: str, untouched: str) -> None:
     assert (report["differences"], report["series"]) == ([], {"nano": 6, "registry": 2}[name])
 
 
+def without_new_keys(output: Any, stored: Any) -> Any:
+    """Return JSON without keys that an earlier release did not write: scripts do not read them."""
+    if isinstance(output, dict) and isinstance(stored, dict):
+        return {key: without_new_keys(output[key], stored[key]) for key in output if key in stored}
+    if isinstance(output, list) and isinstance(stored, list) and len(output) == len(stored):
+        return [without_new_keys(*pair) for pair in zip(output, stored, strict=True)]
+    return output
+
+
 @pytest.mark.parametrize("name", READINGS)
 def test_the_json_that_scripts_read_has_not_changed(name: str, untouched: str) -> None:
     output = placeless(command_json(READINGS[name], untouched), untouched)
-    assert output == EXPECTED["readings"][name]
+    assert without_new_keys(output, EXPECTED["readings"][name]) == EXPECTED["readings"][name]
 
 
 @pytest.mark.parametrize("name", SPECS)

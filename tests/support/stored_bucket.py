@@ -43,7 +43,7 @@ run: {{bucket: '{url}', prefix: fx}}
 parquet_loader: {{schema: {{datetime_column: null, target_columns: [target_close]}}}}
 """
 
-NANO = "--model gigacast-bolt-nano --device cpu --precision float32"
+NANO = "--model gigacast-bolt-nano/d958e16694eb --device cpu --precision float32"
 NAIVE = "--model seasonal-naive"
 FORECASTS = {
     "nano": f"--prefix sales {NANO} --horizon 6 --quantiles 0.1,0.5,0.9",
@@ -66,11 +66,11 @@ COVARIATES = (
 """Flags of a forecast by chronos' own code, whose version is in the spec."""
 
 BACKTEST = (
-    "backtest --prefix sales --model gigacast-bolt-nano --model tiny/v1.0 --device cpu "
+    "backtest --prefix sales --model gigacast-bolt-nano/d958e16694eb --model tiny/v1.0 --device cpu "
     "--precision float32 --horizon 3 --windows 2 --quantiles 0.1,0.5,0.9 --segment month "
     "--sample_partitions 1"
 )
-EVALUATE = "evaluate --prefix sales --model gigacast-bolt-nano"
+EVALUATE = "evaluate --prefix sales --model gigacast-bolt-nano/d958e16694eb"
 QUALITY = {
     "dataset": "data quality raw/MES --every --prefix lake --schema ohlcv --freq min",
     "partitions": "data quality --prefix sales --accuracy",
@@ -119,7 +119,7 @@ READINGS = {
 """Commands that only read, run with ``--json``, by the things that they show."""
 
 _NAIVE = {"model": "seasonal-naive", "horizon": 6}
-_NANO = {"model": "gigacast-bolt-nano", "device": "cpu", "precision": "float32", "horizon": 6}
+_NANO = {"model": "gigacast-bolt-nano/d958e16694eb", "device": "cpu", "precision": "float32", "horizon": 6}
 SPECS: dict[str, dict[str, Any]] = {
     "naive": _NAIVE,
     "nano": _NANO,

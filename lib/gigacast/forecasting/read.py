@@ -93,7 +93,7 @@ def choose_generation(
 ) -> Generation:
     """Return the latest generation of a model, version and spec; each is optional.
 
-    Without any of them, that of a run.
+    A model may be named with its version, as NAME/VERSION. Without any of them, that of a run.
 
     Raises
     ------
@@ -120,6 +120,8 @@ def choose_generation(
 
 
 def _has_values(generation: Generation, names: Mapping[str, str | None]) -> bool:
+    if names["model"] == f"{generation.model}/{generation.version}":
+        names = {**names, "model": None}
     return all(value in (None, getattr(generation, name)) for name, value in names.items())
 
 

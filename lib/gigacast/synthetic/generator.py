@@ -48,6 +48,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "patterns": pattern.patterns,
         "clean_waves": pattern.clean_waves,
         "products": pattern.products,
+        "varying_days": seasonal.varying_days,
     }
 )
 

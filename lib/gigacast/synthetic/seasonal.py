@@ -6,7 +6,7 @@ Each family takes a random generator, the number of series N and their length T,
 
 import numpy as np
 
-from gigacast.core.array import FloatArray
+from gigacast.core.array import FloatArray, IntArray
 from gigacast.synthetic import period
 from gigacast.synthetic.signal import (
     at_phase,
@@ -91,6 +91,53 @@ def calendar(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
     scaled = (shape + 1.8) * np.exp(0.5 * level)
     signal = np.where(chance(rng, 0.5, rows) > 0, scaled, shape + level)
     return standardise(signal.astype(np.float32)) + _drift(rng, rows, length, 0.5)
+
+
+def varying_days(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
+    """Return nested seasons whose days differ at random: each has its own size, level and shape.
+
+    What is seen of a day tells of the rest of it, and of the next day as much as days are alike:
+    the deviations of a day are an autoregression over days, from independent to almost a walk.
+    Half of the deviations change at the end of a day, the others pass smoothly into the next.
+    """
+    inner, outer = period.nested_periods(rng, rows)
+    step = np.arange(length)[None, :] + rng.integers(0, 100_000, size=(rows, 1))
+    day = (step // inner) % outer
+    phase = ((step % inner) / inner).astype(np.float32)
+    usual, weekend, odd = profiles(rng, rows), profiles(rng, rows), profiles(rng, rows)
+    weekends = np.arange(int(outer.max()))[None, :] >= outer - rng.integers(0, 3, size=(rows, 1))
+    weekend = standardise(usual + uniform(rng, 0.0, 1.0, rows) * weekend)
+    is_weekend = np.take_along_axis(weekends, day, axis=1)
+    shape = np.where(is_weekend, at_phase(weekend, phase), at_phase(usual, phase))
+    levels = white(rng, rows, weekends.shape[1]) * log_uniform(rng, 0.02, 0.5, rows)
+    level = np.take_along_axis(levels - weekends * uniform(rng, -0.3, 1.0, rows), day, axis=1)
+    size, shift, bend = (_by_day(rng, rows, length, step, inner) for _ in range(3))
+    size = np.exp(log_uniform(rng, 0.03, 0.5, rows) * chance(rng, 0.7, rows) * size)
+    shift = log_uniform(rng, 0.03, 0.8, rows) * chance(rng, 0.7, rows) * shift
+    bend = log_uniform(rng, 0.03, 0.6, rows) * chance(rng, 0.4, rows) * bend
+    shape = shape + bend * at_phase(odd, phase)
+    scaled = (shape + 1.8) * np.exp(0.5 * level + 0.5 * shift) * size
+    added = shape * size + level + shift
+    signal = np.where(chance(rng, 0.5, rows) > 0, scaled, added)
+    return standardise(signal.astype(np.float32)) + _drift(rng, rows, length, 0.3)
+
+
+def _by_day(
+    rng: np.random.Generator, rows: int, length: int, step: IntArray, inner: IntArray
+) -> FloatArray:
+    """Return a random deviation of each day at its points, [N, T], of about unit size."""
+    number = step // inner - step[:, :1] // inner
+    days = int(number.max()) + 2
+    likeness = np.where(chance(rng, 0.3, rows) > 0, 0.0, uniform(rng, 0.0, 0.95, rows))
+    values = heavy_tailed(rng, rows, days)
+    for today in range(1, days):
+        fresh = np.sqrt(1.0 - likeness[:, 0] ** 2) * values[:, today]
+        values[:, today] = likeness[:, 0] * values[:, today - 1] + fresh
+    own = np.take_along_axis(values, number, axis=1)
+    following = np.take_along_axis(values, number + 1, axis=1)
+    phase = ((step % inner) / inner).astype(np.float32)
+    blended = own + phase * (following - own)
+    return np.where(chance(rng, 0.5, rows) > 0, own, blended).astype(np.float32)
 
 
 def profile(rng: np.random.Generator, rows: int, length: int) -> FloatArray:

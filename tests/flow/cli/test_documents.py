@@ -98,7 +98,7 @@ COMMANDS = {
     "model": ("models show tiny --prefix sales", 0),
     "version": ("models show tiny/v1.0 --prefix sales", 0),
     "comparison": (
-        f"models diff tiny v1.0 v1.1 --prefix sales {NANO.split('nano', 1)[1]} --horizon 4",
+        f"models diff tiny v1.0 v1.1 --prefix sales {NANO.split('eb', 1)[1]} --horizon 4",
         0,
     ),
     "datasets": ("data versions --prefix lake", 0),

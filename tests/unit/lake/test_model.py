@@ -46,6 +46,47 @@ def test_the_default_model_ships_with_the_package(store: MemoryStore) -> None:
     assert model.version == model.digest[:12]
 
 
+EARLIER = "d958e16694eb"
+"""Version of the default model that forecasts of earlier releases were made with."""
+
+
+@pytest.mark.parametrize(
+    ("reference", "version"),
+    [
+        (DEFAULT_MODEL, EARLIER),
+        (f"{DEFAULT_MODEL}/{EARLIER}", None),
+        (f"sha256:{EARLIER}", None),
+    ],
+)
+def test_the_versions_of_earlier_releases_ship_as_well(
+    store: MemoryStore, reference: str, version: str | None
+) -> None:
+    model = resolve_model(reference, store, version=version)
+    assert model.folder is not None
+    assert (model.name, model.version) == (DEFAULT_MODEL, EARLIER)
+    assert model.digest.startswith(EARLIER), "its bytes are those of that release"
+
+
+def test_the_present_version_is_found_by_each_of_its_names(store: MemoryStore) -> None:
+    present = resolve_model(DEFAULT_MODEL, store)
+    assert resolve_model(DEFAULT_MODEL, store, version=present.version) == present
+    assert resolve_model(f"{DEFAULT_MODEL}/{present.version}", store) == present
+    assert resolve_model(f"sha256:{present.digest}", store) == present
+
+
+def test_a_version_that_never_shipped_is_refused_with_those_that_did(store: MemoryStore) -> None:
+    with pytest.raises(ModelNotFoundError, match=f"ships in version .* and {EARLIER}, not 7"):
+        resolve_model(DEFAULT_MODEL, store, version="7")
+    put_version(store, f"models/{DEFAULT_MODEL}/v7")
+    assert resolve_model(f"{DEFAULT_MODEL}/v7", store).version == "v7", "published by the user"
+
+
+@pytest.mark.parametrize("version", ["..", "../gigacast-bolt-nano", ".", "a/b"])
+def test_a_version_is_no_path(store: MemoryStore, version: str) -> None:
+    with pytest.raises(ModelNotFoundError):
+        resolve_model(DEFAULT_MODEL, store, version=version)
+
+
 def test_a_folder_is_named_after_itself_and_its_content(tmp_path: Path, store: MemoryStore) -> None:
     model = resolve_model(str(make_folder(tmp_path / "my-model")), store)
     assert (model.name, model.version) == ("my-model", model.digest[:12])

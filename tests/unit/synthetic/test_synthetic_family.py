@@ -1,10 +1,12 @@
 """Each family of synthetic series has the property it is named after."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gigacast.synthetic import FAMILIES, Mixture, generate
+from gigacast.synthetic import FAMILIES, Mixture, generate, period, seasonal
 from gigacast.synthetic.period import CALENDARS, mixed_periods, nested_periods
 from gigacast.synthetic.seasonal import cyclic
 from gigacast.synthetic.signal import at_phase, fading, one_of, segments, smooth
@@ -135,6 +137,30 @@ def test_each_series_is_made_by_one_function() -> None:
     )
     assert_array_equal(draws[:, 0], np.arange(100))
     assert set(draws[:, 1].tolist()) == {0.0, 1.0}
+
+
+def days_of(family: Callable[[np.random.Generator, int, int], np.ndarray]) -> np.ndarray:
+    """Series of a family as weeks of days of hours, [N, weeks, 7, 24]."""
+    return family(random_source(), ROWS, 24 * 7 * 6).reshape(ROWS, 6, 7, 24)
+
+
+def test_days_vary_from_week_to_week_but_keep_their_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hours(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.full((rows, 1), 24), np.full((rows, 1), 7)
+
+    monkeypatch.setattr(period, "nested_periods", hours)
+    varying, repeated = days_of(seasonal.varying_days), days_of(seasonal.calendar)
+
+    def change(days: np.ndarray) -> np.ndarray:
+        levels = days.mean(axis=3)
+        return levels.std(axis=1).mean(axis=1) / days.std(axis=(1, 2, 3))
+
+    assert np.median(change(varying)) > 2 * np.median(change(repeated))
+    shapes = varying.reshape(ROWS, -1, 24)
+    shapes = shapes - shapes.mean(axis=2, keepdims=True)
+    usual = shapes.mean(axis=1, keepdims=True)
+    sizes = np.sqrt(np.square(shapes).sum(axis=2) * np.square(usual).sum(axis=2))
+    assert np.median((shapes * usual).sum(axis=2) / sizes) > 0.7
 
 
 def test_patterns_are_whole_numbers_that_repeat_exactly() -> None:

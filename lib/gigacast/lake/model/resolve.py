@@ -4,7 +4,8 @@ Places are searched in this order. The first match wins, and `ResolvedModel.sour
 
 1. a name that ships with the package (``gigacast-bolt-nano``) or needs no files
    (``seasonal-naive``, ``auto-ets``, ``auto-theta``, ``auto-arima``, ``croston-sba``,
-   ``timegpt``, ``timegpt-long-horizon``)
+   ``timegpt``, ``timegpt-long-horizon``); ``gigacast-bolt-nano/d958e16694eb`` is the version that
+   an earlier release shipped
 2. a local folder; if it has a manifest of a published version, it is verified by it
 3. the cache on this machine: a digest, as receipts give it (``sha256:3fa9c2...``), and the files
    of every version found in 4
@@ -21,7 +22,7 @@ is pinned by the ETags of its files, and `ResolvedModel.source` says so.
 
 import logging
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from gigacast.core.problem import did_you_mean
@@ -48,6 +49,8 @@ from gigacast.lake.model.manifest import (
     read_folder_manifest,
 )
 from gigacast.lake.model.registry import PLAIN, PUBLISHED, Registry
+from gigacast.lake.model.resolved import ResolvedModel, pin_folder
+from gigacast.lake.model.shipped import from_package, of_package
 from gigacast.lake.model.transfer import list_files
 from gigacast.storage.opening import open_store, unescape_file_url
 from gigacast.storage.store import Store, StoreAddress
@@ -73,33 +76,6 @@ NO_REGISTRY = "memory://no-bucket"
 """Address of the empty store that stands for models of no bucket."""
 _DIGEST = re.compile(r"sha256:(?P<digest>[0-9a-f]{8,64})")
 _VERSION_URL = re.compile(r"(?P<root>[^:]+://.+?)/models/(?P<name>[^/]+)/(?P<version>[^/]+)")
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedModel:
-    """A model pinned to its bytes.
-
-    Parameters
-    ----------
-    name, version : str
-        Segments of the output keys.
-    digest : str
-        SHA-256 over the names and contents of the files a model is loaded from; a constant for a
-        model without files.
-    folder : Path, optional
-        Folder of the files; ``None`` for a model without files.
-    source : str
-        Place where it was found, for people.
-    members : tuple of ResolvedModel
-        Models of a portfolio, none of which is a portfolio; empty for a model.
-    """
-
-    name: str
-    version: str
-    digest: str
-    folder: Path | None
-    source: str
-    members: tuple["ResolvedModel", ...] = ()
 
 
 def resolve_model(
@@ -161,8 +137,9 @@ def with_members(
 
 def _find_member(name: str, member: Member, outputs: Store, cache: Path | None) -> ResolvedModel:
     hint = "select again: `gigacast models select`"
-    # Names of the package mean the model that this release ships, whatever version is asked for.
-    version = None if is_shipped(member.reference) else member.version
+    # A version that this release no longer ships is told by its digest, with the hint.
+    is_gone = is_shipped(member.reference) and packaged(member.reference, member.version) is None
+    version = None if is_gone else member.version
     model = _resolve_alone(member.reference, outputs, version=version, cache=cache)
     if is_portfolio(model.folder):
         raise ModelIntegrityError(f"{name}: {member.label} is a portfolio itself", hint=hint)
@@ -192,14 +169,8 @@ def _resolve_alone(
         return ResolvedModel(reference, "1", f"{reference}-1", None, "built in")
     # Before everything else, so that the name of a shipped model means the same on every machine,
     # whatever folders it has.
-    own_folder = packaged(reference)
-    if own_folder is not None:
-        shipped = _pin(own_folder, reference, None, "ships with the package")
-        if version not in {None, shipped.version}:
-            raise ModelNotFoundError(
-                f"{reference} ships in version {shipped.version}, not {version}",
-                hint="leave the version out, or publish the other one under models/",
-            )
+    shipped = from_package(reference, version)
+    if shipped is not None:
         return shipped
     placed = _at_place(reference, outputs.address, version, ModelCache(cache))
     if placed is not None:
@@ -235,8 +206,8 @@ def _from_folder(folder: Path, version: str | None) -> ResolvedModel:
         source = f"{folder}, verified by its manifest"
     # In `demand/v1.0` the parent folder names the model.
     if is_version_folder(folder):
-        return _pin(folder, folder.parent.name, version or folder.name, source)
-    return _pin(folder, folder.name, version, source)
+        return pin_folder(folder, folder.parent.name, version or folder.name, source)
+    return pin_folder(folder, folder.name, version, source)
 
 
 def _at_place(
@@ -294,7 +265,7 @@ def _from_hub(reference: str, version: str | None, outputs: Store) -> ResolvedMo
     repo, requested = named
     folder, revision = download_from_hub(repo, requested)
     name = repo.rpartition("/")[2]
-    return _pin(folder, name, version or revision[:12], f"hub {repo}@{revision}")
+    return pin_folder(folder, name, version or revision[:12], f"hub {repo}@{revision}")
 
 
 def _from_registry(
@@ -368,7 +339,10 @@ def _published(
 
 
 def _by_digest(digest: str, registry: Registry, cache: ModelCache) -> ResolvedModel:
-    """Return the model of a digest, from the cache or else from the versions of a registry."""
+    """Return the model of a digest: of the package, the cache or the versions of a registry."""
+    shipped = of_package(digest)
+    if shipped is not None:
+        return shipped
     cached = cache.find(digest)
     if cached is not None:
         folder, cached_manifest = cached
@@ -391,9 +365,3 @@ def _by_digest(digest: str, registry: Registry, cache: ModelCache) -> ResolvedMo
         f"no model with digest sha256:{digest} in the cache or under {registry.where}",
         hint="restore it from a backup: `gigacast models restore`",
     )
-
-
-def _pin(folder: Path, name: str, version: str | None, source: str) -> ResolvedModel:
-    digest = digest_folder(folder)
-    safe_name = UNSAFE.sub("-", name).strip("-.") or "model"
-    return ResolvedModel(safe_name, version or digest[:12], digest, folder, source)
