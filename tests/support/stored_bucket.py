@@ -66,9 +66,9 @@ COVARIATES = (
 """Flags of a forecast by chronos' own code, whose version is in the spec."""
 
 BACKTEST = (
-    "backtest --prefix sales --model gigacast-bolt-nano/d958e16694eb --model tiny/v1.0 --device cpu "
-    "--precision float32 --horizon 3 --windows 2 --quantiles 0.1,0.5,0.9 --segment month "
-    "--sample_partitions 1"
+    "backtest --prefix sales --model gigacast-bolt-nano/d958e16694eb --model tiny/v1.0 "
+    "--device cpu --precision float32 --horizon 3 --windows 2 --quantiles 0.1,0.5,0.9 "
+    "--segment month --sample_partitions 1"
 )
 EVALUATE = "evaluate --prefix sales --model gigacast-bolt-nano/d958e16694eb"
 QUALITY = {
@@ -119,7 +119,12 @@ READINGS = {
 """Commands that only read, run with ``--json``, by the things that they show."""
 
 _NAIVE = {"model": "seasonal-naive", "horizon": 6}
-_NANO = {"model": "gigacast-bolt-nano/d958e16694eb", "device": "cpu", "precision": "float32", "horizon": 6}
+_NANO = {
+    "model": "gigacast-bolt-nano/d958e16694eb",
+    "device": "cpu",
+    "precision": "float32",
+    "horizon": 6,
+}
 SPECS: dict[str, dict[str, Any]] = {
     "naive": _NAIVE,
     "nano": _NANO,
