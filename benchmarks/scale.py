@@ -215,7 +215,7 @@ def main() -> None:
     check(lake, poisoned)
     twice = int((lake.output > 1).sum())
     print(f"\nevery partition is done but the {len(poisoned):,} poisoned ones")
-    print(f"written again, for its receipt was lost with the machine: {twice:,}")
+    print(f"written again, by a helper or for its receipt was lost with the machine: {twice:,}")
     for kind, total in sorted(lake.counts.items()):
         print(f"requests: {kind:<8} {total:>14,}")
 
