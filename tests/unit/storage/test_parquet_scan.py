@@ -76,7 +76,9 @@ def test_one_column_of_one_month_of_ten_years_costs_a_hundredth(store: CountingS
     manifest = publish(store, "cleaned/v1/X", frame, partition_by=["month"], contract=None).manifest
     assert len(manifest.files) == 121
     store.read.clear()
-    rows = rows_of_version(DatasetStore(store, manifest, store.address), manifest)
+    # Without the file in sixteen that is drawn to be hashed, which is read as a whole.
+    files = DatasetStore(store, manifest, store.address, draw=lambda: 1.0)
+    rows = rows_of_version(files, manifest)
     expected = [("timestamp", ">=", datetime(2014, 3, 1)), ("timestamp", "<", datetime(2014, 4, 1))]  # noqa: DTZ001
     got = rows.table(["close"], Predicate.parse(expected))
     march = (frame["timestamp"] >= "2014-03-01") & (frame["timestamp"] < "2014-04-01")
